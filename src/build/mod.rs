@@ -1,0 +1,1 @@
+//! The engine: walks the plan, asks the cache, runs what must run.

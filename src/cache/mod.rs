@@ -1,0 +1,1 @@
+//! Local store: blobs, unpacked layers, records, cache mounts.

@@ -1,0 +1,1 @@
+//! One file per subcommand; exactly what was typed.

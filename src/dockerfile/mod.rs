@@ -1,0 +1,5 @@
+//! Dockerfile text → instructions with their places. **Pure.**
+
+mod ast;
+
+pub use ast::*;

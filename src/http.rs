@@ -1,0 +1,1 @@
+//! The HTTP client that registries and downloads share: roots, proxies, time limits.

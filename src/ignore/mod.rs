@@ -1,0 +1,1 @@
+//! `.dockerignore` patterns (L-190 to L-195). **Pure.**

@@ -1,0 +1,1 @@
+//! Bytes: tar ↔ tree, overlay upper → tar, compression, digests, safe unpacking; always streaming.

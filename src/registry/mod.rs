@@ -1,0 +1,1 @@
+//! Pull, push, mount, resolve, credentials, mirrors, retries.

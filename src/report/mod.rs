@@ -1,0 +1,1 @@
+//! A build result as terminal text and JSON.

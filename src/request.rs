@@ -1,0 +1,188 @@
+//! One build, resolved and validated. The command line is one door to it; the action and
+//! `.plimsoll.yml` will be others.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use crate::plan::Network;
+use crate::platform::Platform;
+
+#[derive(Clone, Debug)]
+pub struct BuildRequest {
+    /// The main context.
+    pub context: PathBuf,
+    pub dockerfile: DockerfileSource,
+    /// `-t`: normalized references, `docker.io/library/app:latest`.
+    pub tags: Vec<String>,
+    pub target: Option<String>,
+    pub build_args: BTreeMap<String, String>,
+    pub build_contexts: BTreeMap<String, NamedContext>,
+    pub labels: BTreeMap<String, String>,
+    pub annotations: BTreeMap<String, String>,
+    pub platform: Platform,
+    pub no_cache: NoCache,
+    /// Resolve base tags again, even where the store knows them.
+    pub pull: bool,
+    pub outputs: Vec<Output>,
+    pub cache_from: Vec<PathBuf>,
+    pub cache_to: Vec<PathBuf>,
+    /// By id.
+    pub secrets: BTreeMap<String, Secret>,
+    /// By id.
+    pub ssh: BTreeMap<String, SshSource>,
+    pub run: RunOptions,
+    pub registry: RegistryOptions,
+    /// Seconds since 1970 (L-056).
+    pub source_date_epoch: Option<i64>,
+    /// Seconds since 1970: the clock, read once.
+    pub now: i64,
+    /// The local store: blobs, unpacked layers, records, cache mounts.
+    pub store: PathBuf,
+    /// Threads for compression and hashing.
+    pub threads: usize,
+}
+
+/// The text of the Dockerfile, read once, with the name that errors show.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DockerfileSource {
+    /// As the user would type it.
+    pub name: String,
+    pub bytes: Vec<u8>,
+    /// The ignore file that applies to the main context: its name and bytes (L-190).
+    pub ignore: Option<(String, Vec<u8>)>,
+}
+
+/// `--build-context NAME=…` (L-082).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NamedContext {
+    Directory(PathBuf),
+    /// `docker-image://REF`, normalized.
+    Image(String),
+    /// `oci-layout://PATH[:TAG][@DIGEST]`
+    Layout { path: PathBuf, tag: Option<String>, digest: Option<String> },
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum NoCache {
+    #[default]
+    Never,
+    All,
+    /// Lower-cased names of stages (K-09).
+    Stages(Vec<String>),
+}
+
+/// `-o` (several at once).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Output {
+    pub kind: OutputKind,
+    pub compression: Compression,
+    /// Make base layers anew in this compression too.
+    pub force_compression: bool,
+    /// Clamp the times inside new layers to SOURCE_DATE_EPOCH too.
+    pub rewrite_timestamp: bool,
+    /// OCI or Docker media types.
+    pub oci_media_types: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OutputKind {
+    /// `type=registry`, or `type=image,push=true`.
+    Registry { names: Vec<String> },
+    /// `type=oci`
+    Oci { destination: Destination, names: Vec<String> },
+    /// `type=docker`: what `docker load` reads.
+    Docker { destination: Destination, names: Vec<String> },
+    /// `type=local`: the files, into a directory.
+    Local { directory: PathBuf },
+    /// `type=tar`: the files, as one tar.
+    Tar { destination: Destination },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Destination {
+    /// `tar=false`
+    Directory(PathBuf),
+    File(PathBuf),
+    /// `dest=-`
+    Stdout,
+}
+
+/// `compression=` and `compression-level=`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compression {
+    None,
+    /// 0 to 9; 6 unless said.
+    Gzip(u8),
+    /// 1 to 22; 3 unless said.
+    Zstd(u8),
+}
+
+impl Default for Compression {
+    fn default() -> Self {
+        Self::Gzip(6)
+    }
+}
+
+/// Bytes that no log, layer, key or argument vector may hold. Its debug form hides them.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(pub Vec<u8>);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// `--ssh id=…`: an agent's socket, or keys for an agent of our own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SshSource {
+    Agent(PathBuf),
+}
+
+/// What every RUN of the build gets.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RunOptions {
+    /// `--network`
+    pub network: Network,
+    /// `--add-host NAME:ADDRESS`
+    pub add_hosts: Vec<(String, IpAddr)>,
+    /// Bytes; 64 MiB unless said.
+    pub shm_size: Option<u64>,
+    pub ulimits: Vec<Ulimit>,
+}
+
+/// `--ulimit NAME=SOFT[:HARD]`; -1 is unlimited.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ulimit {
+    /// `nofile`, `nproc` …, as in Docker.
+    pub name: String,
+    pub soft: i64,
+    pub hard: i64,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RegistryOptions {
+    /// `--registry-mirror HOST=URL`, tried in order before the host itself.
+    pub mirrors: Vec<(String, String)>,
+    /// `--insecure-registry HOST[:PORT]`: plain HTTP, or TLS without verification.
+    pub insecure: Vec<String>,
+    /// `--ca-cert FILE`: PEM.
+    pub ca_certificates: Vec<Vec<u8>>,
+    /// By host; from Docker's configuration file and from flags.
+    pub credentials: BTreeMap<String, Credential>,
+    /// By host: the name of a helper program, `docker-credential-NAME`.
+    pub credential_helpers: BTreeMap<String, String>,
+    /// The helper for every other host.
+    pub credential_store: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Credential {
+    Basic { user: String, password: Secret },
+    /// An OAuth2 refresh token.
+    IdentityToken(Secret),
+    /// A bearer token for the registry itself.
+    RegistryToken(Secret),
+}

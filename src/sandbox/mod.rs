@@ -1,0 +1,1 @@
+//! Running one command isolated. All `unsafe` lives here.

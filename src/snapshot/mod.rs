@@ -1,0 +1,1 @@
+//! A root file system for a RUN out of layers.

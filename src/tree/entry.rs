@@ -1,0 +1,67 @@
+//! What is known of one path, and what one layer does to a tree.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::digest::Sha256Sum;
+
+/// A path inside an image: bytes, `/`-separated, without a leading or trailing `/`, without `.` and
+/// `..`; empty for the root directory.
+pub type TreePath = Arc<[u8]>;
+
+/// Extended attributes, by name.
+pub type Xattrs = BTreeMap<Box<[u8]>, Box<[u8]>>;
+
+/// One path of a tree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    pub kind: Kind,
+    /// Permission bits with setuid, setgid and sticky, at most 0o7777.
+    pub mode: u32,
+    pub uid: u32,
+    pub gid: u32,
+    /// Seconds since 1970.
+    pub mtime: i64,
+    pub xattrs: Xattrs,
+    /// Index, from the lowest, of the layer that holds it.
+    pub layer: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Directory,
+    File(FileInfo),
+    /// The target as written.
+    Symlink(Box<[u8]>),
+    CharDevice { major: u32, minor: u32 },
+    BlockDevice { major: u32, minor: u32 },
+    Fifo,
+    Socket,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileInfo {
+    /// Bytes.
+    pub size: u64,
+    /// Of the content; `None` until it has been read.
+    pub digest: Option<Sha256Sum>,
+    /// Paths of the same layer with the same number are hard links of one file. `None` for a file
+    /// with one name.
+    pub link: Option<u64>,
+}
+
+/// What one layer does to the tree below it, sorted by path.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    pub changes: Vec<(TreePath, Change)>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    Set(Entry),
+    /// A whiteout: the path and all below it is gone.
+    Remove,
+    /// An opaque whiteout of a directory: all that lower layers have below it is gone. It stands
+    /// before the entries of the directory, after its own [`Change::Set`] if it has one.
+    Opaque,
+}
