@@ -24,6 +24,8 @@ pub struct Dockerfile {
     pub global_args: Vec<Instruction>,
     /// In the order of the file; at least one.
     pub stages: Vec<Stage>,
+    /// The last lines of instructions that have an empty line inside (C-03).
+    pub empty_continuations: Vec<usize>,
 }
 
 /// Parser directives at the top of the file (L-011).
@@ -51,6 +53,9 @@ pub struct Stage {
 }
 
 /// `FROM [--platform=P] BASE [AS NAME]` (L-070).
+///
+/// Values of flags, here and below, are without the quotes and escapes that they were written with:
+/// flags are unquoted where they are split, and again when they are expanded (L-016).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct From {
     pub place: Place,
