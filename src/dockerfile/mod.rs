@@ -18,7 +18,10 @@ mod keyword;
 mod line;
 pub mod mount;
 mod parse;
+mod size;
 pub mod suggest;
+#[cfg(test)]
+mod tests;
 mod words;
 
 pub use ast::*;
@@ -30,3 +33,4 @@ pub use heredoc::HeredocStart;
 pub use parse::{
     Statement, Statements, parse, parse_builtin, parse_instruction, parse_instructions,
 };
+pub use size::parse_size;

@@ -87,7 +87,8 @@ mod tests {
         for (word, expected) in [
             ("form", Some("from")),
             ("chowm", Some("chown")),
-            ("chomd", Some("chmod")),
+            ("chomd", Some("chown")),
+            ("chmdo", Some("chmod")),
             ("lnk", Some("link")),
             ("from", None),
             ("platform", None),

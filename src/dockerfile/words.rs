@@ -59,9 +59,9 @@ pub(super) mod tests {
     use super::super::line::{Line, Lines, LogicalLine};
     use super::*;
 
-    /// One logical line out of a text without continuations.
+    /// One logical line out of one physical line, whatever its last character.
     pub(in super::super) fn line(text: &str) -> LogicalLine {
-        LogicalLine::read(Line { raw: text, start: 0, number: 1 }, &mut Lines::new("", 0), '\\')
+        LogicalLine::read(Line { raw: text, start: 0, number: 1 }, &mut Lines::new("", 0), '\0')
     }
 
     #[test]

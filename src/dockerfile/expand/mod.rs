@@ -6,6 +6,8 @@
 mod environment;
 mod lexer;
 mod pattern;
+#[cfg(test)]
+mod tests;
 
 use thiserror::Error;
 
