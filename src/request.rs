@@ -61,7 +61,11 @@ pub enum NamedContext {
     /// `docker-image://REF`, normalized.
     Image(String),
     /// `oci-layout://PATH[:TAG][@DIGEST]`
-    Layout { path: PathBuf, tag: Option<String>, digest: Option<String> },
+    Layout {
+        path: PathBuf,
+        tag: Option<String>,
+        digest: Option<String>,
+    },
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -180,7 +184,10 @@ pub struct RegistryOptions {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Credential {
-    Basic { user: String, password: Secret },
+    Basic {
+        user: String,
+        password: Secret,
+    },
     /// An OAuth2 refresh token.
     IdentityToken(Secret),
     /// A bearer token for the registry itself.

@@ -152,7 +152,11 @@ pub struct Mount {
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum MountKind {
-    Bind { from: CopyFrom, source: String, writable: bool },
+    Bind {
+        from: CopyFrom,
+        source: String,
+        writable: bool,
+    },
     Cache {
         /// The namespace of `BUILDKIT_CACHE_MOUNT_NS` included.
         id: String,
@@ -165,10 +169,25 @@ pub enum MountKind {
         gid: u32,
     },
     /// Bytes; `None` for the system's default.
-    Tmpfs { size: Option<u64> },
-    Secret { id: String, env: Option<String>, required: bool, mode: u32, uid: u32, gid: u32 },
+    Tmpfs {
+        size: Option<u64>,
+    },
+    Secret {
+        id: String,
+        env: Option<String>,
+        required: bool,
+        mode: u32,
+        uid: u32,
+        gid: u32,
+    },
     /// `env` is `SSH_AUTH_SOCK` of the first.
-    Ssh { id: String, required: bool, mode: u32, uid: u32, gid: u32 },
+    Ssh {
+        id: String,
+        required: bool,
+        mode: u32,
+        uid: u32,
+        gid: u32,
+    },
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -23,12 +23,28 @@ pub enum StepOutcome {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
     /// `[builder 2/4] RUN go build`, or an internal one such as `pull alpine:latest`.
-    Started { step: StepId, title: String },
+    Started {
+        step: StepId,
+        title: String,
+    },
     /// Output of a RUN, in chunks as they came, secrets masked.
-    Output { step: StepId, stream: Stream, bytes: Vec<u8> },
+    Output {
+        step: StepId,
+        stream: Stream,
+        bytes: Vec<u8>,
+    },
     /// Progress of a transfer or a compression; bytes.
-    Progress { step: StepId, what: String, done: u64, total: Option<u64> },
-    Finished { step: StepId, outcome: StepOutcome, took: Duration },
+    Progress {
+        step: StepId,
+        what: String,
+        done: u64,
+        total: Option<u64>,
+    },
+    Finished {
+        step: StepId,
+        outcome: StepOutcome,
+        took: Duration,
+    },
     /// Worth knowing, but no failure: a cache fault, an unused build argument.
     Notice(String),
     Warning(String),
