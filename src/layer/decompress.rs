@@ -1,0 +1,205 @@
+//! Compressed bytes → tar, checked while they stream by.
+
+use std::io::{self, BufReader, Read};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use sha2::{Digest as _, Sha256};
+
+use super::error::{LayerError, Result};
+use crate::digest::{DiffId, Digest};
+
+/// A stream may grow this many times over; a smaller one than [`FREE`] as it likes.
+const MAX_RATIO: u64 = 1000;
+/// Uncompressed bytes that need no justification.
+const FREE: u64 = 64 << 20;
+/// zstd's own default limit for what a frame may ask a decoder to keep: 128 MiB.
+const MAX_ZSTD_WINDOW_LOG: u32 = 27;
+const BUFFER: usize = 1 << 17;
+/// The longest magic number, in bytes.
+const HEAD: u64 = 6;
+
+/// How a stream is compressed, by its first bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encoding {
+    Plain,
+    Gzip,
+    Zstd,
+    Bzip2,
+    Xz,
+}
+
+impl Encoding {
+    /// By magic number; six bytes are enough.
+    #[must_use]
+    pub fn detect(head: &[u8]) -> Self {
+        match head {
+            [0x1f, 0x8b, 8, ..] => Self::Gzip,
+            // A frame, or a skippable frame before one.
+            [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Self::Zstd,
+            [b'B', b'Z', b'h', b'1'..=b'9', ..] => Self::Bzip2,
+            [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Self::Xz,
+            _ => Self::Plain,
+        }
+    }
+}
+
+/// The uncompressed bytes of `reader`, whatever its encoding: all members, frames or streams of
+/// it, one after another. Fails where they grow a thousandfold.
+pub fn decompress<'a>(reader: impl Read + Send + 'a) -> io::Result<Box<dyn Read + Send + 'a>> {
+    let compressed = Arc::new(AtomicU64::new(0));
+    let counted = Counted { reader, bytes: Arc::clone(&compressed) };
+    let mut reader = BufReader::with_capacity(BUFFER, counted);
+    let mut head = Vec::new();
+    reader.by_ref().take(HEAD).read_to_end(&mut head)?;
+    let encoding = Encoding::detect(&head);
+    let reader = io::Cursor::new(head).chain(reader);
+    let decoder: Box<dyn Read + Send + 'a> = match encoding {
+        Encoding::Plain => return Ok(Box::new(reader)),
+        Encoding::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(reader)),
+        Encoding::Zstd => {
+            let mut decoder = zstd::Decoder::with_buffer(reader)?;
+            decoder.window_log_max(MAX_ZSTD_WINDOW_LOG)?;
+            Box::new(decoder)
+        }
+        Encoding::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(reader)),
+        Encoding::Xz => Box::new(lzma_rust2::XzReader::new(reader, true)),
+    };
+    Ok(Box::new(Limited { decoder, compressed, bytes: 0 }))
+}
+
+/// Counts what is taken from the compressed side.
+struct Counted<R> {
+    reader: R,
+    bytes: Arc<AtomicU64>,
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.reader.read(buffer)?;
+        self.bytes.fetch_add(read as u64, Ordering::Relaxed);
+        Ok(read)
+    }
+}
+
+struct Limited<R> {
+    decoder: R,
+    compressed: Arc<AtomicU64>,
+    bytes: u64,
+}
+
+impl<R: Read> Read for Limited<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.decoder.read(buffer)?;
+        self.bytes += read as u64;
+        let compressed = self.compressed.load(Ordering::Relaxed);
+        let limit = compressed.saturating_mul(MAX_RATIO).max(FREE);
+        if self.bytes > limit {
+            return Err(LayerError::Bomb { compressed, limit }.into());
+        }
+        Ok(read)
+    }
+}
+
+/// What is known of a layer before its bytes arrive.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Expected {
+    /// Of the compressed bytes.
+    pub digest: Option<Digest>,
+    /// Compressed bytes.
+    pub size: Option<u64>,
+    /// Of the uncompressed bytes.
+    pub diff_id: Option<DiffId>,
+}
+
+/// The uncompressed bytes of a layer's blob. Reading to the end succeeds only if the blob was what
+/// is expected; until then nothing that was read may be believed.
+pub fn open_layer<'a>(
+    blob: impl Read + Send + 'a,
+    expected: Expected,
+) -> Result<impl Read + Send + 'a> {
+    let Expected { digest, size, diff_id } = expected;
+    let blob = Verify::blob(blob, digest, size);
+    Ok(Verify::content(decompress(blob)?, diff_id))
+}
+
+/// Passes bytes on, and at their end fails unless they were the expected ones.
+pub struct Verify<R> {
+    reader: R,
+    hasher: Sha256,
+    bytes: u64,
+    size: Option<u64>,
+    expected: Sum,
+    ended: bool,
+}
+
+#[derive(Clone, Copy)]
+enum Sum {
+    Digest(Digest),
+    DiffId(DiffId),
+    Any,
+}
+
+impl<R: Read> Verify<R> {
+    /// Over compressed bytes.
+    pub fn blob(reader: R, digest: Option<Digest>, size: Option<u64>) -> Self {
+        Self::new(reader, digest.map_or(Sum::Any, Sum::Digest), size)
+    }
+
+    /// Over uncompressed bytes.
+    pub fn content(reader: R, diff_id: Option<DiffId>) -> Self {
+        Self::new(reader, diff_id.map_or(Sum::Any, Sum::DiffId), None)
+    }
+
+    fn new(reader: R, expected: Sum, size: Option<u64>) -> Self {
+        Self { reader, hasher: Sha256::new(), bytes: 0, size, expected, ended: false }
+    }
+
+    fn check(&self) -> Result<()> {
+        if let Some(expected) = self.size
+            && expected != self.bytes
+        {
+            return Err(LayerError::SizeMismatch { expected, found: self.bytes });
+        }
+        match self.expected {
+            Sum::Digest(expected) => {
+                let found = Digest::from(self.hasher.clone());
+                if found != expected {
+                    return Err(LayerError::DigestMismatch { expected, found });
+                }
+            }
+            Sum::DiffId(expected) => {
+                let found = DiffId::from(self.hasher.clone());
+                if found != expected {
+                    return Err(LayerError::DiffIdMismatch { expected, found });
+                }
+            }
+            Sum::Any => {}
+        }
+        Ok(())
+    }
+}
+
+impl<R: Read> Read for Verify<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.ended || buffer.is_empty() {
+            return Ok(0);
+        }
+        let read = self.reader.read(buffer)?;
+        if read == 0 {
+            self.check()?;
+            self.ended = true;
+            return Ok(0);
+        }
+        self.bytes += read as u64;
+        if let Some(expected) = self.size
+            && self.bytes > expected
+        {
+            return Err(LayerError::Oversized { expected }.into());
+        }
+        if !matches!(self.expected, Sum::Any) {
+            self.hasher.update(&buffer[..read]);
+        }
+        Ok(read)
+    }
+}
