@@ -190,6 +190,18 @@ pub(super) fn check_unexpanded(value: &str) -> Result<(), MountError> {
     Ok(())
 }
 
+/// The `from` of a value as written, which is known before any variable is.
+///
+/// # Errors
+/// Not CSV.
+pub fn mount_from(value: &str) -> Result<Option<String>, MountError> {
+    let fields = csv::fields(value)?;
+    let last = fields.iter().rev().find_map(|field| {
+        field.split_once('=').filter(|(key, _)| key.eq_ignore_ascii_case("from"))
+    });
+    Ok(last.and_then(|(_, from)| present(from.to_owned())))
+}
+
 impl MountFlag {
     /// A key without a value.
     fn set_bare(&mut self, field: &str, readonly: &mut Option<bool>) -> Result<(), MountError> {

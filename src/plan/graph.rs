@@ -1,7 +1,9 @@
 //! What has to be true at the end: stages, their steps, and what each step does.
 
+use std::borrow::Cow;
 use std::ops::RangeInclusive;
 
+use super::path;
 use crate::dockerfile::Command;
 use crate::image::ImageConfig;
 use crate::platform::Platform;
@@ -36,6 +38,21 @@ pub struct ImageRequest {
     pub lines: Lines,
 }
 
+impl ImageRequest {
+    /// The request without its place.
+    #[must_use]
+    pub fn key(&self) -> ImageKey {
+        ImageKey { source: self.source.clone(), platform: self.platform.clone() }
+    }
+}
+
+/// What an image is known by while a plan is made.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ImageKey {
+    pub source: ImageSource,
+    pub platform: Platform,
+}
+
 /// Lines of the Dockerfile, counted from one; ordered and hashed by nothing but their numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Lines {
@@ -65,10 +82,14 @@ pub struct Stage {
     pub index: usize,
     pub lines: Lines,
     pub from: StageFrom,
+    /// `[builder 1/4] FROM docker.io/library/golang:1.12`; `None` where the base is not an image
+    /// (L-086).
+    pub title: Option<String>,
     pub platform: Platform,
     pub steps: Vec<Step>,
-    /// At the end of the stage. `history`, `rootfs` and `created` hold what the base has; the
-    /// engine appends what the steps produce.
+    /// At the end of the stage. `history` and `rootfs` hold what the base image has, and `created`
+    /// is none; the engine appends what the steps of this stage, and of the stages of the file that
+    /// it stands on, produce.
     pub config: ImageConfig,
     /// `--no-cache`, or `--no-cache-filter` with its name (K-09).
     pub no_cache: bool,
@@ -92,8 +113,6 @@ pub struct Step {
     pub op: Op,
     /// `created_by` of the history entry (1.11); `None` where the instruction leaves none.
     pub created_by: Option<String>,
-    /// Names of secrets and such never enter here; `author` is the `MAINTAINER` in force.
-    pub author: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -101,7 +120,7 @@ pub enum Op {
     Run(RunOp),
     Copy(CopyOp),
     Workdir(WorkdirOp),
-    /// Changes the configuration only.
+    /// Changes the configuration only; its history entry has no layer. `WORKDIR /` is one.
     Config,
 }
 
@@ -120,6 +139,8 @@ pub struct RunOp {
     /// As `USER` has it; empty for root.
     pub user: String,
     pub hostname: String,
+    /// The names of `--add-host`, which are in the key; the addresses are not.
+    pub hosts: Vec<String>,
     pub network: Network,
     pub security: Security,
     pub mounts: Vec<Mount>,
@@ -249,6 +270,25 @@ pub enum CopySource {
     Path(String),
     /// `ADD https://…` (L-145).
     Http(String),
+}
+
+impl CopySource {
+    /// The last part of the path. Of a URL the decoded one, or `__unnamed__` (L-145).
+    #[must_use]
+    pub fn file_name(&self) -> Cow<'_, str> {
+        let url = match self {
+            Self::Path(path) => return Cow::Borrowed(path::base(path)),
+            Self::Http(url) => url,
+        };
+        let after_scheme = url.split_once("://").map_or(url.as_str(), |(_, rest)| rest);
+        let location = after_scheme.split(['?', '#']).next().unwrap_or_default();
+        let path = location.split_once('/').map_or("", |(_, path)| path);
+        let decoded = path::percent_decoded(path);
+        match path::base(&decoded) {
+            "." | "/" => Cow::Borrowed("__unnamed__"),
+            name => Cow::Owned(name.to_owned()),
+        }
+    }
 }
 
 /// A heredoc of COPY or ADD, expanded (L-141).

@@ -1,6 +1,151 @@
 //! Instructions → graph of stages and steps for one target and one platform, and the steps' keys.
 //! **Pure.**
+//!
+//! A plan needs the configurations of base images, so [`plan()`] is called twice around one fetch:
+//! first it says what it [needs](Planned::Needs), then it is [ready](Planned::Ready).
 
+mod args;
+mod config;
+mod copy;
+mod environment;
+mod error;
 mod graph;
+mod history;
+mod key;
+mod mounts;
+mod path;
+mod ports;
+mod reference;
+mod run;
+mod signal;
+mod stages;
+mod steps;
+#[cfg(test)]
+mod tests;
+mod title;
 
+use std::collections::BTreeMap;
+
+use crate::dockerfile::expand::Lexer;
+use crate::dockerfile::{Dockerfile, frontend};
+use crate::image::ImageConfig;
+use crate::platform::Platform;
+use crate::request::NoCache;
+
+pub use error::{PlanError, PlanErrorKind};
 pub use graph::*;
+pub use key::{DefinitionKey, Input, base_key, context_key, image_key, scratch_key, step_key};
+
+/// What a plan depends on besides the Dockerfile and its base images.
+#[derive(Clone, Copy, Debug)]
+pub struct PlanRequest<'a> {
+    /// The stage to build, in any case; the last one unless said.
+    pub target: Option<&'a str>,
+    pub build_args: &'a BTreeMap<String, String>,
+    /// Of the result.
+    pub platform: &'a Platform,
+    /// The user asked for `platform`, so that the result says it even where its base says another.
+    pub explicit_platform: bool,
+    /// Of the machine that builds.
+    pub build_platform: &'a Platform,
+    /// Named contexts as given, `NAME` or `NAME::PLATFORM`.
+    pub contexts: &'a BTreeMap<String, ContextShape>,
+    /// `--label`, which overrides the file's (L-161).
+    pub labels: &'a BTreeMap<String, String>,
+    pub no_cache: &'a NoCache,
+    /// Of a RUN that doesn't say (L-113).
+    pub network: Network,
+    /// The names of `--add-host`.
+    pub hosts: &'a [String],
+}
+
+/// What a named context turned out to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ContextShape {
+    Directory,
+    Image,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Planned {
+    /// The configurations of these images have to be known first. There may be more after them,
+    /// since a base's `ONBUILD` can ask for images.
+    Needs(Vec<ImageRequest>),
+    Ready(Box<Plan>),
+}
+
+/// Plans the target's stages, with the configurations of `images` where they are known.
+///
+/// # Errors
+/// A mistake in the Dockerfile that is no matter of syntax, a target that isn't there, or a part of
+/// the language that is not supported.
+pub fn plan(
+    file: &Dockerfile,
+    request: &PlanRequest<'_>,
+    images: &BTreeMap<ImageKey, ImageConfig>,
+) -> Result<Planned, PlanError> {
+    refuse_foreign_frontend(file, request)?;
+    let globals = args::global(file, request)?;
+    let mut graph = stages::Graph::new(file, request, &globals)?;
+    let target = graph.target()?;
+    let needed = loop {
+        let needed = graph.reachable(target);
+        let mut more = false;
+        for &stage in &needed {
+            more |= graph.trigger(stage, images)?;
+        }
+        if !more {
+            break needed;
+        }
+    };
+    let missing = graph.missing(&needed, images);
+    if !missing.is_empty() {
+        return Ok(Planned::Needs(missing));
+    }
+
+    let proxies = args::proxies(request.build_args);
+    let lexer = Lexer::new(file.directives.escape);
+    let scope = config::Scope { request, globals: &globals, proxies: &proxies, lexer };
+    let mut planner = steps::Planner::new(scope, &graph, images);
+    for &stage in &needed {
+        planner.stage(stage)?;
+    }
+    let steps::Planner { mut stages, requests, .. } = planner;
+    if let Some(stage) = stages.last_mut() {
+        finish(&mut stage.config, request);
+    }
+    let triggers = graph.nodes.iter().flat_map(|node| &node.commands);
+    let triggers = triggers.filter(|command| command.triggered).map(|c| &c.instruction.kind);
+    Ok(Planned::Ready(Box::new(Plan {
+        target: StageId(stages.len() - 1),
+        stages,
+        images: requests,
+        platform: request.platform.clone(),
+        unused_args: args::unused(file, triggers, request.build_args),
+    })))
+}
+
+/// What concerns the result only: `--label` and the platform.
+fn finish(image: &mut ImageConfig, request: &PlanRequest<'_>) {
+    if !request.labels.is_empty() {
+        let labels = image.config.labels.get_or_insert_default();
+        labels.extend(request.labels.iter().map(|(key, value)| (key.clone(), value.clone())));
+    }
+    if request.explicit_platform {
+        image.platform = request.platform.clone();
+    }
+}
+
+/// No frontend is ever pulled; `BUILDKIT_SYNTAX` is judged as `# syntax=` is (L-013).
+fn refuse_foreign_frontend(file: &Dockerfile, request: &PlanRequest<'_>) -> Result<(), PlanError> {
+    let directive = file.directives.syntax.as_ref();
+    let (value, lines) = match (request.build_args.get("BUILDKIT_SYNTAX"), directive) {
+        (Some(value), _) => (value, Vec::new()),
+        (None, Some(word)) => (&word.text, vec![Lines { first: 1, last: 1 }]),
+        (None, None) => return Ok(()),
+    };
+    match frontend(value) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(PlanError { kind: error.into(), lines }),
+    }
+}

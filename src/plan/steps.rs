@@ -1,0 +1,197 @@
+//! One stage of the graph with everything expanded: its steps and its configuration.
+
+use std::collections::BTreeMap;
+
+use crate::dockerfile::InstructionKind;
+use crate::image::ImageConfig;
+use crate::request::NoCache;
+
+use super::config::{Scope, State};
+use super::reference::shown;
+use super::stages::{Command, Graph, Node, Origin};
+use super::title::{Titles, uppercased};
+use super::{
+    CopyFrom, ImageId, ImageKey, ImageRequest, Lines, Op, PlanError, PlanErrorKind, Stage,
+    StageFrom, StageId, Step, WorkdirOp, copy, history, mounts, run,
+};
+
+/// What is planned so far.
+pub(super) struct Planner<'a> {
+    pub scope: Scope<'a>,
+    pub graph: &'a Graph<'a>,
+    pub images: &'a BTreeMap<ImageKey, ImageConfig>,
+    /// By position in the file: what a stage ends as, and where it stands in the plan.
+    finished: Vec<Option<(State, StageId)>>,
+    pub stages: Vec<Stage>,
+    pub requests: Vec<ImageRequest>,
+}
+
+impl<'a> Planner<'a> {
+    pub(super) fn new(
+        scope: Scope<'a>,
+        graph: &'a Graph<'a>,
+        images: &'a BTreeMap<ImageKey, ImageConfig>,
+    ) -> Self {
+        let finished = graph.nodes.iter().map(|_| None).collect();
+        Self { scope, graph, images, finished, stages: Vec::new(), requests: Vec::new() }
+    }
+
+    /// Plans a stage; all that it stands on and reads has been planned before.
+    pub(super) fn stage(&mut self, index: usize) -> Result<(), PlanError> {
+        let node = &self.graph.nodes[index];
+        let (from, mut state) = self.base(node);
+        let counted = node.commands.iter().filter(|command| is_counted(command)).count();
+        let external = !matches!(node.base, Origin::Nothing | Origin::Stage(_));
+        let shown_name = (!self.graph.is_alone()).then(|| node.name.clone());
+        let mut titles = Titles::new(shown_name, counted + usize::from(external));
+        let title = match &node.base {
+            Origin::Image(key) => Some(titles.next(&format!("FROM {}", shown(&key.source)), false)),
+            Origin::Directory(name) => Some(titles.next(&format!("FROM {name}"), false)),
+            _ => None,
+        };
+        let mut steps = Vec::with_capacity(node.commands.len());
+        for command in &node.commands {
+            let step = self.step(node, command, &mut state, &mut titles);
+            steps.push(step.map_err(|kind| kind.at(command.lines))?);
+        }
+        let id = StageId(self.stages.len());
+        self.stages.push(Stage {
+            name: node.name.clone(),
+            index,
+            lines: node.lines,
+            from,
+            title,
+            platform: state.platform.clone(),
+            steps,
+            config: state.image.clone(),
+            no_cache: match self.scope.request.no_cache {
+                NoCache::Never => false,
+                NoCache::All => true,
+                NoCache::Stages(names) => {
+                    names.iter().any(|name| name.eq_ignore_ascii_case(&node.name))
+                }
+            },
+        });
+        self.finished[index] = Some((state, id));
+        Ok(())
+    }
+
+    fn base(&mut self, node: &Node<'_>) -> (StageFrom, State) {
+        let target = self.scope.request.platform;
+        match &node.base {
+            Origin::Nothing | Origin::Context => (StageFrom::Scratch, State::empty(target)),
+            Origin::Directory(name) => {
+                (StageFrom::Context(name.clone()), State::empty(&node.platform))
+            }
+            Origin::Image(key) => {
+                let state = self.images.get(key).map_or_else(
+                    || State::empty(&node.platform),
+                    |image| State::on_image(image, &node.platform),
+                );
+                (StageFrom::Image(self.request(key, node.lines)), state)
+            }
+            Origin::Stage(stage) => match &self.finished[*stage] {
+                Some((state, id)) => (StageFrom::Stage(*id), state.clone().inherited()),
+                // A base stands before what stands on it, and is reachable from it.
+                None => unreachable!("a stage is planned before its base"),
+            },
+        }
+    }
+
+    fn step(
+        &mut self,
+        node: &Node<'_>,
+        command: &Command<'_>,
+        state: &mut State,
+        titles: &mut Titles,
+    ) -> Result<Step, PlanErrorKind> {
+        let place = &command.instruction.place;
+        let text = place.text.trim();
+        let (title, op, created_by) = match &command.instruction.kind {
+            InstructionKind::Run(run) => {
+                let sources = std::iter::zip(&command.reads, &run.mounts)
+                    .map(|(origin, mount)| {
+                        let source = self.source(node, origin, command.lines);
+                        source.ok_or_else(|| mounts::from_later(&mount.text))
+                    })
+                    .collect::<Result<_, _>>()?;
+                let op = run::plan(run, sources, state, &self.scope)?;
+                let title = run::title(run, text, &op, state);
+                let created_by = history::run(&state.effective_arguments(), &op.argv);
+                (titles.next(&title, command.triggered), Op::Run(op), Some(created_by))
+            }
+            InstructionKind::Copy(transfer) | InstructionKind::Add(transfer) => {
+                let is_add = matches!(command.instruction.kind, InstructionKind::Add(_));
+                let origin = command.reads.first().unwrap_or(&Origin::Context);
+                let from = self.source(node, origin, command.lines).ok_or_else(|| {
+                    PlanErrorKind::CopyFromLater {
+                        from: transfer.from.as_ref().map_or_else(String::new, |w| w.text.clone()),
+                        current: node.name.clone(),
+                    }
+                })?;
+                let op = copy::plan(transfer, is_add, from, state, self.scope.lexer)?;
+                let title = self.shown(state, text);
+                let created_by = copy::created_by(&op, is_add);
+                let title = titles.next(&title, command.triggered);
+                (title, Op::Copy(op), Some(created_by))
+            }
+            InstructionKind::Workdir(word) => {
+                let written = state.environment.expand(self.scope.lexer, &word.text)?;
+                let (created_by, directory) = state.enter(&written);
+                let shown = self.shown(state, text);
+                let (title, op) = match directory {
+                    Some(path) => {
+                        let user = state.image.config.user.clone();
+                        let title = titles.next(&shown, command.triggered);
+                        (title, Op::Workdir(WorkdirOp { path, user }))
+                    }
+                    None => (shown, Op::Config),
+                };
+                (title, op, Some(created_by))
+            }
+            kind => (uppercased(text), Op::Config, state.apply(kind, &self.scope)?),
+        };
+        Ok(Step { lines: command.lines, title, op, created_by })
+    }
+
+    /// An instruction for the log, its variables replaced where that works.
+    fn shown(&self, state: &State, text: &str) -> String {
+        let expanded = state.environment.expand(self.scope.lexer, text);
+        uppercased(expanded.as_deref().unwrap_or(text))
+    }
+
+    /// `None` for a stage that is not planned yet, because it stands further down (L-080).
+    fn source(&mut self, node: &Node<'_>, origin: &Origin, lines: Lines) -> Option<CopyFrom> {
+        Some(match origin {
+            Origin::Nothing => CopyFrom::Empty,
+            Origin::Context => CopyFrom::Context,
+            Origin::Directory(name) => CopyFrom::Named(name.clone()),
+            Origin::Image(key) => CopyFrom::Image(self.request(key, lines)),
+            Origin::Stage(stage) if *stage < node.index => {
+                CopyFrom::Stage(self.finished[*stage].as_ref()?.1)
+            }
+            Origin::Stage(_) => return None,
+        })
+    }
+
+    /// The image's place in the plan; it gets one when it is first asked for.
+    fn request(&mut self, key: &ImageKey, lines: Lines) -> ImageId {
+        let known = self.requests.iter().position(|request| request.key() == *key);
+        ImageId(known.unwrap_or_else(|| {
+            let ImageKey { source, platform } = key.clone();
+            self.requests.push(ImageRequest { source, platform, lines });
+            self.requests.len() - 1
+        }))
+    }
+}
+
+/// Whether BuildKit numbers the instruction. It counts `WORKDIR /` too, though it shows none.
+fn is_counted(command: &Command<'_>) -> bool {
+    matches!(
+        command.instruction.kind,
+        InstructionKind::Run(_)
+            | InstructionKind::Copy(_)
+            | InstructionKind::Add(_)
+            | InstructionKind::Workdir(_)
+    )
+}
