@@ -3,6 +3,7 @@
 mod retry;
 
 use std::fmt::Write as _;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, Once, PoisonError};
 use std::time::Duration;
@@ -73,13 +74,43 @@ fn innermost(error: &dyn std::error::Error) -> String {
     cause.to_string()
 }
 
+/// Whom a client talks to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Peer {
+    /// Its certificate must be good.
+    Verified,
+    /// The user declared it insecure: any certificate will do.
+    Insecure,
+    /// This machine: any certificate will do, and no proxy stands between.
+    Loopback,
+}
+
+impl Peer {
+    /// `insecure` is what the user says of the host.
+    #[must_use]
+    pub fn of(url: &Url, insecure: bool) -> Self {
+        match url.host_str() {
+            Some(host) if is_loopback(host) => Self::Loopback,
+            _ if insecure => Self::Insecure,
+            _ => Self::Verified,
+        }
+    }
+}
+
+/// Without port: `localhost`, `127.0.0.1`, `[::1]`.
+fn is_loopback(host: &str) -> bool {
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || address.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
 /// Makes the clients when they are first needed: loading the roots costs milliseconds that a build
 /// out of the cache does not have to pay.
 #[derive(Debug, Default)]
 pub struct Clients {
     ca_certificates: Vec<Vec<u8>>,
-    verifying: OnceCell<Client>,
-    trusting: OnceCell<Client>,
+    verified: OnceCell<Client>,
+    insecure: OnceCell<Client>,
+    loopback: OnceCell<Client>,
     notices: Mutex<Vec<String>>,
 }
 
@@ -91,21 +122,19 @@ impl Clients {
         Self { ca_certificates, ..Self::default() }
     }
 
-    /// A client that verifies certificates.
+    /// The client for such a peer.
     ///
     /// # Errors
     /// [`Failure::Setup`] when a given certificate can't be read.
-    pub async fn verifying(&self) -> Result<&Client, Failure> {
-        self.verifying.get_or_try_init(async || self.verifying_client()).await
-    }
-
-    /// A client for a host that the user declared insecure: any certificate will do.
-    ///
-    /// # Errors
-    /// [`Failure::Setup`] when TLS can't be set up at all.
-    pub async fn trusting(&self) -> Result<&Client, Failure> {
-        let make = async || build(builder().tls_danger_accept_invalid_certs(true));
-        self.trusting.get_or_try_init(make).await
+    pub async fn client(&self, peer: Peer) -> Result<&Client, Failure> {
+        let trusting = || builder().tls_danger_accept_invalid_certs(true);
+        match peer {
+            Peer::Verified => self.verified.get_or_try_init(async || self.verified_client()).await,
+            Peer::Insecure => self.insecure.get_or_try_init(async || build(trusting())).await,
+            Peer::Loopback => {
+                self.loopback.get_or_try_init(async || build(trusting().no_proxy())).await
+            }
+        }
     }
 
     /// What a user should know, each told once.
@@ -121,7 +150,7 @@ impl Clients {
         }
     }
 
-    fn verifying_client(&self) -> Result<Client, Failure> {
+    fn verified_client(&self) -> Result<Client, Failure> {
         let mut extra = Vec::new();
         for pem in &self.ca_certificates {
             let found = Certificate::from_pem_bundle(pem).map_err(setup)?;
@@ -285,7 +314,20 @@ mod tests {
     #[tokio::test]
     async fn a_certificate_that_is_none_is_an_error() {
         let clients = Clients::new(vec![b"not PEM".to_vec()]);
-        assert!(matches!(clients.verifying().await, Err(Failure::Setup(_))));
-        assert!(clients.trusting().await.is_ok());
+        assert!(matches!(clients.client(Peer::Verified).await, Err(Failure::Setup(_))));
+        assert!(clients.client(Peer::Insecure).await.is_ok());
+    }
+
+    #[test]
+    fn this_machine_needs_no_certificate() {
+        for (url, insecure, expected) in [
+            ("https://localhost:5000/", false, Peer::Loopback),
+            ("http://127.8.0.1/", false, Peer::Loopback),
+            ("http://[::1]:1/", true, Peer::Loopback),
+            ("https://registry.lan/", true, Peer::Insecure),
+            ("https://localhost.example/", false, Peer::Verified),
+        ] {
+            assert_eq!(Peer::of(&url.parse().unwrap(), insecure), expected, "{url}");
+        }
     }
 }

@@ -87,7 +87,8 @@ impl RetryPolicy {
 }
 
 /// A chance from 0 to 1 for [`RetryPolicy::delay`].
-pub(crate) fn jitter() -> f64 {
+#[must_use]
+pub fn jitter() -> f64 {
     let chance = RandomState::new().build_hasher().finish() >> 32;
     #[expect(clippy::cast_precision_loss, reason = "32 bits fit")]
     let chance = chance as f64;

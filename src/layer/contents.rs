@@ -37,15 +37,16 @@ pub(super) enum Member {
     Ignored,
 }
 
+/// All that an archive says of one path.
 #[derive(Debug, Default)]
-struct Slot {
-    removed: bool,
-    opaque: bool,
-    node: Option<Node>,
+pub(super) struct Slot {
+    pub(super) removed: bool,
+    pub(super) opaque: bool,
+    pub(super) node: Option<Node>,
 }
 
 #[derive(Debug)]
-enum Node {
+pub(super) enum Node {
     /// A directory that the archive goes through without an entry for it.
     Implied,
     Entry(Entry),
@@ -62,7 +63,9 @@ pub(super) struct Contents {
 
 impl Contents {
     pub(super) fn new(dialect: Dialect) -> Self {
-        Self { dialect, paths: BTreeMap::new(), members: 0, links: 0, parent: None }
+        let root = Slot { node: Some(Node::Implied), ..Slot::default() };
+        let paths = BTreeMap::from([(TreePath::from(&b""[..]), root)]);
+        Self { dialect, paths, members: 0, links: 0, parent: None }
     }
 
     /// What `entry` means, its paths resolved. Changes nothing yet.
@@ -221,10 +224,9 @@ impl Contents {
         self.slot(path).opaque = true;
     }
 
-    /// Directories without an entry, and what else is needed to know what each path is on disk.
-    pub(super) fn implied(&self) -> impl Iterator<Item = &TreePath> {
-        let implied = |slot: &Slot| matches!(slot.node, Some(Node::Implied));
-        self.paths.iter().filter(move |(_, slot)| implied(slot)).map(|(path, _)| path)
+    /// Sorted by path.
+    pub(super) fn slots(&self) -> impl DoubleEndedIterator<Item = (&TreePath, &Slot)> {
+        self.paths.iter()
     }
 
     pub(super) fn finish(self) -> Changes {

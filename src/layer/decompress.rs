@@ -114,13 +114,22 @@ pub struct Expected {
 
 /// The uncompressed bytes of a layer's blob. Reading to the end succeeds only if the blob was what
 /// is expected; until then nothing that was read may be believed.
-pub fn open_layer<'a>(
-    blob: impl Read + Send + 'a,
-    expected: Expected,
-) -> Result<impl Read + Send + 'a> {
-    let Expected { digest, size, diff_id } = expected;
-    let blob = Verify::blob(blob, digest, size);
-    Ok(Verify::content(decompress(blob)?, diff_id))
+pub struct VerifiedLayer<'a> {
+    content: Verify<Box<dyn Read + Send + 'a>>,
+}
+
+impl<'a> VerifiedLayer<'a> {
+    pub fn new(blob: impl Read + Send + 'a, expected: Expected) -> Result<Self> {
+        let Expected { digest, size, diff_id } = expected;
+        let blob = Verify::blob(blob, digest, size);
+        Ok(Self { content: Verify::content(decompress(blob)?, diff_id) })
+    }
+}
+
+impl Read for VerifiedLayer<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.content.read(buffer)
+    }
 }
 
 /// Passes bytes on, and at their end fails unless they were the expected ones.

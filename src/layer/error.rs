@@ -54,9 +54,6 @@ pub enum LayerError {
 
     #[error("/{path} has the overlay attribute {name}, which the mount should not have allowed")]
     OverlayFeature { path: String, name: String },
-
-    #[error("the table of contents is damaged: {0}")]
-    Codec(&'static str),
 }
 
 /// How many bytes a file had, as far as it was read.
@@ -106,6 +103,14 @@ impl From<LayerError> for io::Error {
             LayerError::Io(error) => error,
             error => Self::new(io::ErrorKind::InvalidData, error),
         }
+    }
+}
+
+impl From<LayerError> for crate::error::Error {
+    fn from(error: LayerError) -> Self {
+        let full = matches!(error, LayerError::NoSpace { .. } | LayerError::TooLargeForDisk { .. });
+        let error = Self::build(error);
+        if full { error.hinted("Free some space there and build again.") } else { error }
     }
 }
 

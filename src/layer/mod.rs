@@ -1,18 +1,30 @@
 //! Bytes: tar ↔ tree, overlay upper → tar, compression, digests, safe unpacking; always streaming.
 
+mod archive;
 mod compress;
 mod contents;
 mod decompress;
 mod error;
+mod flatten;
+mod inside;
 mod read_ahead;
 mod scan;
 pub mod tar;
+mod toc;
+mod unpack;
+mod upper;
 mod write;
 
+pub use archive::{ARCHIVE_HEAD, detect, is_archive};
 pub use compress::{FinishedLayer, LayerWriter, Tee};
 pub use contents::Dialect;
-pub use decompress::{Encoding, Expected, Verify, decompress, open_layer};
+pub use decompress::{Encoding, Expected, VerifiedLayer, Verify, decompress};
 pub use error::{Found, Hex, LayerError, Result};
+pub use flatten::{DirectoryOutput, OpenLayer, Output, TarOutput, flatten};
+pub use inside::open_inside;
 pub use read_ahead::read_ahead;
 pub use scan::scan_layer;
+pub use toc::{TocError, decode, encode};
+pub use unpack::{Marks, Selection, UnpackOptions, unpack, unpack_archive};
+pub use upper::{OpenLower, Parent, Stubs, scan_upper};
 pub use write::{Open, WriteOptions, write_layer};

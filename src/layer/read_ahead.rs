@@ -16,43 +16,48 @@ pub fn read_ahead(mut source: impl Read + Send + 'static) -> io::Result<impl Rea
         loop {
             let mut chunk = Vec::with_capacity(CHUNK);
             let result = source.by_ref().take(CHUNK as u64).read_to_end(&mut chunk);
-            let last = result.is_err() || chunk.is_empty();
-            if !chunk.is_empty() && sender.send(Ok(chunk)).is_err() {
+            // An empty chunk is the end, so that a thread that died is not taken for one.
+            let ended = chunk.is_empty();
+            if (result.is_ok() || !ended) && sender.send(Ok(chunk)).is_err() {
                 return;
             }
-            if let Err(error) = result {
-                // Nobody is left to hear of it if this fails.
-                let _ = sender.send(Err(error));
-            }
-            if last {
-                return;
+            match result {
+                Ok(_) if ended => return,
+                Ok(_) => {}
+                Err(error) => {
+                    // Nobody is left to hear of it if this fails.
+                    let _ = sender.send(Err(error));
+                    return;
+                }
             }
         }
     })?;
-    Ok(ReadAhead { chunks, current: io::Cursor::default(), failed: false })
+    Ok(ReadAhead { chunks, current: io::Cursor::default(), ended: false })
 }
 
 struct ReadAhead {
     chunks: Receiver<io::Result<Vec<u8>>>,
     current: io::Cursor<Vec<u8>>,
-    failed: bool,
+    ended: bool,
 }
 
 impl Read for ReadAhead {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
             let read = self.current.read(buffer)?;
-            if read > 0 || buffer.is_empty() || self.failed {
+            if read > 0 || buffer.is_empty() || self.ended {
                 return Ok(read);
             }
             match self.chunks.recv() {
-                Ok(Ok(chunk)) => self.current = io::Cursor::new(chunk),
+                Ok(Ok(chunk)) => {
+                    self.ended = chunk.is_empty();
+                    self.current = io::Cursor::new(chunk);
+                }
                 Ok(Err(error)) => {
-                    self.failed = true;
+                    self.ended = true;
                     return Err(error);
                 }
-                // The source has ended.
-                Err(_) => return Ok(0),
+                Err(_) => return Err(io::Error::other("the thread that reads ahead is gone")),
             }
         }
     }

@@ -12,7 +12,7 @@ use crate::digest::Sha256Sum;
 use crate::tree::{Change, Changes, Entry, FileInfo, Kind, TreePath, Xattrs};
 
 /// The content of `changes[i]`, opened when its turn comes.
-pub type Open<'a> = dyn FnMut(usize) -> io::Result<Box<dyn Read>> + 'a;
+pub type Open<'a> = dyn FnMut(usize) -> io::Result<Box<dyn Read + Send>> + 'a;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct WriteOptions {
@@ -26,7 +26,7 @@ pub struct WriteOptions {
 pub fn write_layer(
     changes: &Changes,
     open: &mut Open,
-    options: WriteOptions,
+    options: &WriteOptions,
     out: &mut dyn Write,
 ) -> Result<Changes> {
     let mut tar = TarWriter::new(out);

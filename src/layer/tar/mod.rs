@@ -97,3 +97,9 @@ impl From<TarError> for io::Error {
         Self::new(kind, error)
     }
 }
+
+/// Whether a block is the header of a member: its checksum is right, which
+/// that of an end mark is not.
+pub(super) fn is_header(block: &[u8; BLOCK]) -> bool {
+    fields::verify_checksum(block).is_ok()
+}

@@ -1,0 +1,149 @@
+//! Which credentials a repository gets: those given, or else a helper program's.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use serde::Deserialize;
+use tokio::io::AsyncWriteExt as _;
+use tokio::process::Command;
+
+use super::Error;
+use super::error::plain;
+use crate::request::{Credential, RegistryOptions, Secret};
+
+/// A helper may ask a person or a keychain; longer than this nobody is there.
+const HELPER_LIMIT: Duration = Duration::from_secs(60);
+
+/// What a helper had for a host.
+#[derive(Clone, Debug)]
+pub(super) enum Found {
+    Credential(Credential),
+    Nothing,
+    /// The configuration names a helper that is not installed, as a copied configuration does. That
+    /// must not keep a public image from being pulled, but a refusal is explained by it.
+    NoHelper(String),
+}
+
+/// What the helper for `host` (`docker.io`, `localhost:5000`) says.
+///
+/// # Errors
+/// [`Error::Helper`] when a helper ran and failed.
+pub(super) async fn from_helper(options: &RegistryOptions, host: &str) -> Result<Found, Error> {
+    let helper = options.credential_helpers.get(host).or(options.credential_store.as_ref());
+    match helper {
+        Some(helper) => ask(helper, host).await,
+        None => Ok(Found::Nothing),
+    }
+}
+
+/// The given credentials for `repository` on `host`: those of the longest key that is a
+/// prefix, by whole parts, of host and repository (containers-auth.json(5)).
+pub(super) fn given<'a>(
+    options: &'a RegistryOptions,
+    host: &str,
+    repository: &str,
+) -> Option<&'a Credential> {
+    let whole = format!("{host}/{repository}");
+    let mut key = whole.as_str();
+    loop {
+        if let Some(credential) = options.credentials.get(key) {
+            return Some(credential);
+        }
+        key = &key[..key.rfind('/')?];
+    }
+}
+
+/// What a helper prints (docker-credential-helpers, `get`).
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct HelperAnswer {
+    username: String,
+    secret: String,
+}
+
+async fn ask(helper: &str, host: &str) -> Result<Found, Error> {
+    let failed = |message: &str| Error::Helper {
+        helper: helper.to_owned(),
+        host: host.to_owned(),
+        message: plain(message),
+    };
+    if helper.contains('/') {
+        return Err(failed("the name of a helper is not a path"));
+    }
+    let mut child = match Command::new(format!("docker-credential-{helper}"))
+        .arg("get")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+    {
+        Ok(child) => child,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Ok(Found::NoHelper(helper.to_owned()));
+        }
+        Err(error) => return Err(failed(&error.to_string())),
+    };
+    // Docker Hub's credentials have been stored under this name since before there were others.
+    let server = if host == "docker.io" { "https://index.docker.io/v1/" } else { host };
+    if let Some(mut stdin) = child.stdin.take() {
+        // A helper that ends without reading says why on its output.
+        let _ = stdin.write_all(server.as_bytes()).await;
+    }
+    let output = match tokio::time::timeout(HELPER_LIMIT, child.wait_with_output()).await {
+        Ok(output) => output.map_err(|error| failed(&error.to_string()))?,
+        Err(_) => return Err(failed(&format!("no answer in {} s", HELPER_LIMIT.as_secs()))),
+    };
+    if !output.status.success() {
+        let message = String::from_utf8_lossy(&output.stdout);
+        if message.contains("credentials not found") {
+            return Ok(Found::Nothing);
+        }
+        return Err(failed(if message.trim().is_empty() { "no message" } else { &message }));
+    }
+    // The answer is never shown: it holds the secret.
+    let answer: HelperAnswer =
+        serde_json::from_slice(&output.stdout).map_err(|_| failed("the answer is not JSON"))?;
+    let secret = Secret(answer.secret.into_bytes());
+    Ok(match answer.username.as_str() {
+        "" if secret.0.is_empty() => Found::Nothing,
+        "<token>" => Found::Credential(Credential::IdentityToken(secret)),
+        _ => Found::Credential(Credential::Basic { user: answer.username, password: secret }),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named(user: &str) -> Credential {
+        Credential::Basic { user: user.to_owned(), password: Secret(Vec::new()) }
+    }
+
+    #[test]
+    fn the_longest_key_wins() {
+        let keys = ["quay.io", "quay.io/team", "quay.io/team/app"];
+        let options = RegistryOptions {
+            credentials: keys.iter().map(|key| ((*key).to_owned(), named(key))).collect(),
+            ..RegistryOptions::default()
+        };
+        for (repository, expected) in [
+            ("team/app", "quay.io/team/app"),
+            ("team/other", "quay.io/team"),
+            ("teams/app", "quay.io"),
+        ] {
+            assert_eq!(given(&options, "quay.io", repository), Some(&named(expected)));
+        }
+        assert_eq!(given(&options, "ghcr.io", "team/app"), None);
+    }
+
+    #[tokio::test]
+    async fn a_helper_that_is_not_installed_is_nothing_fatal() {
+        let options = RegistryOptions {
+            credential_store: Some("no-such-helper".to_owned()),
+            ..RegistryOptions::default()
+        };
+        let found = from_helper(&options, "ghcr.io").await.unwrap();
+        assert!(matches!(found, Found::NoHelper(name) if name == "no-such-helper"));
+    }
+}
