@@ -33,8 +33,14 @@ pub enum Kind {
     File(FileInfo),
     /// The target as written.
     Symlink(Box<[u8]>),
-    CharDevice { major: u32, minor: u32 },
-    BlockDevice { major: u32, minor: u32 },
+    CharDevice {
+        major: u32,
+        minor: u32,
+    },
+    BlockDevice {
+        major: u32,
+        minor: u32,
+    },
     Fifo,
     Socket,
 }
