@@ -30,6 +30,32 @@ impl Platform {
     }
 }
 
+impl Platform {
+    /// The same platform with the usual names, as references and comparisons have it (L-075).
+    #[must_use]
+    pub fn normalized(&self) -> Self {
+        let (architecture, variant) = normalize_architecture(&self.architecture, &self.variant);
+        Self { architecture, variant, ..self.clone() }
+    }
+
+    /// This platform and those whose programs it runs too, the nearest first (L-076).
+    #[must_use]
+    pub fn fallbacks(&self) -> Vec<Self> {
+        let this = self.normalized();
+        let variants: &[&str] = match (this.architecture.as_str(), this.variant.as_str()) {
+            ("amd64", "v4") => &["v3", "v2", ""],
+            ("amd64", "v3") => &["v2", ""],
+            ("amd64", "v2") => &[""],
+            ("arm", "v8") => &["v7", "v6", "v5"],
+            ("arm", "v7") => &["v6", "v5"],
+            ("arm", "v6") => &["v5"],
+            _ => &[],
+        };
+        let lower = variants.iter().map(|v| Self { variant: (*v).to_owned(), ..this.clone() });
+        std::iter::once(this.clone()).chain(lower).collect()
+    }
+}
+
 /// Folds the aliases of an architecture, as containerd's platforms package does (L-075).
 fn normalize_architecture(architecture: &str, variant: &str) -> (String, String) {
     let architecture = architecture.to_ascii_lowercase();

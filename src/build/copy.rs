@@ -1,0 +1,254 @@
+//! COPY and ADD: from a tree to a layer. No file system is mounted, and a file's bytes are read when
+//! its layer is written.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::files::{Files, FilesReader};
+use super::inputs::{Selection, copy_options};
+use super::layers::StageLayer;
+use super::stage::Work;
+use crate::context::{self, DirectoryContext};
+use crate::error::Error;
+use crate::layer;
+use crate::plan::{CopyFrom, CopyOp, CopySource as Named, InlineFile, Unpack};
+use crate::tree::{
+    self, Copied, CopySource, Entry, FileInfo, Kind, MAX_ACCOUNT_FILE, Owner, Tree, TreePath, User,
+    What,
+};
+
+/// A source whose files can be opened.
+struct Source {
+    tree: Tree,
+    what: What,
+    opener: Opener,
+}
+
+#[derive(Clone)]
+enum Opener {
+    Context(Arc<DirectoryContext>),
+    Files(Arc<Files>),
+    Ready(FilesReader),
+    Text(Arc<[u8]>),
+    File(PathBuf),
+    Unpacked(PathBuf),
+}
+
+impl Opener {
+    fn open(&self, path: &TreePath) -> io::Result<Box<dyn Read + Send>> {
+        match self {
+            Self::Context(directory) => Ok(Box::new(directory.open(path)?)),
+            Self::Ready(reader) => reader.open(path),
+            Self::Text(text) => Ok(Box::new(io::Cursor::new(Arc::clone(text)))),
+            Self::File(file) => Ok(Box::new(File::open(file)?)),
+            Self::Unpacked(directory) => Ok(Box::new(layer::open_inside(directory, path)?)),
+            Self::Files(_) => Err(io::Error::other("these files have not been made ready")),
+        }
+    }
+}
+
+/// Does a COPY or ADD on top of `files`.
+pub(super) fn copy(work: &Work<'_, '_>, op: &CopyOp, files: &Files) -> Result<StageLayer, Error> {
+    let mut options = copy_options(op)?;
+    options.created_mtime = work.session.time();
+    if let Some(chown) = &op.chown {
+        options.chown = Some(owner(work, files, chown)?);
+    }
+    let sources = sources(work, op)?;
+    layer_of(work, files, sources, &options)
+}
+
+/// The layer that is all of what a selection names: a stage made of a context, a bind mount.
+pub(super) fn context_layer(
+    work: &Work<'_, '_>,
+    selection: &Selection<'_>,
+) -> Result<StageLayer, Error> {
+    let source = path_source(work, selection.from, selection.what.clone())?;
+    layer_of(work, &Files::empty(), vec![source], &selection.options)
+}
+
+fn layer_of(
+    work: &Work<'_, '_>,
+    files: &Files,
+    mut sources: Vec<Source>,
+    options: &tree::CopyOptions,
+) -> Result<StageLayer, Error> {
+    let described: Vec<CopySource<'_>> =
+        sources.iter().map(|s| CopySource { tree: &s.tree, what: s.what.clone() }).collect();
+    let Copied { changes, sources: places } =
+        tree::copy(&files.tree, &described, options).map_err(Error::build)?;
+    for (position, source) in sources.iter_mut().enumerate() {
+        if let Opener::Files(files) = &source.opener {
+            let paths = places.iter().flatten().filter(|(s, _)| *s == position).map(|(_, p)| p);
+            source.opener = Opener::Ready(files.reader(work.session, work.images, paths)?);
+        }
+    }
+    let openers: Vec<Opener> = sources.into_iter().map(|source| source.opener).collect();
+    let open = move |position: usize| match places.get(position).and_then(Option::as_ref) {
+        Some((source, path)) => openers[*source].open(path),
+        None => Err(io::ErrorKind::NotFound.into()),
+    };
+    Ok(StageLayer::built(Arc::new(changes), Arc::new(open), None, work.session.time()))
+}
+
+/// The sources of a COPY or ADD in the order in which they are copied (L-149).
+fn sources(work: &Work<'_, '_>, op: &CopyOp) -> Result<Vec<Source>, Error> {
+    let mut sources = Vec::new();
+    for named in &op.sources {
+        match named {
+            Named::Http(url) => sources.push(download(work, op, named, url)?),
+            Named::Path(path) => {
+                let source = path_source(work, &op.from, What::Pattern(path.clone()))?;
+                if op.unpack == Unpack::Never {
+                    sources.push(source);
+                } else {
+                    add_source(work, op, source, &mut sources)?;
+                }
+            }
+        }
+    }
+    sources.extend(op.inline.iter().map(inline));
+    Ok(sources)
+}
+
+/// A path or pattern of a context, a stage or an image.
+fn path_source(work: &Work<'_, '_>, from: &CopyFrom, what: What) -> Result<Source, Error> {
+    let of_files = |files: Arc<Files>, what| Source {
+        tree: files.tree.clone(),
+        what,
+        opener: Opener::Files(files),
+    };
+    match from {
+        CopyFrom::Context | CopyFrom::Named(_) => {
+            let context = work
+                .inputs
+                .context(from)
+                .ok_or_else(|| Error::build("this context has not been walked"))?;
+            let opener = Opener::Context(Arc::clone(&context.directory));
+            Ok(Source { tree: context.tree.clone(), what, opener })
+        }
+        CopyFrom::Stage(stage) => Ok(of_files(work.files_of(*stage)?, what)),
+        CopyFrom::Image(image) => {
+            let files = Files::of_image(work.session, work.images, *image)?;
+            Ok(of_files(Arc::new(files), what))
+        }
+        CopyFrom::Empty => Err(Error::build("a path, but nothing to read it from")),
+    }
+}
+
+/// A local source of ADD: files that are archives, by their content, are unpacked (L-144).
+fn add_source(
+    work: &Work<'_, '_>,
+    op: &CopyOp,
+    source: Source,
+    sources: &mut Vec<Source>,
+) -> Result<(), Error> {
+    let options = copy_options(op)?;
+    let described = CopySource { tree: &source.tree, what: source.what.clone() };
+    let named = tree::files_named(&described, &options).map_err(Error::build)?;
+    let mut archives = Vec::new();
+    for path in &named {
+        let mut head = Vec::new();
+        source
+            .opener
+            .open(path)
+            .and_then(|file| file.take(layer::ARCHIVE_HEAD).read_to_end(&mut head))
+            .map_err(|e| Error::build(format!("/{}: {e}", String::from_utf8_lossy(path))))?;
+        if layer::is_archive(&head) {
+            archives.push(path.clone());
+        }
+    }
+    if archives.is_empty() {
+        sources.push(source);
+        return Ok(());
+    }
+    for path in named {
+        if !archives.contains(&path) {
+            let (tree, opener) = (source.tree.clone(), source.opener.clone());
+            sources.push(Source { tree, what: What::Path(path), opener });
+            continue;
+        }
+        let archive = source.opener.open(&path).map_err(Error::build)?;
+        sources.push(unpacked(work, archive)?);
+    }
+    Ok(())
+}
+
+/// The files of an archive, in a directory of their own until their layer is written.
+fn unpacked(work: &Work<'_, '_>, archive: Box<dyn Read + Send>) -> Result<Source, Error> {
+    let directory = work.session.scratch_directory()?;
+    let changes = layer::unpack_archive(archive, &directory)?;
+    let mut tree = Tree::new();
+    tree.apply(&changes, 0);
+    Ok(Source { tree, what: What::Whole, opener: Opener::Unpacked(directory) })
+}
+
+/// `ADD https://…`: a file that only its owner may read, with the server's time (L-145).
+fn download(
+    work: &Work<'_, '_>,
+    op: &CopyOp,
+    named: &Named,
+    url: &str,
+) -> Result<Source, Error> {
+    let session = work.session;
+    let directory = session.scratch_directory()?;
+    let downloaded = session.runtime.block_on(context::download(
+        session.http(),
+        url,
+        op.checksum.as_deref(),
+        &directory,
+    ))?;
+    if op.unpack == Unpack::Always {
+        let mut head = Vec::new();
+        let file = File::open(&downloaded.file).map_err(Error::build)?;
+        (&file).take(layer::ARCHIVE_HEAD).read_to_end(&mut head).map_err(Error::build)?;
+        if layer::is_archive(&head) {
+            let file = File::open(&downloaded.file).map_err(Error::build)?;
+            return unpacked(work, Box::new(file));
+        }
+    }
+    let entry = file_entry(0o600, downloaded.size, downloaded.last_modified.unwrap_or(0));
+    Ok(single(named.file_name().as_bytes(), entry, Opener::File(downloaded.file)))
+}
+
+/// A heredoc (L-141).
+fn inline(file: &InlineFile) -> Source {
+    let text: Arc<[u8]> = file.content.as_bytes().into();
+    let entry = file_entry(0o644, text.len() as u64, 0);
+    single(file.name.as_bytes(), entry, Opener::Text(text))
+}
+
+fn file_entry(mode: u32, size: u64, mtime: i64) -> Entry {
+    let kind = Kind::File(FileInfo { size, digest: None, link: None });
+    Entry { kind, mode, uid: 0, gid: 0, mtime, xattrs: BTreeMap::new(), layer: 0 }
+}
+
+/// A source that is one file.
+fn single(name: &[u8], entry: Entry, opener: Opener) -> Source {
+    let path = TreePath::from(name);
+    let mut tree = Tree::new();
+    tree.insert(&path, entry);
+    Source { tree, what: What::Path(path), opener }
+}
+
+/// The ids of `--chown`, by the stage's own files (L-135).
+fn owner(work: &Work<'_, '_>, files: &Files, text: &str) -> Result<(u32, u32), Error> {
+    let owner = Owner::parse(text);
+    let (passwd, group) =
+        if owner.needs_files() { accounts(work, files)? } else { (Vec::new(), Vec::new()) };
+    owner.find(&passwd, &group).map_err(|e| Error::build(format!("--chown={text}: {e}")))
+}
+
+/// Who `USER` is, by the stage's own files (L-101).
+pub(super) fn user(work: &Work<'_, '_>, files: &Files, text: &str) -> Result<User, Error> {
+    let (passwd, group) = accounts(work, files)?;
+    User::find(text, &passwd, &group).map_err(Error::build)
+}
+
+fn accounts(work: &Work<'_, '_>, files: &Files) -> Result<(Vec<u8>, Vec<u8>), Error> {
+    let read = |path| files.small_file(work.session, work.images, path, MAX_ACCOUNT_FILE);
+    Ok((read("etc/passwd")?, read("etc/group")?))
+}

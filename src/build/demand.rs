@@ -1,0 +1,118 @@
+//! Which steps must run: from the target backwards, a stage is looked at only if somebody needs its
+//! result and no record has it.
+
+use super::images::Images;
+use super::keys::StageKeys;
+use super::layers::{self, StageLayer};
+use super::session::Session;
+use crate::cache::Record;
+use crate::plan::{CopyFrom, MountKind, Op, Plan, StageFrom, StageId, Step};
+
+/// What is known of a stage that somebody needs.
+#[derive(Debug)]
+pub(super) struct Demand {
+    /// Steps before this one are had from a record, the rest must run.
+    pub(super) first: usize,
+    /// What the record holds; `None`: start at what the stage stands on.
+    pub(super) had: Option<Had>,
+}
+
+#[derive(Debug)]
+pub(super) struct Had {
+    pub(super) layers: Vec<StageLayer>,
+    pub(super) record: Record,
+}
+
+/// For each stage, what must be done, or `None` where nobody needs its result.
+pub(super) fn demands(
+    session: &Session<'_>,
+    plan: &Plan,
+    images: &Images,
+    keys: &[StageKeys],
+) -> Vec<Option<Demand>> {
+    let fresh = fresh_steps(plan);
+    let mut demands: Vec<Option<Demand>> = plan.stages.iter().map(|_| None).collect();
+    let mut wanted = vec![false; plan.stages.len()];
+    wanted[plan.target.0] = true;
+    // A stage stands behind all that it uses, so one pass backwards meets every user first.
+    for index in (0..plan.stages.len()).rev() {
+        if !wanted[index] {
+            continue;
+        }
+        let stage = &plan.stages[index];
+        let demand = deepest(session, images, &stage.steps, &keys[index], fresh[index]);
+        let mut need = |id: StageId| wanted[id.0] = true;
+        if demand.had.is_none()
+            && let StageFrom::Stage(id) = stage.from
+        {
+            need(id);
+        }
+        for step in &stage.steps[demand.first..] {
+            sources(step).filter_map(read_stage).for_each(&mut need);
+        }
+        demands[index] = Some(demand);
+    }
+    demands
+}
+
+/// The last step before `fresh` that a record is known of.
+fn deepest(
+    session: &Session<'_>,
+    images: &Images,
+    steps: &[Step],
+    keys: &StageKeys,
+    fresh: usize,
+) -> Demand {
+    for (index, step) in steps.iter().enumerate().take(fresh).rev() {
+        if step.op == Op::Config {
+            continue;
+        }
+        let Some(record) = session.record(&keys.steps[index]) else { continue };
+        let Some(layers) = layers::of_record(session, images, &record) else { continue };
+        return Demand { first: index + 1, had: Some(Had { layers, record }) };
+    }
+    Demand { first: 0, had: None }
+}
+
+/// For each stage, the first step that must not be had from a record: a step of a stage without
+/// cache (K-09), and whatever stands on one.
+fn fresh_steps(plan: &Plan) -> Vec<usize> {
+    let mut fresh: Vec<usize> = Vec::with_capacity(plan.stages.len());
+    let mut anew: Vec<bool> = Vec::with_capacity(plan.stages.len());
+    for stage in &plan.stages {
+        let on_fresh = matches!(stage.from, StageFrom::Stage(id) if anew[id.0]);
+        let first = if stage.no_cache || on_fresh {
+            0
+        } else {
+            let reads_fresh =
+                |step: &Step| sources(step).filter_map(read_stage).any(|id| anew[id.0]);
+            stage.steps.iter().position(reads_fresh).unwrap_or(stage.steps.len())
+        };
+        anew.push(stage.no_cache || on_fresh || first < stage.steps.len());
+        fresh.push(first);
+    }
+    fresh
+}
+
+/// Where a step reads from, its own stage aside.
+pub(super) fn sources(step: &Step) -> impl Iterator<Item = &CopyFrom> {
+    let (copy, mounts) = match &step.op {
+        Op::Copy(copy) => (Some(&copy.from), [].as_slice()),
+        Op::Run(run) => (None, run.mounts.as_slice()),
+        Op::Workdir(_) | Op::Config => (None, [].as_slice()),
+    };
+    copy.into_iter().chain(mounts.iter().filter_map(|mount| match &mount.kind {
+        MountKind::Bind { from, .. } | MountKind::Cache { seed: Some((from, _)), .. } => Some(from),
+        MountKind::Cache { seed: None, .. }
+        | MountKind::Tmpfs { .. }
+        | MountKind::Secret { .. }
+        | MountKind::Ssh { .. } => None,
+    }))
+}
+
+fn read_stage(from: &CopyFrom) -> Option<StageId> {
+    match from {
+        CopyFrom::Stage(id) => Some(*id),
+        CopyFrom::Context | CopyFrom::Named(_) | CopyFrom::Image(_) | CopyFrom::Empty => None,
+    }
+}

@@ -1,0 +1,183 @@
+//! The images that a plan names: finding their manifests and configurations, nothing more.
+
+use std::collections::BTreeMap;
+
+use super::session::Session;
+use crate::digest::Digest;
+use crate::dockerfile::Dockerfile;
+use crate::error::{Error, Location};
+use crate::image::{ImageConfig, Layout, Manifest};
+use crate::plan::{ImageKey, ImageRequest, ImageSource, Plan, Planned, plan};
+use crate::platform::Platform;
+use crate::request::NamedContext;
+
+/// An image that is known by its documents; its layers are where it came from.
+#[derive(Clone, Debug)]
+pub(super) struct BaseImage {
+    /// As the log shows it.
+    pub(super) name: String,
+    /// Of the manifest.
+    pub(super) digest: Digest,
+    pub(super) manifest: Manifest,
+    pub(super) config: ImageConfig,
+    pub(super) origin: Origin,
+}
+
+/// Where the blobs of an image are.
+#[derive(Clone, Debug)]
+pub(super) enum Origin {
+    /// A normalized reference with a digest.
+    Registry(String),
+    Layout(Layout),
+}
+
+/// All images of a plan; the positions are those of [`Plan::images`].
+pub(super) type Images = Vec<BaseImage>;
+
+/// Plans `file`, resolving images as the planner asks for them.
+pub(super) fn plan_with_images(
+    session: &Session<'_>,
+    file: &Dockerfile,
+) -> Result<(Plan, Images), Error> {
+    let request = session.plan_request();
+    let mut known: BTreeMap<ImageKey, BaseImage> = BTreeMap::new();
+    loop {
+        let configs = known.iter().map(|(key, image)| (key.clone(), image.config.clone())).collect();
+        match plan(file, &request, &configs)? {
+            Planned::Needs(wanted) => resolve_all(session, &wanted, &mut known)?,
+            Planned::Ready(plan) => {
+                // What is only read from needs no configuration to plan, but its manifest now.
+                let missing: Vec<ImageRequest> =
+                    plan.images.iter().filter(|i| !known.contains_key(&i.key())).cloned().collect();
+                resolve_all(session, &missing, &mut known)?;
+                let images = plan.images.iter().map(|i| known[&i.key()].clone()).collect();
+                return Ok((*plan, images));
+            }
+        }
+    }
+}
+
+fn resolve_all(
+    session: &Session<'_>,
+    wanted: &[ImageRequest],
+    known: &mut BTreeMap<ImageKey, BaseImage>,
+) -> Result<(), Error> {
+    let results: Vec<Result<BaseImage, Error>> = std::thread::scope(|scope| {
+        let threads: Vec<_> =
+            wanted.iter().map(|image| scope.spawn(|| resolve(session, image))).collect();
+        threads.into_iter().map(super::join).collect()
+    });
+    for (request, result) in wanted.iter().zip(results) {
+        known.insert(request.key(), result?);
+    }
+    Ok(())
+}
+
+fn resolve(session: &Session<'_>, image: &ImageRequest) -> Result<BaseImage, Error> {
+    let location = Location::lines(image.lines.first..=image.lines.last);
+    let name = match &image.source {
+        ImageSource::Registry(reference) => reference,
+        ImageSource::Context(name) => name,
+    };
+    let resolve = || match &image.source {
+        ImageSource::Registry(reference) => from_registry(session, reference, &image.platform),
+        ImageSource::Context(name) => match session.request.build_contexts.get(name) {
+            Some(NamedContext::Layout { path, tag, digest }) => {
+                let layout = Layout::open(path).map_err(Error::build)?;
+                let found = layout
+                    .image(tag.as_deref(), digest.as_deref(), &image.platform)
+                    .map_err(Error::build)?;
+                let config = parse_config(name, &found.config)?;
+                Ok(BaseImage {
+                    name: name.clone(),
+                    digest: found.descriptor.digest,
+                    manifest: found.manifest,
+                    config,
+                    origin: Origin::Layout(layout),
+                })
+            }
+            Some(NamedContext::Image(reference)) => {
+                from_registry(session, reference, &image.platform)
+            }
+            other => Err(Error::build(format!("{name}: expected an image but found {other:?}"))),
+        },
+    };
+    session
+        .progress
+        .step(format!("[internal] load metadata for {name}"), |_| {
+            let base = resolve()?;
+            check(session, &base, &image.platform)?;
+            Ok(base)
+        })
+        .map_err(|e| e.at(location))
+}
+
+fn from_registry(
+    session: &Session<'_>,
+    reference: &str,
+    platform: &Platform,
+) -> Result<BaseImage, Error> {
+    let resolved = session
+        .runtime
+        .block_on(session.registry.resolve(reference, platform))
+        .map_err(|e| Error::from(e))?;
+    let config = parse_config(reference, &resolved.config_bytes)?;
+    Ok(BaseImage {
+        name: reference.to_owned(),
+        digest: resolved.manifest_digest,
+        manifest: resolved.manifest,
+        config,
+        origin: Origin::Registry(with_digest(reference, &resolved.manifest_digest)),
+    })
+}
+
+/// `docker.io/library/alpine:3` → `docker.io/library/alpine@sha256:…`, so that a tag that moves
+/// during the build changes nothing.
+fn with_digest(reference: &str, digest: &Digest) -> String {
+    let name = reference.split_once('@').map_or(reference, |(name, _)| name);
+    let repository = match name.rsplit_once(':') {
+        Some((repository, tag)) if !tag.contains('/') => repository,
+        _ => name,
+    };
+    format!("{repository}@{digest}")
+}
+
+fn parse_config(name: &str, bytes: &[u8]) -> Result<ImageConfig, Error> {
+    serde_json::from_slice(bytes)
+        .map_err(|e| Error::build(format!("{name}: the image's configuration can't be read: {e}")))
+}
+
+fn check(session: &Session<'_>, image: &BaseImage, wanted: &Platform) -> Result<(), Error> {
+    let (layers, diff_ids) = (image.manifest.layers.len(), image.config.rootfs.diff_ids.len());
+    if layers != diff_ids {
+        return Err(Error::build(format!(
+            "{}: the manifest has {layers} layers but the configuration has {diff_ids}",
+            image.name
+        )));
+    }
+    let found = image.config.platform.normalized();
+    if (&found.os, &found.architecture) != (&wanted.os, &wanted.architecture) {
+        session.progress.warning(format!(
+            "base image {} was pulled with platform {found}, expected {wanted} for current build",
+            image.name
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_digest_takes_the_place_of_the_tag() {
+        let digest = Digest::of(b"");
+        for (reference, repository) in [
+            ("docker.io/library/alpine:3", "docker.io/library/alpine"),
+            ("localhost:5000/app", "localhost:5000/app"),
+            ("localhost:5000/app:1@sha256:00", "localhost:5000/app"),
+        ] {
+            assert_eq!(with_digest(reference, &digest), format!("{repository}@{digest}"));
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! What COPY, ADD and bind mounts read from outside of the build: contexts are walked once, and only
+//! the files that a step selects are read (L-194).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+
+use super::session::Session;
+use crate::context::{self, DirectoryContext, Remote};
+use crate::error::{Error, Location};
+use crate::ignore::Patterns;
+use crate::plan::{
+    CopyFrom, CopyOp, CopySource as Named, Input, MountKind, Op, Plan, StageFrom,
+    Step,
+};
+use crate::request::NamedContext;
+use crate::tree::{
+    Chmod, CopyOptions, CopySource, Tree, TreePath, What, clean_path, content_key, select,
+};
+
+/// A directory context, walked; the files that steps select have their digests.
+#[derive(Debug)]
+pub(super) struct Context {
+    pub(super) directory: Arc<DirectoryContext>,
+    pub(super) tree: Tree,
+}
+
+/// The contexts that the plan's steps use, and what is known of what they download.
+#[derive(Debug, Default)]
+pub(super) struct Inputs {
+    main: Option<Context>,
+    named: BTreeMap<String, Context>,
+    remote: BTreeMap<String, Remote>,
+}
+
+impl Inputs {
+    /// The context that a step reads from, where it is one.
+    pub(super) fn context(&self, from: &CopyFrom) -> Option<&Context> {
+        match from {
+            CopyFrom::Context => self.main.as_ref(),
+            CopyFrom::Named(name) => self.named.get(name),
+            CopyFrom::Stage(_) | CopyFrom::Image(_) | CopyFrom::Empty => None,
+        }
+    }
+
+    /// What is known of a URL of ADD.
+    pub(super) fn remote(&self, url: &str) -> Option<&Remote> {
+        self.remote.get(url)
+    }
+
+    /// The input of a step's key for what it reads of a context, of which the plan knows nothing.
+    pub(super) fn content(&self, selection: &Selection<'_>) -> Result<Input, Error> {
+        let context = self.context(selection.from).ok_or_else(|| {
+            Error::build(format!("the context {:?} has not been walked", selection.from))
+        })?;
+        let source = CopySource { tree: &context.tree, what: selection.what.clone() };
+        let sum = content_key(&source, &selection.options).map_err(Error::build)?;
+        Ok(Input::Content(sum))
+    }
+}
+
+/// What one step selects of one source.
+#[derive(Debug)]
+pub(super) struct Selection<'a> {
+    pub(super) from: &'a CopyFrom,
+    pub(super) what: What,
+    pub(super) options: CopyOptions,
+}
+
+/// What a step reads, in the order that its key has it: the sources of a COPY, the mounts of a RUN.
+/// URLs are not among them.
+pub(super) fn selections(step: &Step) -> Result<Vec<Selection<'_>>, Error> {
+    match &step.op {
+        Op::Copy(copy) => {
+            let options = copy_options(copy)?;
+            let paths = copy.sources.iter().filter_map(|source| match source {
+                Named::Path(path) => Some(path.clone()),
+                Named::Http(_) => None,
+            });
+            Ok(paths
+                .map(|path| Selection {
+                    from: &copy.from,
+                    what: What::Pattern(path),
+                    options: options.clone(),
+                })
+                .collect())
+        }
+        Op::Run(run) => Ok(run
+            .mounts
+            .iter()
+            .filter_map(|mount| match &mount.kind {
+                MountKind::Bind { from, source, .. }
+                | MountKind::Cache { seed: Some((from, source)), .. } => Some(Selection {
+                    from,
+                    what: What::Path(clean_path(source.as_bytes())),
+                    options: CopyOptions::default(),
+                }),
+                MountKind::Cache { seed: None, .. }
+                | MountKind::Tmpfs { .. }
+                | MountKind::Secret { .. }
+                | MountKind::Ssh { .. } => None,
+            })
+            .collect()),
+        Op::Workdir(_) | Op::Config => Ok(Vec::new()),
+    }
+}
+
+/// The flags of a COPY or ADD. The owner is there only to say that one is given: who it is depends
+/// on the stage's files.
+pub(super) fn copy_options(copy: &CopyOp) -> Result<CopyOptions, Error> {
+    let chmod = copy.chmod.as_deref().map(Chmod::parse).transpose().map_err(Error::build)?;
+    let exclude = Patterns::from_flags(&copy.exclude)
+        .map_err(|e| Error::build(format!("invalid pattern of --exclude: {e}")))?;
+    Ok(CopyOptions {
+        destination: copy.destination.clone(),
+        cwd: copy.cwd.clone(),
+        chown: copy.chown.as_ref().map(|_| (0, 0)),
+        chmod,
+        link: copy.link,
+        parents: copy.parents,
+        exclude,
+        created_mtime: 0,
+    })
+}
+
+/// Everything of a context: `FROM` a directory.
+pub(super) fn whole(from: &CopyFrom) -> Selection<'_> {
+    Selection { from, what: What::Whole, options: CopyOptions::default() }
+}
+
+/// Walks the contexts that `plan` needs, hashes what its steps select, and asks after its URLs.
+pub(super) fn gather(session: &Session<'_>, plan: &Plan) -> Result<Inputs, Error> {
+    // By context, `None` for the main one.
+    let mut wanted: BTreeMap<Option<&str>, Vec<(What, CopyOptions)>> = BTreeMap::new();
+    let mut urls: BTreeMap<&str, Location> = BTreeMap::new();
+    for stage in &plan.stages {
+        if let StageFrom::Context(name) = &stage.from {
+            let all = (What::Whole, CopyOptions::default());
+            wanted.entry(Some(name)).or_default().push(all);
+        }
+        for step in &stage.steps {
+            let location = Location::from(step.lines);
+            for selection in selections(step).map_err(|e| e.at(location.clone()))? {
+                let name = match selection.from {
+                    CopyFrom::Context => None,
+                    CopyFrom::Named(name) => Some(name.as_str()),
+                    CopyFrom::Stage(_) | CopyFrom::Image(_) | CopyFrom::Empty => continue,
+                };
+                wanted.entry(name).or_default().push((selection.what, selection.options));
+            }
+            if let Op::Copy(copy) = &step.op {
+                let remote = |source: &'_ Named| matches!(source, Named::Http(_));
+                for source in copy.sources.iter().filter(|s| remote(s)) {
+                    if let Named::Http(url) = source {
+                        urls.entry(url).or_insert_with(|| location.clone());
+                    }
+                }
+            }
+        }
+    }
+    let mut inputs = Inputs::default();
+    for (name, selections) in wanted {
+        let (title, path, ignore) = place(session, name)?;
+        let context = session.progress.step(format!("[internal] load {title}"), |_| {
+            walk(session, path, ignore, &selections)
+        })?;
+        match name {
+            None => inputs.main = Some(context),
+            Some(name) => {
+                inputs.named.insert(name.to_owned(), context);
+            }
+        }
+    }
+    for (url, location) in urls {
+        let remote = session
+            .runtime
+            .block_on(context::inspect(session.http(), url))
+            .map_err(|e| Error::from(e).at(location))?;
+        inputs.remote.insert(url.to_owned(), remote);
+    }
+    Ok(inputs)
+}
+
+/// Where a context is, and what of it is ignored.
+fn place<'s>(
+    session: &'s Session<'_>,
+    name: Option<&str>,
+) -> Result<(String, &'s Path, Option<Patterns>), Error> {
+    let request = session.request;
+    let Some(name) = name else {
+        let parse = |(file, bytes): &(String, Vec<u8>)| {
+            Patterns::parse(bytes).map_err(|e| Error::build(format!("{file}: {e}")))
+        };
+        let ignore = request.dockerfile.ignore.as_ref().map(parse).transpose()?;
+        return Ok(("build context".to_owned(), &request.context, ignore));
+    };
+    match request.build_contexts.get(name) {
+        Some(NamedContext::Directory(path)) => {
+            let ignore = context::ignore_file(path).map_err(Error::build)?;
+            Ok((format!("build context {name}"), path, ignore))
+        }
+        _ => Err(Error::build(format!("{name}: expected a context that is a directory"))),
+    }
+}
+
+fn walk(
+    session: &Session<'_>,
+    path: &Path,
+    ignore: Option<Patterns>,
+    selections: &[(What, CopyOptions)],
+) -> Result<Context, Error> {
+    let directory = DirectoryContext::open(path, ignore).map_err(Error::build)?;
+    let mut tree = directory.walk().map_err(Error::build)?;
+    let mut files: BTreeSet<TreePath> = BTreeSet::new();
+    for (what, options) in selections {
+        // What is missing is told where the step's key is made, with its place.
+        let source = CopySource { tree: &tree, what: what.clone() };
+        files.extend(select(&source, options).unwrap_or_default());
+    }
+    let files: Vec<TreePath> = files.into_iter().collect();
+    directory.hash(&mut tree, &files, session.request.threads).map_err(Error::build)?;
+    Ok(Context { directory: Arc::new(directory), tree })
+}
+

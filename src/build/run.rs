@@ -1,0 +1,273 @@
+//! RUN: a root file system out of layers, one command in it, and what it changed as a layer.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::copy;
+use super::files::{Files, write_directories};
+use super::inputs::Selection;
+use super::layers::{self, StageLayer};
+use super::progress::Running;
+use super::stage::Work;
+use crate::cache::{CacheMount, MountLease};
+use crate::dockerfile::Command;
+use crate::error::Error;
+use crate::layer;
+use crate::plan::{CopyFrom, Mount, MountKind, RunOp};
+use crate::request::SshSource;
+use crate::sandbox::{self, RunMount, RunSpec, UserIds};
+use crate::tree::{CopyOptions, User, What, clean_path};
+use crate::ui::Masker;
+
+/// Where an SSH agent's socket is told.
+const SSH_AUTH_SOCK: &str = "SSH_AUTH_SOCK";
+
+/// Runs the command of `op` on top of `files`.
+pub(super) fn run(
+    work: &Work<'_, '_>,
+    op: &RunOp,
+    files: &Files,
+    running: &Running<'_>,
+) -> Result<StageLayer, Error> {
+    let session = work.session;
+    let sandbox = work.sandbox.ok_or_else(|| Error::build("no sandbox was made for this RUN"))?;
+    let lowers = lower_directories(work, files)?;
+    let upper = session.scratch_directory()?;
+    let scratch = session.scratch_directory()?;
+    let user = copy::user(work, files, &op.user)?;
+    let mut mounts = Mounts::default();
+    for mount in &op.mounts {
+        mounts.add(work, mount)?;
+    }
+    let secrets: Vec<&[u8]> = session.request.secrets.values().map(|s| s.0.as_slice()).collect();
+    let spec = RunSpec {
+        lowers,
+        upper: upper.clone(),
+        work: scratch,
+        argv: op.argv.clone(),
+        env: environment(op, &user, mounts.env),
+        cwd: op.cwd.clone(),
+        user: UserIds { uid: user.uid, gid: user.gid, groups: user.groups },
+        hostname: op.hostname.clone(),
+        hosts: session.request.run.add_hosts.clone(),
+        network: op.network,
+        security: op.security,
+        shm_size: session.request.run.shm_size,
+        ulimits: session.request.run.ulimits.clone(),
+        mounts: mounts.list,
+        scripts: op.scripts.clone(),
+    };
+    let mut masker = Masker::new(secrets.iter().copied());
+    let mut last = crate::ui::Stream::Stdout;
+    let exit = sandbox::run(sandbox, &spec, session.cancel, &mut |stream, bytes| {
+        last = stream;
+        running.output(stream, masker.push(bytes));
+    });
+    running.output(last, masker.finish());
+    drop(mounts.leases);
+    let exit = exit?;
+    session.check_canceled()?;
+    if let Some(problem) = exit.problem() {
+        return Err(Error::build(format!(
+            "process {:?} did not complete successfully: {problem}",
+            command_text(op)
+        )));
+    }
+    changes_of(work, files, upper, &exit)
+}
+
+/// The directories that overlayfs lays over each other, the lowest first.
+fn lower_directories(work: &Work<'_, '_>, files: &Files) -> Result<Vec<PathBuf>, Error> {
+    let session = work.session;
+    let mut lowers = layers::directories(session, work.images, &files.layers)?;
+    let unlisted = files.unlisted_directories(session, work.images)?;
+    if !unlisted.is_empty() {
+        let top = session.scratch_directory()?;
+        write_directories(files, &unlisted, &top)?;
+        lowers.push(top);
+    }
+    if lowers.is_empty() {
+        lowers.push(session.scratch_directory()?);
+    }
+    Ok(lowers)
+}
+
+/// What the command changed, as a layer. The upper directory stays as it is: it is a lower
+/// directory of the next step, and the layer's bytes are read from it meanwhile.
+fn changes_of(
+    work: &Work<'_, '_>,
+    files: &Files,
+    upper: PathBuf,
+    exit: &sandbox::Exit,
+) -> Result<StageLayer, Error> {
+    let session = work.session;
+    let changes = layer::scan_upper(&upper, &files.tree, &exit.stubs, &mut |path| {
+        let reader = files.reader(session, work.images, std::iter::once(path));
+        reader.map_err(std::io::Error::other)?.open(path)
+    })?;
+    let changes = Arc::new(changes);
+    let (listed, directory) = (Arc::clone(&changes), upper.clone());
+    let open = move |position: usize| {
+        let path = listed.changes.get(position).map(|(path, _)| path);
+        let path = path.ok_or(std::io::ErrorKind::NotFound)?;
+        layer::open_inside(&directory, path).map(|file: File| Box::new(file) as _)
+    };
+    Ok(StageLayer::built(changes, Arc::new(open), Some(upper), session.time()))
+}
+
+fn environment(
+    op: &RunOp,
+    user: &User,
+    secrets: BTreeMap<String, String>,
+) -> Vec<(String, String)> {
+    let mut env: Vec<(String, String)> = op.proxy_env.clone();
+    env.extend(op.env.iter().cloned());
+    env.extend(secrets);
+    if !env.iter().any(|(name, _)| name == "HOME") {
+        let home = user.home.clone().unwrap_or_else(|| "/".to_owned());
+        env.push(("HOME".to_owned(), home));
+    }
+    env
+}
+
+/// The command as the error shows it (L-103).
+fn command_text(op: &RunOp) -> String {
+    match &op.command {
+        Command::Shell(_) | Command::Exec(_) => op.argv.join(" "),
+    }
+}
+
+/// The mounts of one RUN, and what must live as long as they do.
+#[derive(Default)]
+struct Mounts {
+    list: Vec<(String, RunMount)>,
+    leases: Vec<MountLease>,
+    /// Environment that holds a secret's value or an agent's socket.
+    env: BTreeMap<String, String>,
+    agents: u32,
+}
+
+impl Mounts {
+    fn add(&mut self, work: &Work<'_, '_>, mount: &Mount) -> Result<(), Error> {
+        let request = work.session.request;
+        match &mount.kind {
+            MountKind::Bind { from, source, writable } => {
+                let (lowers, subpath) = bind_source(work, from, source)?;
+                let bind = RunMount::Bind { lowers, subpath, writable: *writable };
+                self.push(mount, bind);
+            }
+            MountKind::Tmpfs { size } => self.push(mount, RunMount::Tmpfs { size: *size }),
+            MountKind::Cache { id, seed, sharing, readonly, mode, uid, gid } => {
+                let wanted =
+                    CacheMount { id, sharing: *sharing, mode: *mode, uid: *uid, gid: *gid };
+                let lease = work.session.store.cache_mount(&wanted).map_err(Error::build)?;
+                if let (true, Some((from, source))) = (lease.fresh, seed) {
+                    fill(work, from, source, &lease)?;
+                }
+                let directory = lease.path.clone();
+                self.push(mount, RunMount::Cache { directory, readonly: *readonly });
+                self.leases.push(lease);
+            }
+            MountKind::Secret { id, env, required, mode, uid, gid } => {
+                let Some(secret) = request.secrets.get(id) else {
+                    return missing(*required, format!("secret {id}: not found"))
+                        .map_err(|e| e.hinted(format!("Add `--secret id={id},src=FILE`.")));
+                };
+                if let Some(name) = env {
+                    let value = String::from_utf8(secret.0.clone()).map_err(|_| {
+                        Error::build(format!("secret {id}: the value for ${name} is not UTF-8"))
+                    })?;
+                    self.env.insert(name.clone(), value);
+                }
+                let (content, mode, uid, gid) = (secret.clone(), *mode, *uid, *gid);
+                self.push(mount, RunMount::Secret { content, mode, uid, gid });
+            }
+            MountKind::Ssh { id, required, mode, uid, gid } => {
+                let Some(SshSource::Agent(socket)) = request.ssh.get(id) else {
+                    return missing(*required, format!("ssh {id}: not found"))
+                        .map_err(|e| e.hinted(format!("Add `--ssh {id}`.")));
+                };
+                let default = format!("/run/buildkit/ssh_agent.{}", self.agents);
+                let target = mount.target.clone().unwrap_or(default);
+                self.agents += 1;
+                self.env.entry(SSH_AUTH_SOCK.to_owned()).or_insert_with(|| target.clone());
+                let (socket, mode, uid, gid) = (socket.clone(), *mode, *uid, *gid);
+                self.list.push((target, RunMount::Ssh { socket, mode, uid, gid }));
+            }
+        }
+        Ok(())
+    }
+
+    /// A secret that is only wanted as a variable has no target.
+    fn push(&mut self, mount: &Mount, run: RunMount) {
+        if let Some(target) = &mount.target {
+            self.list.push((target.clone(), run));
+        }
+    }
+}
+
+/// A secret or agent that was not given is left out, unless it is required.
+fn missing(required: bool, message: String) -> Result<(), Error> {
+    if required { Err(Error::build(message)) } else { Ok(()) }
+}
+
+/// The directories that show what a bind mount reads, and the path in them. Files of a context are
+/// brought into a directory of their own first, so that what is ignored is not there and owners
+/// are as COPY has them.
+fn bind_source(
+    work: &Work<'_, '_>,
+    from: &CopyFrom,
+    source: &str,
+) -> Result<(Vec<PathBuf>, String), Error> {
+    let files = match from {
+        CopyFrom::Context | CopyFrom::Named(_) => {
+            let selection = context_selection(from, source);
+            let layer = copy::context_layer(work, &selection)?;
+            let directory = layers::directory(work.session, work.images, &layer)?;
+            return Ok((vec![directory], source.to_owned()));
+        }
+        CopyFrom::Stage(stage) => work.files_of(*stage)?,
+        CopyFrom::Image(image) => Arc::new(Files::of_image(work.session, work.images, *image)?),
+        CopyFrom::Empty => return Ok((vec![work.session.scratch_directory()?], "/".to_owned())),
+    };
+    Ok((lower_directories(work, &files)?, source.to_owned()))
+}
+
+/// The files of a context at their own path.
+fn context_selection<'a>(from: &'a CopyFrom, source: &str) -> Selection<'a> {
+    let path = clean_path(source.as_bytes());
+    let parent = path.iter().rposition(|b| *b == b'/').map_or(&b""[..], |end| &path[..end]);
+    let destination = if path.is_empty() {
+        "/".to_owned()
+    } else {
+        format!("/{}", String::from_utf8_lossy(&path))
+    };
+    let _ = parent;
+    Selection {
+        from,
+        what: What::Path(path),
+        options: CopyOptions { destination, cwd: "/".to_owned(), ..CopyOptions::default() },
+    }
+}
+
+/// Puts the seed of a new cache mount into it.
+fn fill(
+    work: &Work<'_, '_>,
+    from: &CopyFrom,
+    source: &str,
+    lease: &MountLease,
+) -> Result<(), Error> {
+    let selection = Selection {
+        from,
+        what: What::Path(clean_path(source.as_bytes())),
+        options: CopyOptions {
+            destination: "/".to_owned(),
+            cwd: "/".to_owned(),
+            ..CopyOptions::default()
+        },
+    };
+    let layer = copy::context_layer(work, &selection)?;
+    layers::unpack_into(&layer, &lease.path)
+}

@@ -1,0 +1,190 @@
+//! What is in the store, and making it smaller.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use super::store::{Store, StoreError, open_lock};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum StoreItemKind {
+    Record,
+    Blob,
+    Tree,
+    Layer,
+    CacheMount,
+}
+
+impl StoreItemKind {
+    const ALL: [(Self, &'static str); 5] = [
+        (Self::Record, "records"),
+        (Self::Blob, "blobs/sha256"),
+        (Self::Tree, "trees"),
+        (Self::Layer, "layers"),
+        (Self::CacheMount, "mounts"),
+    ];
+
+    /// As `plimsoll cache ls` shows it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Record => "record",
+            Self::Blob => "blob",
+            Self::Tree => "tree",
+            Self::Layer => "layer",
+            Self::CacheMount => "cache-mount",
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreItem {
+    pub kind: StoreItemKind,
+    /// A digest, a key, or the id of a cache mount.
+    pub name: String,
+    /// Bytes on disk.
+    pub size: u64,
+    pub last_used: SystemTime,
+    path: PathBuf,
+}
+
+/// What may go. Everything, if nothing is said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PruneFilter {
+    /// Only what has not been used for so long.
+    pub unused_for: Option<Duration>,
+    /// Only until the store is as small as this; bytes; the longest unused goes first.
+    pub keep_storage: Option<u64>,
+    /// Cache mounts too.
+    pub cache_mounts: bool,
+}
+
+impl Store {
+    /// All items of the store at `root`, which no build needs to have open, by kind and last use.
+    ///
+    /// # Errors
+    /// When a folder can't be read.
+    pub fn list(root: &Path) -> Result<Vec<StoreItem>, StoreError> {
+        let mut items = Vec::new();
+        for (kind, folder) in StoreItemKind::ALL {
+            let folder = root.join(folder);
+            let entries = match fs::read_dir(&folder) {
+                Ok(entries) => entries,
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound => continue,
+                Err(source) => return Err(StoreError::Io { path: folder, source }),
+            };
+            for entry in entries {
+                let path = entry.map_err(StoreError::io(&folder))?.path();
+                items.extend(item(kind, path));
+            }
+        }
+        items.sort_by(|a, b| (a.kind, a.last_used, &a.name).cmp(&(b.kind, b.last_used, &b.name)));
+        Ok(items)
+    }
+
+    /// Removes what `filter` lets go, and returns it. `None`: a build is using the store.
+    ///
+    /// # Errors
+    /// When the store can't be read or locked.
+    pub fn prune(
+        root: &Path,
+        filter: &PruneFilter,
+        now: SystemTime,
+    ) -> Result<Option<Vec<StoreItem>>, StoreError> {
+        if !root.is_dir() {
+            return Ok(Some(Vec::new()));
+        }
+        let lock = open_lock(&root.join("lock"))?;
+        if lock.try_lock().is_err() {
+            return Ok(None);
+        }
+        let mut items = Self::list(root)?;
+        let mut total: u64 = items.iter().map(|item| item.size).sum();
+        items.sort_by_key(|item| item.last_used);
+        let mut removed = Vec::new();
+        for item in items {
+            let age = now.duration_since(item.last_used).unwrap_or_default();
+            let keep = (item.kind == StoreItemKind::CacheMount && !filter.cache_mounts)
+                || filter.unused_for.is_some_and(|limit| age < limit)
+                || filter.keep_storage.is_some_and(|limit| total <= limit);
+            if keep {
+                continue;
+            }
+            item.remove()?;
+            total -= item.size;
+            removed.push(item);
+        }
+        Ok(Some(removed))
+    }
+}
+
+impl StoreItem {
+    fn remove(&self) -> Result<(), StoreError> {
+        let result = if self.path.is_dir() {
+            fs::remove_dir_all(&self.path)
+        } else {
+            fs::remove_file(&self.path)
+        };
+        if self.kind == StoreItemKind::CacheMount {
+            for suffix in [".id", ".lock"] {
+                let _ = fs::remove_file(beside(&self.path, suffix));
+            }
+        }
+        result.map_err(StoreError::io(&self.path))
+    }
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+/// `None` for what is no item (the lock of a cache mount) or has just gone.
+fn item(kind: StoreItemKind, path: PathBuf) -> Option<StoreItem> {
+    let metadata = fs::symlink_metadata(&path).ok()?;
+    let mut name = path.file_name()?.to_string_lossy().into_owned();
+    if kind == StoreItemKind::CacheMount {
+        if !metadata.is_dir() {
+            return None;
+        }
+        name = fs::read_to_string(beside(&path, ".id")).unwrap_or(name);
+    }
+    let size = if metadata.is_dir() { folder_size(&path) } else { metadata.len() };
+    let last_used = metadata.accessed().or_else(|_| metadata.modified()).ok()?;
+    Some(StoreItem { kind, name, size, last_used, path })
+}
+
+fn folder_size(path: &Path) -> u64 {
+    let Ok(entries) = fs::read_dir(path) else { return 0 };
+    entries
+        .flatten()
+        .map(|entry| match entry.metadata() {
+            Ok(m) if m.is_dir() => folder_size(&entry.path()),
+            Ok(m) => m.len(),
+            Err(_) => 0,
+        })
+        .sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prune_waits_for_nobody_and_takes_the_longest_unused_first() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let old = store.put_blob(b"12345").unwrap();
+        let new = store.put_blob(b"123").unwrap();
+        let past = fs::FileTimes::new().set_accessed(SystemTime::UNIX_EPOCH);
+        fs::File::open(store.blob_path(&old)).unwrap().set_times(past).unwrap();
+        let filter = PruneFilter { keep_storage: Some(4), ..PruneFilter::default() };
+        assert_eq!(Store::prune(dir.path(), &filter, SystemTime::now()).unwrap(), None, "in use");
+        drop(store);
+        let removed = Store::prune(dir.path(), &filter, SystemTime::now()).unwrap().unwrap();
+        assert_eq!(removed.iter().map(|i| i.name.clone()).collect::<Vec<_>>(), [old.hex()]);
+        let left = Store::list(dir.path()).unwrap();
+        assert_eq!(left.iter().map(|i| i.name.clone()).collect::<Vec<_>>(), [new.hex()]);
+    }
+}

@@ -1,0 +1,105 @@
+//! What is known of a finished step: enough to use its result without running it.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::store::{Store, StoreError};
+use crate::digest::{DiffId, Sha256Sum};
+use crate::image::Descriptor;
+use crate::plan::DefinitionKey;
+
+/// The result of a step. It is self-contained: all layers up to this one, never a reference to the
+/// record of another step, so records of different builds can't be mixed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// The lowest first, the base's included.
+    pub layers: Vec<RecordLayer>,
+    /// How long the step itself ran, in milliseconds.
+    pub run_millis: u64,
+    /// Of all layers together; bytes.
+    pub unpacked_size: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordLayer {
+    pub diff_id: DiffId,
+    pub descriptor: Descriptor,
+    /// When it was made, in seconds since 1970; `None` for a layer of a base image.
+    pub created: Option<i64>,
+}
+
+/// Records of another format are misses.
+const VERSION: u32 = 1;
+
+#[derive(Serialize, Deserialize)]
+struct Envelope {
+    version: u32,
+    /// Of `record` as written.
+    sum: String,
+    record: String,
+}
+
+impl Store {
+    fn record_path(&self, key: &DefinitionKey) -> PathBuf {
+        self.root().join("records").join(key.to_string())
+    }
+
+    /// The record under `key`; a damaged one is a miss.
+    #[must_use]
+    pub fn record(&self, key: &DefinitionKey) -> Option<Record> {
+        let bytes = std::fs::read(self.record_path(key)).ok()?;
+        let envelope: Envelope = serde_json::from_slice(&bytes).ok()?;
+        let whole = envelope.version == VERSION
+            && envelope.sum == Sha256Sum::of(envelope.record.as_bytes()).hex();
+        if !whole {
+            return None;
+        }
+        serde_json::from_str(&envelope.record).ok()
+    }
+
+    /// Keeps `record` under `key`, in place of an older one: whoever builds without the cache wants
+    /// the new result from then on.
+    ///
+    /// # Errors
+    /// When it can't be written.
+    pub fn keep_record(&self, key: &DefinitionKey, record: &Record) -> Result<(), StoreError> {
+        let path = self.record_path(key);
+        let damaged = |reason: serde_json::Error| StoreError::Damaged {
+            path: path.clone(),
+            reason: reason.to_string(),
+        };
+        let record = serde_json::to_string(record).map_err(damaged)?;
+        let sum = Sha256Sum::of(record.as_bytes()).hex();
+        let envelope =
+            serde_json::to_vec(&Envelope { version: VERSION, sum, record }).map_err(damaged)?;
+        self.write_whole(&path, &envelope)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::digest::Digest;
+    use crate::image::media_type;
+
+    #[test]
+    fn a_record_comes_back_whole_or_not_at_all() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let key = DefinitionKey(Sha256Sum::of(b"key"));
+        assert_eq!(store.record(&key), None);
+        let descriptor = Descriptor::new(media_type::OCI_LAYER_GZIP, Digest::of(b"blob"), 4);
+        let layer = RecordLayer { diff_id: DiffId::of(b"tar"), descriptor, created: Some(7) };
+        let record = Record { layers: vec![layer], run_millis: 12, unpacked_size: 3 };
+        store.keep_record(&key, &record).unwrap();
+        assert_eq!(store.record(&key), Some(record));
+
+        let path = store.record_path(&key);
+        let text = std::fs::read_to_string(&path).unwrap();
+        for damaged in [&text[..text.len() / 2], &text.replace(":12", ":13"), ""] {
+            std::fs::write(&path, damaged).unwrap();
+            assert_eq!(store.record(&key), None, "{damaged}");
+        }
+    }
+}
