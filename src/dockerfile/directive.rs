@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::ast::{Directives, Span, Word};
-use super::error::{Fault, SyntaxError, SyntaxErrorKind};
+use super::error::{SyntaxError, SyntaxErrorKind};
 use super::line::Lines;
 
 /// What the top of the file says.
@@ -58,8 +58,7 @@ fn read_comments(text: &str, start: usize, comment: &str) -> Header {
         } else {
             SyntaxErrorKind::EscapeToken(value.to_owned())
         };
-        // Only the lines matter here: the span counts in the whole file.
-        header.errors.push(Fault::from(kind).on(line.number..=line.number, text));
+        header.errors.push(SyntaxError::new(kind, line.number..=line.number));
     }
     header
 }

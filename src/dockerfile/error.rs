@@ -97,9 +97,9 @@ pub enum SyntaxErrorKind {
     )]
     VariableInFrom,
     #[error(transparent)]
-    Expand(#[from] ExpandError),
+    Expand(Box<ExpandError>),
     #[error(transparent)]
-    Mount(#[from] MountError),
+    Mount(Box<MountError>),
     #[error("invalid network mode {0:?}")]
     NetworkMode(String),
     #[error("security {0:?} is not valid")]
@@ -126,6 +126,18 @@ pub enum SyntaxErrorKind {
     OnbuildTrigger(&'static str),
     #[error("a trigger is one instruction, not {0}")]
     TriggerCount(usize),
+}
+
+impl From<ExpandError> for SyntaxErrorKind {
+    fn from(error: ExpandError) -> Self {
+        Self::Expand(Box::new(error))
+    }
+}
+
+impl From<MountError> for SyntaxErrorKind {
+    fn from(error: MountError) -> Self {
+        Self::Mount(Box::new(error))
+    }
 }
 
 impl SyntaxErrorKind {
@@ -168,6 +180,12 @@ impl SyntaxErrorKind {
     }
 }
 
+impl SyntaxError {
+    pub(super) fn new(kind: SyntaxErrorKind, lines: RangeInclusive<usize>) -> Self {
+        Self { hint: kind.hint(), kind, lines, column: None }
+    }
+}
+
 impl fmt::Display for SyntaxError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.kind.concerns_an_instruction() {
@@ -203,10 +221,10 @@ impl Fault {
         Self { kind: kind.into(), at: Some(at) }
     }
 
-    /// `text` is the file that spans count in.
-    pub(super) fn on(self, lines: RangeInclusive<usize>, text: &str) -> SyntaxError {
-        let column = self.at.and_then(|span| column(text, span.start, *lines.start()));
-        SyntaxError { hint: self.kind.hint(), kind: self.kind, lines, column }
+    /// `text` is the file that spans count in, `start` where in it the instruction begins.
+    pub(super) fn on(self, lines: RangeInclusive<usize>, text: &str, start: usize) -> SyntaxError {
+        let column = self.at.and_then(|at| column(text, start, at.start));
+        SyntaxError { column, ..SyntaxError::new(self.kind, lines) }
     }
 }
 
@@ -216,13 +234,12 @@ impl<K: Into<SyntaxErrorKind>> From<K> for Fault {
     }
 }
 
-/// The column of an offset, if it is on the line with that number.
-fn column(text: &str, offset: usize, line: usize) -> Option<usize> {
-    let before = text.get(..offset)?;
-    if before.bytes().filter(|byte| *byte == b'\n').count() + 1 != line {
+/// The column of `offset`, if it is on the same line as `start`.
+fn column(text: &str, start: usize, offset: usize) -> Option<usize> {
+    if text.get(start..offset)?.contains('\n') {
         return None;
     }
-    let start = before.rfind('\n').map_or(0, |newline| newline + 1);
-    let before = &before[start..];
+    let line = text[..offset].rfind('\n').map_or(0, |newline| newline + 1);
+    let before = &text[line..offset];
     Some(before.strip_prefix('\u{feff}').unwrap_or(before).chars().count() + 1)
 }

@@ -56,6 +56,11 @@ impl Keyword {
         ALL[self as usize].0
     }
 
+    /// Whether `<<` means something behind it (L-105).
+    pub(super) fn takes_heredocs(self) -> bool {
+        matches!(self, Self::Add | Self::Copy | Self::Run)
+    }
+
     pub(super) fn nearest(text: &str) -> Option<String> {
         suggest::nearest_in_any_case(text, ALL.iter().map(|(name, _)| *name))
     }

@@ -31,7 +31,6 @@ impl<'a> Line<'a> {
 }
 
 /// The physical lines of a text, one after the other.
-#[derive(Clone)]
 pub(super) struct Lines<'a> {
     rest: &'a str,
     start: usize,

@@ -89,16 +89,15 @@ pub fn parse_instruction(text: &str, escape: char) -> Result<Instruction, Syntax
         (Some(Err(error)), _) => Err(error),
         (Some(Ok(Statement::Instruction(instruction))), 1) => Ok(instruction),
         (Some(Ok(Statement::From(from))), 1) => {
-            Err(Fault::at(SyntaxErrorKind::OnbuildTrigger("FROM"), from.place.span)
-                .on(from.place.lines, text))
+            Err(SyntaxError::new(SyntaxErrorKind::OnbuildTrigger("FROM"), from.place.lines))
         }
-        _ => Err(Fault::from(SyntaxErrorKind::TriggerCount(count)).on(1..=1, text)),
+        _ => Err(SyntaxError::new(SyntaxErrorKind::TriggerCount(count), 1..=1)),
     }
 }
 
 /// The bytes as text, if they are within the limits.
 fn checked_text(bytes: &[u8]) -> Result<&str, SyntaxError> {
-    let refuse = |kind: SyntaxErrorKind, line| Err(Fault::from(kind).on(line..=line, ""));
+    let refuse = |kind: SyntaxErrorKind, line| Err(SyntaxError::new(kind, line..=line));
     if bytes.len() > MAX_FILE {
         return refuse(SyntaxErrorKind::FileTooLarge { limit: MAX_FILE }, 1);
     }
@@ -118,7 +117,7 @@ fn checked_text(bytes: &[u8]) -> Result<&str, SyntaxError> {
 }
 
 fn statements(text: &str, syntax: Syntax) -> Result<Statements, Vec<SyntaxError>> {
-    let whole = |kind: SyntaxErrorKind, line: usize| vec![Fault::from(kind).on(line..=line, text)];
+    let whole = |kind: SyntaxErrorKind, line: usize| vec![SyntaxError::new(kind, line..=line)];
     if text.is_empty() {
         return Err(whole(SyntaxErrorKind::Empty, 1));
     }
@@ -131,7 +130,7 @@ fn statements(text: &str, syntax: Syntax) -> Result<Statements, Vec<SyntaxError>
         && let Err(foreign) = frontend(&declared.text)
     {
         let line = 1 + text[..declared.span.start].matches('\n').count();
-        return Err(vec![Fault::at(foreign, declared.span).on(line..=line, text)]);
+        return Err(vec![SyntaxError::new(foreign.into(), line..=line)]);
     }
     let mut reader = Reader::new(text, start, directives.escape);
     reader.last_directive = last_line;
@@ -160,14 +159,14 @@ fn stages(statements: Statements) -> Result<Dockerfile, Vec<SyntaxError>> {
                 // After another mistake this may be its consequence: a FROM that was misspelled.
                 None if errors.is_empty() => {
                     let lines = instruction.place.lines;
-                    errors.push(Fault::from(SyntaxErrorKind::NoStageYet).on(lines, ""));
+                    errors.push(SyntaxError::new(SyntaxErrorKind::NoStageYet, lines));
                 }
                 None => {}
             },
         }
     }
     if errors.is_empty() && stages.is_empty() {
-        errors.push(Fault::from(SyntaxErrorKind::NoStages).on(1..=1, ""));
+        errors.push(SyntaxError::new(SyntaxErrorKind::NoStages, 1..=1));
     }
     if errors.is_empty() {
         return Ok(Dockerfile { directives, global_args, stages, empty_continuations });
@@ -230,7 +229,7 @@ impl<'a> Reader<'a> {
         let mut head = match Head::read(&line, self.escape) {
             Ok(head) => head,
             Err(fault) => {
-                self.skip_heredocs(line.as_str());
+                self.skip_heredocs(&fault, line.as_str());
                 return Err(fault);
             }
         };
@@ -257,12 +256,15 @@ impl<'a> Reader<'a> {
         start.read_body(&mut self.lines).ok_or(kind.into())
     }
 
-    /// After a misspelled keyword, so that a body is not taken for instructions.
-    fn skip_heredocs(&mut self, line: &str) {
-        for start in HeredocStart::find_all(line) {
-            let mut ahead = self.lines.clone();
-            if start.read_body(&mut ahead).is_some() {
-                self.lines = ahead;
+    /// After a misspelled RUN, so that the body is not taken for instructions.
+    fn skip_heredocs(&mut self, fault: &Fault, line: &str) {
+        let SyntaxErrorKind::UnknownInstruction { suggestion: Some(meant), .. } = &fault.kind
+        else {
+            return;
+        };
+        if Keyword::parse(meant).is_some_and(Keyword::takes_heredocs) {
+            for start in HeredocStart::find_all(line) {
+                start.read_body(&mut self.lines);
             }
         }
     }
@@ -274,6 +276,9 @@ impl Iterator for Reader<'_> {
     fn next(&mut self) -> Option<Self::Item> {
         let logical = self.logical_line()?;
         let statement = self.statement(&logical);
-        Some(statement.map_err(|fault| fault.on(logical.lines.clone(), self.text)))
+        Some(statement.map_err(|fault| {
+            let start = logical.as_fragment().span().start;
+            fault.on(logical.lines.clone(), self.text, start)
+        }))
     }
 }

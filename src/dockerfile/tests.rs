@@ -116,6 +116,12 @@ fn mistakes_have_messages_and_lines() {
 }
 
 #[test]
+fn an_unfinished_body_of_a_misspelled_instruction_is_no_further_mistake() {
+    let errors = errors(b"FROM a\nCOPYY <<X /b\nc\nd\n");
+    assert_eq!(errors.len(), 1, "{errors:?}");
+}
+
+#[test]
 fn wrong_arguments() {
     for (text, expected) in [
         ("FROM", "FROM requires either one or three arguments"),

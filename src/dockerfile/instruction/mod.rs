@@ -51,7 +51,7 @@ impl<'a> Head<'a> {
     /// Whether `<<` means something here (L-105).
     pub(super) fn takes_heredocs(&self) -> bool {
         match self.keyword {
-            Keyword::Run | Keyword::Copy | Keyword::Add => {
+            keyword if keyword.takes_heredocs() => {
                 json::string_array(self.arguments.as_str()) == Ok(None)
             }
             Keyword::Onbuild if !self.arguments.is_empty() => {
