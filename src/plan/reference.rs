@@ -13,10 +13,26 @@ pub(super) fn normalize(name: &str) -> Result<String, String> {
     match name.parse::<Reference>() {
         Ok(reference) => Ok(reference.whole()),
         Err(_) if name.to_ascii_lowercase().parse::<Reference>().is_ok() => {
+            let name = repository(name);
             Err(format!("invalid reference format: repository name ({name}) must be lowercase"))
         }
         Err(error) => Err(error.to_string()),
     }
+}
+
+/// The repository of a name that need not be valid: without registry, tag and digest.
+fn repository(name: &str) -> String {
+    let name = name.split('@').next().unwrap_or_default();
+    let is_registry = |first: &str| {
+        first.contains(['.', ':']) || first == "localhost" || first != first.to_ascii_lowercase()
+    };
+    let (path, is_official) = match name.split_once('/') {
+        Some((first, path)) if is_registry(first) => (path, false),
+        Some(_) => (name, false),
+        None => (name, true),
+    };
+    let path = path.split(':').next().unwrap_or_default();
+    if is_official { format!("library/{path}") } else { path.to_owned() }
 }
 
 /// The short form under which contexts are named: `docker.io/library/golang:latest` → `golang`.
@@ -85,10 +101,17 @@ mod tests {
             normalize(&format!("alpine:3@{digest}")).unwrap(),
             format!("docker.io/library/alpine:3@{digest}")
         );
-        assert_eq!(
-            normalize("Alpine").unwrap_err(),
-            "invalid reference format: repository name (Alpine) must be lowercase"
-        );
+        for (name, repository) in [
+            ("Alpine:3", "library/Alpine"),
+            ("a/B", "a/B"),
+            ("localhost:5000/B:1", "B"),
+            ("ghcr.io/a/B", "a/B"),
+        ] {
+            let expected = format!(
+                "invalid reference format: repository name ({repository}) must be lowercase"
+            );
+            assert_eq!(normalize(name), Err(expected));
+        }
         assert_eq!(normalize("a b").unwrap_err(), "invalid reference format");
     }
 

@@ -9,7 +9,7 @@ fn mistakes_are_named_with_their_lines() {
         (
             "FROM Alpine",
             "failed to parse stage name \"Alpine\": invalid reference format: \
-             repository name (Alpine) must be lowercase",
+             repository name (library/Alpine) must be lowercase",
             vec![1],
         ),
         (
