@@ -14,12 +14,14 @@ use sha2::{Digest as _, Sha256};
 
 use super::Source;
 use super::exact::{Exact, changed};
-use super::walk::{Ownership, walk};
+use super::walk::{Ownership, XATTR_MAX, walk, xattrs};
 use crate::digest::Sha256Sum;
 use crate::ignore::Patterns;
-use crate::tree::{Entry, Kind, Tree, TreePath};
+use crate::tree::{Entry, Kind, Tree, TreePath, Xattrs};
 
+/// Large enough for attributes too.
 const READ_BUFFER: usize = 256 << 10;
+const _: () = assert!(READ_BUFFER >= XATTR_MAX);
 
 #[derive(Debug, thiserror::Error)]
 pub enum ContextError {
@@ -60,8 +62,9 @@ impl DirectoryContext {
         Ok(Self { root, tree })
     }
 
-    /// Reads the files among `paths` that have no digest yet and puts it into the tree, with at
-    /// most `threads` threads.
+    /// Reads the files among `paths` that have no digest yet, with at most `threads` threads, and
+    /// puts digests and extended attributes into the tree. The attributes wait until here because
+    /// they need the file to be open.
     ///
     /// # Errors
     /// When a file can't be read, or is no longer what it was during the walk.
@@ -83,22 +86,24 @@ impl DirectoryContext {
             }
             files.push(vec![path]);
         }
-        for (index, sum) in self.sums(&files, threads)? {
+        for (index, sum, xattrs) in self.sums(&files, threads)? {
             for path in &files[index] {
-                if let Some(Entry { kind: Kind::File(file), .. }) = self.tree.get_mut(path) {
+                let Some(entry) = self.tree.get_mut(path) else { continue };
+                if let Kind::File(file) = &mut entry.kind {
                     file.digest = Some(sum);
+                    entry.xattrs.clone_from(&xattrs);
                 }
             }
         }
         Ok(())
     }
 
-    /// The sum of the first name of each file, with its index; in no order.
+    /// Sum and attributes of the first name of each file, with its index; in no order.
     fn sums(
         &self,
         files: &[Vec<&TreePath>],
         threads: usize,
-    ) -> Result<Vec<(usize, Sha256Sum)>, ContextError> {
+    ) -> Result<Vec<(usize, Sha256Sum, Xattrs)>, ContextError> {
         let next = AtomicUsize::new(0);
         let work = || {
             let mut buffer = vec![0; READ_BUFFER];
@@ -107,7 +112,7 @@ impl DirectoryContext {
                 let index = next.fetch_add(1, Ordering::Relaxed);
                 let Some(names) = files.get(index) else { return Ok(sums) };
                 match self.sum(names[0], &mut buffer) {
-                    Ok(sum) => sums.push((index, sum)),
+                    Ok((sum, xattrs)) => sums.push((index, sum, xattrs)),
                     Err(error) => {
                         // The others have nothing more to do.
                         next.store(files.len(), Ordering::Relaxed);
@@ -133,12 +138,13 @@ impl DirectoryContext {
         Ok(sums)
     }
 
-    fn sum(&self, path: &TreePath, buffer: &mut [u8]) -> io::Result<Sha256Sum> {
+    fn sum(&self, path: &TreePath, buffer: &mut [u8]) -> io::Result<(Sha256Sum, Xattrs)> {
         let mut file = self.open_file(path)?;
+        let xattrs = xattrs(file.inner().as_fd(), buffer);
         let mut hasher = Sha256::new();
         loop {
             match file.read(buffer) {
-                Ok(0) => return Ok(hasher.into()),
+                Ok(0) => return Ok((hasher.into(), xattrs)),
                 Ok(count) => hasher.update(&buffer[..count]),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),

@@ -14,6 +14,10 @@ impl<R: Read> Exact<R> {
     pub fn new(inner: R, size: u64, name: String) -> Self {
         Self { inner, left: size, name }
     }
+
+    pub fn inner(&self) -> &R {
+        &self.inner
+    }
 }
 
 impl<R: Read> Read for Exact<R> {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::ffi::{CStr, CString};
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, Stat};
 
@@ -22,13 +22,13 @@ pub enum Ownership {
 }
 
 /// The most that a list of names or a value can take; in bytes (xattr(7)).
-const XATTR_MAX: usize = 64 << 10;
+pub(super) const XATTR_MAX: usize = 64 << 10;
 const DIRECTORY_BUFFER: usize = 32 << 10;
 
 const DIRECTORY: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
-/// All of `root` that is not ignored; files have no digests yet.
+/// All of `root` that is not ignored; files have no digests and no attributes yet.
 pub(super) fn walk(
     root: BorrowedFd<'_>,
     ignore: &Patterns,
@@ -45,7 +45,7 @@ pub(super) fn walk(
     };
     let stat = rustix::fs::fstat(root).map_err(|error| ContextError::entry(b"", error))?;
     let mut entry = walker.entry(Kind::Directory, &stat);
-    entry.xattrs = walker.xattrs_of(root);
+    entry.xattrs = xattrs(root, &mut walker.xattr_buffer);
     walker.tree.insert(&b""[..].into(), entry);
     let root = rustix::fs::openat(root, c".", DIRECTORY, Mode::empty())
         .map_err(|error| ContextError::entry(b"", error))?;
@@ -91,13 +91,10 @@ impl Walker<'_> {
             } else if !matched.matched {
                 let kind = kind(directory.as_fd(), &name, file_type, &stat)
                     .map_err(|error| ContextError::entry(&path, error))?;
-                let mut entry = self.entry(kind, &stat);
-                if file_type == FileType::RegularFile {
-                    entry.xattrs = self.xattrs_at(directory, &name);
-                    if stat.st_nlink > 1 {
-                        let names = self.names.entry((stat.st_dev, stat.st_ino));
-                        names.or_default().push(path.clone());
-                    }
+                let entry = self.entry(kind, &stat);
+                if file_type == FileType::RegularFile && stat.st_nlink > 1 {
+                    let names = self.names.entry((stat.st_dev, stat.st_ino));
+                    names.or_default().push(path.clone());
                 }
                 self.insert(&path, entry);
             }
@@ -120,7 +117,7 @@ impl Walker<'_> {
             Err(error) => return Err(ContextError::entry(&path, error)),
         };
         let mut entry = self.entry(Kind::Directory, stat);
-        entry.xattrs = self.xattrs_of(directory.as_fd());
+        entry.xattrs = xattrs(directory.as_fd(), &mut self.xattr_buffer);
         if !matched.matched {
             self.insert(&path, entry);
             return self.directory(&directory, &path, matched);
@@ -167,27 +164,6 @@ impl Walker<'_> {
         }
     }
 
-    /// Of a file that is not open: one call in place of three. There is no `listxattrat` before
-    /// Linux 6.13, but the directory has a path in `/proc`.
-    fn xattrs_at(&mut self, directory: &OwnedFd, name: &CStr) -> Xattrs {
-        let mut path = format!("/proc/self/fd/{}/", directory.as_raw_fd()).into_bytes();
-        path.extend_from_slice(name.to_bytes());
-        let path = path.as_slice();
-        xattrs(
-            &mut self.xattr_buffer,
-            |buffer| rustix::fs::llistxattr(path, buffer),
-            |name, buffer| rustix::fs::lgetxattr(path, name, buffer),
-        )
-    }
-
-    fn xattrs_of(&mut self, file: BorrowedFd<'_>) -> Xattrs {
-        xattrs(
-            &mut self.xattr_buffer,
-            |buffer| rustix::fs::flistxattr(file, buffer),
-            |name, buffer| rustix::fs::fgetxattr(file, name, buffer),
-        )
-    }
-
     fn finish(mut self) -> Tree {
         let groups = self.names.into_values().filter(|names| names.len() > 1);
         // By the first name, so that the numbers do not depend on the disk.
@@ -231,22 +207,17 @@ fn kind(
 }
 
 /// Those that belong into an image. Best effort: a file system without any has none.
-fn xattrs(
-    buffer: &mut [u8],
-    list: impl FnOnce(&mut [u8]) -> rustix::io::Result<usize>,
-    get: impl Fn(&CStr, &mut [u8]) -> rustix::io::Result<usize>,
-) -> Xattrs {
-    let Ok(length) = list(buffer) else { return Xattrs::new() };
-    if length == 0 {
-        return Xattrs::new();
-    }
-    let names = buffer[..length].to_vec();
-    let names = names.split_inclusive(|byte| *byte == 0);
+pub(super) fn xattrs(file: BorrowedFd<'_>, buffer: &mut [u8]) -> Xattrs {
+    let names = match rustix::fs::flistxattr(file, &mut *buffer) {
+        Ok(length) if length > 0 => buffer[..length].to_vec(),
+        _ => return Xattrs::new(),
+    };
     names
+        .split_inclusive(|byte| *byte == 0)
         .filter_map(|name| CStr::from_bytes_with_nul(name).ok())
         .filter(|name| belongs_into_an_image(name.to_bytes()))
         .filter_map(|name| {
-            let length = get(name, buffer).ok()?;
+            let length = rustix::fs::fgetxattr(file, name, &mut *buffer).ok()?;
             Some((name.to_bytes().into(), buffer[..length].into()))
         })
         .collect()

@@ -30,6 +30,18 @@ impl Node {
     }
 }
 
+/// A path may have thousands of components, and an image is not ours: without recursion.
+impl Drop for Node {
+    fn drop(&mut self) {
+        let mut pending: Vec<Arc<Children>> = self.children.take().into_iter().collect();
+        while let Some(children) = pending.pop() {
+            if let Some(mut last) = Arc::into_inner(children) {
+                pending.extend(last.values_mut().filter_map(|node| node.children.take()));
+            }
+        }
+    }
+}
+
 impl Default for Tree {
     fn default() -> Self {
         Self::new()

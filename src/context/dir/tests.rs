@@ -78,7 +78,8 @@ fn attributes_are_read_where_the_file_system_has_them() {
             return;
         }
     }
-    let context = context(&directory, "");
+    let mut context = context(&directory, "");
+    context.hash(&[path("a")], 1).expect("readable");
     for name in ["a", "d"] {
         let xattrs = &context.tree().get(name.as_bytes()).expect("there").xattrs;
         assert_eq!(xattrs.get(&b"user.color"[..]).map(|value| &**value), Some(&b"blue"[..]));

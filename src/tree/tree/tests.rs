@@ -169,3 +169,18 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn the_deepest_path_that_linux_has_needs_no_deep_stack() {
+    let deepest = path(&["d"; 2048].join("/"));
+    let work = move || {
+        let mut tree = Tree::new();
+        tree.insert(&deepest, file(1, None));
+        let copy = tree.clone();
+        tree.remove(b"d/d");
+        (copy.iter().count(), tree.iter().count())
+    };
+    // Half of what a thread gets.
+    let thread = std::thread::Builder::new().stack_size(1 << 20).spawn(work).expect("a thread");
+    assert_eq!(thread.join().expect("no overflow"), (2048, 1));
+}
