@@ -22,12 +22,10 @@ pub struct BuildRequest {
     pub labels: BTreeMap<String, String>,
     pub annotations: BTreeMap<String, String>,
     pub platform: Platform,
+    /// `--platform` was given, so the image says it even where its base says another.
+    pub explicit_platform: bool,
     pub no_cache: NoCache,
-    /// Resolve base tags again, even where the store knows them.
-    pub pull: bool,
     pub outputs: Vec<Output>,
-    pub cache_from: Vec<PathBuf>,
-    pub cache_to: Vec<PathBuf>,
     /// By id.
     pub secrets: BTreeMap<String, Secret>,
     /// By id.
@@ -88,6 +86,34 @@ pub struct Output {
     pub rewrite_timestamp: bool,
     /// OCI or Docker media types.
     pub oci_media_types: bool,
+}
+
+impl Output {
+    /// The defaults: gzip, OCI media types except for what `docker load` reads.
+    #[must_use]
+    pub fn new(kind: OutputKind) -> Self {
+        Self {
+            oci_media_types: !matches!(kind, OutputKind::Docker { .. }),
+            kind,
+            compression: Compression::default(),
+            force_compression: false,
+            rewrite_timestamp: false,
+        }
+    }
+}
+
+impl OutputKind {
+    /// Where it is written, unless that is a registry.
+    #[must_use]
+    pub fn destination(&self) -> Option<Destination> {
+        match self {
+            Self::Registry { .. } => None,
+            Self::Oci { destination, .. }
+            | Self::Docker { destination, .. }
+            | Self::Tar { destination } => Some(destination.clone()),
+            Self::Local { directory } => Some(Destination::Directory(directory.clone())),
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,7 +1,6 @@
 //! Layers on their way to being blobs, behind the steps: hashed, compressed and spooled in one pass
 //! while the next step runs, and recorded when they are whole.
 
-use std::io::Write as _;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -84,17 +83,17 @@ pub(super) fn compress_all(session: &Session<'_>, jobs: &Receiver<Job>) {
 
 fn compress(session: &Session<'_>, layer: &StageLayer) -> Result<Finished, Error> {
     let compression = session.compression();
-    let (changes, open) = layer.made();
-    let spool = session.store.spool().map_err(Error::build)?;
-    let mut writer = LayerWriter::new(spool.file(), compression, session.request.threads)?;
-    let mut open = |position: usize| open(position);
-    let contents = write_layer(&changes, &mut open, &WriteOptions::default(), &mut writer)?;
-    writer.flush().map_err(Error::build)?;
-    let finished = writer.finish()?;
-    session.store.keep_blob(spool, &finished.digest).map_err(Error::build)?;
-    session.store.keep_tree(&finished.diff_id, &contents).map_err(Error::build)?;
-    let descriptor =
-        Descriptor::new(layer_media_type(compression), finished.digest, finished.size);
+    let (changes, open) =
+        layer.made().ok_or_else(|| Error::build("a layer that this build has not made"))?;
+    let spool = session.store.spool()?;
+    let file = spool.file().try_clone().map_err(Error::build)?;
+    let mut writer = LayerWriter::new(file, compression, session.request.threads)?;
+    let options = WriteOptions::default();
+    let contents = write_layer(&changes, &mut |i| open(i), &options, &mut writer)?;
+    let (finished, _) = writer.finish()?;
+    session.store.keep_blob(spool, &finished.digest)?;
+    session.store.keep_tree(&finished.diff_id, &contents)?;
+    let descriptor = Descriptor::new(layer_media_type(compression), finished.digest, finished.size);
     Ok(Finished { diff_id: finished.diff_id, descriptor })
 }
 

@@ -2,7 +2,6 @@
 //! its layer is written.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,7 +10,7 @@ use super::files::{Files, FilesReader};
 use super::inputs::{Selection, copy_options};
 use super::layers::StageLayer;
 use super::stage::Work;
-use crate::context::{self, DirectoryContext};
+use crate::context::{DirectoryContext, Source as _};
 use crate::error::Error;
 use crate::layer;
 use crate::plan::{CopyFrom, CopyOp, CopySource as Named, InlineFile, Unpack};
@@ -33,17 +32,15 @@ enum Opener {
     Files(Arc<Files>),
     Ready(FilesReader),
     Text(Arc<[u8]>),
-    File(PathBuf),
     Unpacked(PathBuf),
 }
 
 impl Opener {
     fn open(&self, path: &TreePath) -> io::Result<Box<dyn Read + Send>> {
         match self {
-            Self::Context(directory) => Ok(Box::new(directory.open(path)?)),
+            Self::Context(context) => context.open(path),
             Self::Ready(reader) => reader.open(path),
             Self::Text(text) => Ok(Box::new(io::Cursor::new(Arc::clone(text)))),
-            Self::File(file) => Ok(Box::new(File::open(file)?)),
             Self::Unpacked(directory) => Ok(Box::new(layer::open_inside(directory, path)?)),
             Self::Files(_) => Err(io::Error::other("these files have not been made ready")),
         }
@@ -99,7 +96,7 @@ fn sources(work: &Work<'_, '_>, op: &CopyOp) -> Result<Vec<Source>, Error> {
     let mut sources = Vec::new();
     for named in &op.sources {
         match named {
-            Named::Http(url) => sources.push(download(work, op, named, url)?),
+            Named::Http(url) => return Err(unsupported(url)),
             Named::Path(path) => {
                 let source = path_source(work, &op.from, What::Pattern(path.clone()))?;
                 if op.unpack == Unpack::Never {
@@ -127,8 +124,8 @@ fn path_source(work: &Work<'_, '_>, from: &CopyFrom, what: What) -> Result<Sourc
                 .inputs
                 .context(from)
                 .ok_or_else(|| Error::build("this context has not been walked"))?;
-            let opener = Opener::Context(Arc::clone(&context.directory));
-            Ok(Source { tree: context.tree.clone(), what, opener })
+            let opener = Opener::Context(Arc::clone(context));
+            Ok(Source { tree: context.tree().clone(), what, opener })
         }
         CopyFrom::Stage(stage) => Ok(of_files(work.files_of(*stage)?, what)),
         CopyFrom::Image(image) => {
@@ -148,9 +145,13 @@ fn add_source(
 ) -> Result<(), Error> {
     let options = copy_options(op)?;
     let described = CopySource { tree: &source.tree, what: source.what.clone() };
-    let named = tree::files_named(&described, &options).map_err(Error::build)?;
+    let named = tree::named_paths(&described, &options).map_err(Error::build)?;
     let mut archives = Vec::new();
     for path in &named {
+        let is_file = source.tree.get(path).is_some_and(|e| matches!(e.kind, Kind::File(_)));
+        if !is_file {
+            continue;
+        }
         let mut head = Vec::new();
         source
             .opener
@@ -186,32 +187,10 @@ fn unpacked(work: &Work<'_, '_>, archive: Box<dyn Read + Send>) -> Result<Source
     Ok(Source { tree, what: What::Whole, opener: Opener::Unpacked(directory) })
 }
 
-/// `ADD https://…`: a file that only its owner may read, with the server's time (L-145).
-fn download(
-    work: &Work<'_, '_>,
-    op: &CopyOp,
-    named: &Named,
-    url: &str,
-) -> Result<Source, Error> {
-    let session = work.session;
-    let directory = session.scratch_directory()?;
-    let downloaded = session.runtime.block_on(context::download(
-        session.http(),
-        url,
-        op.checksum.as_deref(),
-        &directory,
-    ))?;
-    if op.unpack == Unpack::Always {
-        let mut head = Vec::new();
-        let file = File::open(&downloaded.file).map_err(Error::build)?;
-        (&file).take(layer::ARCHIVE_HEAD).read_to_end(&mut head).map_err(Error::build)?;
-        if layer::is_archive(&head) {
-            let file = File::open(&downloaded.file).map_err(Error::build)?;
-            return unpacked(work, Box::new(file));
-        }
-    }
-    let entry = file_entry(0o600, downloaded.size, downloaded.last_modified.unwrap_or(0));
-    Ok(single(named.file_name().as_bytes(), entry, Opener::File(downloaded.file)))
+/// Downloads are not there yet.
+fn unsupported(url: &str) -> Error {
+    Error::build(format!("ADD of a URL is not supported: {url}"))
+        .hinted("Download the file in a RUN, or bring it with the build context.")
 }
 
 /// A heredoc (L-141).

@@ -5,7 +5,6 @@ use super::images::Images;
 use super::keys::StageKeys;
 use super::layers::{self, StageLayer};
 use super::session::Session;
-use crate::cache::Record;
 use crate::plan::{CopyFrom, MountKind, Op, Plan, StageFrom, StageId, Step};
 
 /// What is known of a stage that somebody needs.
@@ -13,14 +12,8 @@ use crate::plan::{CopyFrom, MountKind, Op, Plan, StageFrom, StageId, Step};
 pub(super) struct Demand {
     /// Steps before this one are had from a record, the rest must run.
     pub(super) first: usize,
-    /// What the record holds; `None`: start at what the stage stands on.
-    pub(super) had: Option<Had>,
-}
-
-#[derive(Debug)]
-pub(super) struct Had {
-    pub(super) layers: Vec<StageLayer>,
-    pub(super) record: Record,
+    /// The layers of the record; `None`: start at what the stage stands on.
+    pub(super) had: Option<Vec<StageLayer>>,
 }
 
 /// For each stage, what must be done, or `None` where nobody needs its result.
@@ -69,7 +62,7 @@ fn deepest(
         }
         let Some(record) = session.record(&keys.steps[index]) else { continue };
         let Some(layers) = layers::of_record(session, images, &record) else { continue };
-        return Demand { first: index + 1, had: Some(Had { layers, record }) };
+        return Demand { first: index + 1, had: Some(layers) };
     }
     Demand { first: 0, had: None }
 }

@@ -5,53 +5,132 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::assemble::image_config;
 use super::compress::layer_media_type;
 use super::files::Files;
 use super::images::{Images, Origin};
 use super::layers::{self, Finished, StageLayer};
+use super::result::{Written, WrittenKind};
 use super::session::Session;
+use super::stage::StageFiles;
 use crate::digest::DiffId;
 use crate::error::Error;
 use crate::image::{
-    ArchiveKind, Descriptor, ImageParts, LayerPart, media_type, write_archive, write_layout,
+    ArchiveKind, Descriptor, ImageParts, LayerPart, Manifest, media_type, write_archive,
+    write_layout,
 };
-use crate::layer::{self, LayerWriter};
-use crate::plan::Plan;
-use crate::registry::{BlobSource, ImagePush, PushBlob};
-use crate::request::{Compression, Destination, Output, OutputKind};
+use crate::layer::{
+    DirectoryOutput, LayerError, LayerWriter, TarOutput, VerifiedLayer, WriteOptions, decompress,
+    flatten, write_layer,
+};
+use crate::plan::{ImageId, Plan};
+use crate::registry::{BlobSource, ImageToPush, Reference, parse_reference};
+use crate::request::{Destination, Output, OutputKind};
 
-/// The layers of the image, and all that is needed to write it.
+/// The target, and all that is needed to write it.
 pub(super) struct Export<'a, 's> {
     pub(super) session: &'a Session<'s>,
     pub(super) plan: &'a Plan,
     pub(super) images: &'a Images,
-    pub(super) layers: &'a [StageLayer],
-    pub(super) files: Option<Arc<Files>>,
+    pub(super) target: &'a StageFiles,
+}
+
+/// The image, and where it went.
+pub(super) struct Done {
+    /// As the first output has it.
+    pub(super) image: ImageParts,
+    /// Of its layers.
+    pub(super) diff_ids: Vec<DiffId>,
+    pub(super) written: Vec<Written>,
+}
+
+/// The image as one output has it.
+struct Made {
+    parts: ImageParts,
+    diff_ids: Vec<DiffId>,
+    /// For each layer the image that it comes from, if it does.
+    bases: Vec<Option<ImageId>>,
 }
 
 /// A layer as one output has it.
-#[derive(Clone, Debug)]
 struct OutputLayer {
     diff_id: DiffId,
     descriptor: Descriptor,
     /// The blob; `None` where only the registry that the base comes from has it.
     file: Option<PathBuf>,
+    base: Option<ImageId>,
 }
 
 impl Export<'_, '_> {
-    /// The image as `output` has it: its layers' compression and media types.
-    pub(super) fn image(&self, output: &Output) -> Result<ImageParts, Error> {
-        let layers = super::in_parallel(1, self.layers, |layer| self.output_layer(output, layer))?;
+    /// Writes every output, in order.
+    pub(super) fn write_all(&self) -> Result<Done, Error> {
+        let outputs = &self.session.request.outputs;
+        // Without an output the image is in the local store only, as a registry would have it.
+        let nowhere = Output::new(OutputKind::Registry { names: Vec::new() });
+        let made = self.image(outputs.first().unwrap_or(&nowhere))?;
+        let mut written = Vec::new();
+        for output in outputs {
+            self.session.check_canceled()?;
+            let title = title(&output.kind);
+            written.extend(self.session.progress.step(title, |_| self.write(output))?);
+        }
+        Ok(Done { image: made.parts, diff_ids: made.diff_ids, written })
+    }
+
+    fn write(&self, output: &Output) -> Result<Vec<Written>, Error> {
+        match &output.kind {
+            OutputKind::Registry { .. } => self.push(output),
+            OutputKind::Oci { destination, .. } => {
+                let image = self.image(output)?.parts;
+                write_image(&image, ArchiveKind::Oci, destination)?;
+                Ok(vec![wrote(WrittenKind::Oci, destination, &image)])
+            }
+            OutputKind::Docker { destination, .. } => {
+                let image = self.image(output)?.parts;
+                write_image(&image, ArchiveKind::Docker, destination)?;
+                Ok(vec![wrote(WrittenKind::Docker, destination, &image)])
+            }
+            OutputKind::Local { directory } => {
+                std::fs::create_dir_all(directory)
+                    .map_err(|e| Error::build(format!("{}: {e}", directory.display())))?;
+                let mut files = DirectoryOutput::new(directory)?;
+                self.flatten(&mut files)?;
+                files.finish()?;
+                let place = Destination::Directory(directory.clone());
+                Ok(vec![written(WrittenKind::Local, shown(&place), 0, 0)])
+            }
+            OutputKind::Tar { destination } => {
+                write_to(destination, |out| {
+                    let mut tar = TarOutput::new(out);
+                    self.flatten(&mut tar)?;
+                    tar.finish()?;
+                    Ok(())
+                })?;
+                Ok(vec![written(WrittenKind::Tar, shown(destination), 0, 0)])
+            }
+        }
+    }
+
+    /// The image as `output` has it: its layers' compression and media types; and where the layers
+    /// are that are no files here.
+    fn image(&self, output: &Output) -> Result<Made, Error> {
+        let layers =
+            super::in_parallel(self.session.request.threads, &self.target.layers, |layer| {
+                self.output_layer(output, layer)
+            })?;
         let times: Vec<i64> = self
+            .target
             .layers
             .iter()
             .filter_map(StageLayer::created)
             .map(|created| self.session.request.source_date_epoch.unwrap_or(created))
             .collect();
-        let diff_ids = layers.iter().map(|layer| layer.diff_id).collect();
+        let diff_ids: Vec<DiffId> = layers.iter().map(|layer| layer.diff_id).collect();
         let now = self.session.time();
-        let config = image_config(self.plan, self.plan.target, diff_ids, &times, now);
+        let config = image_config(self.plan, self.plan.target, diff_ids.clone(), &times, now);
+        let bases = layers.iter().map(|layer| layer.base).collect();
         let parts = layers
             .into_iter()
             .map(|layer| LayerPart { descriptor: layer.descriptor, file: layer.file })
@@ -66,13 +145,221 @@ impl Export<'_, '_> {
             }
             _ => self.session.request.tags.clone(),
         };
-        Ok(ImageParts::assemble(
+        let parts = ImageParts::assemble(
             &config,
             parts,
             output.oci_media_types,
             &config.platform,
             &self.session.request.annotations,
             names,
-        ))
+        );
+        Ok(Made { parts, diff_ids, bases })
     }
+
+    fn output_layer(&self, output: &Output, layer: &StageLayer) -> Result<OutputLayer, Error> {
+        let finished = layer.finished()?;
+        let base = layer.base();
+        let wanted = layer_media_type(output.compression);
+        let as_is = oci_type(&finished.descriptor.media_type) == wanted;
+        let epoch = self.session.request.source_date_epoch.filter(|_| output.rewrite_timestamp);
+        let rewrite = base.is_none() && epoch.is_some();
+        let recompress = !as_is && (base.is_none() || output.force_compression);
+        if rewrite || recompress {
+            return self.converted(output, layer, &finished, epoch.filter(|_| rewrite));
+        }
+        // The blob of a base image is fetched only where a file of it is wanted.
+        let file = if base.is_some() && !self.session.keeps_base_blobs() {
+            self.session.blob(&finished.descriptor.digest).map(|blob| blob.path)
+        } else {
+            Some(layers::blob(self.session, self.images, layer)?.path)
+        };
+        let mut descriptor = finished.descriptor;
+        descriptor.media_type = media_type_for(&descriptor.media_type, output.oci_media_types);
+        Ok(OutputLayer { diff_id: finished.diff_id, descriptor, file, base })
+    }
+
+    /// The layer in another compression, or with no time after `epoch` in it.
+    fn converted(
+        &self,
+        output: &Output,
+        layer: &StageLayer,
+        finished: &Finished,
+        epoch: Option<i64>,
+    ) -> Result<OutputLayer, Error> {
+        let session = self.session;
+        let spool = session.store.spool()?;
+        let file = spool.file().try_clone().map_err(Error::build)?;
+        let mut writer = LayerWriter::new(file, output.compression, session.request.threads)?;
+        if epoch.is_some() {
+            let contents = layers::contents(session, self.images, layer)?;
+            let files = layers::all_files(session, self.images, layer)?;
+            let mut open = |i: usize| match contents.changes.get(i) {
+                Some((path, _)) => files.open(path),
+                None => Err(io::ErrorKind::NotFound.into()),
+            };
+            let options = WriteOptions { latest_mtime: epoch };
+            write_layer(&contents, &mut open, &options, &mut writer)?;
+        } else {
+            let blob = layers::blob(session, self.images, layer)?;
+            let source = File::open(&blob.path).map_err(Error::build)?;
+            let mut tar = VerifiedLayer::new(source, layers::expected(finished))?;
+            io::copy(&mut tar, &mut writer).map_err(Error::build)?;
+        }
+        let (made, _) = writer.finish()?;
+        let stored = session.store.keep_blob(spool, &made.digest)?;
+        let kind = layer_media_type(output.compression);
+        let kind = media_type_for(kind, output.oci_media_types);
+        Ok(OutputLayer {
+            diff_id: made.diff_id,
+            descriptor: Descriptor::new(&kind, made.digest, made.size),
+            file: Some(stored.path),
+            base: None,
+        })
+    }
+
+    fn push(&self, output: &Output) -> Result<Vec<Written>, Error> {
+        let Made { parts: image, bases, .. } = self.image(output)?;
+        let names = image
+            .names
+            .iter()
+            .map(|name| parse_reference(name).map_err(Error::from))
+            .collect::<Result<Vec<Reference>, Error>>()?;
+        let manifest: Manifest = serde_json::from_slice(&image.manifest).map_err(Error::build)?;
+        let config = Bytes::from(image.config.clone());
+        let mut blobs = vec![(manifest.config, BlobSource::Bytes(config))];
+        for (layer, base) in image.layers.iter().zip(bases) {
+            let source = match (&layer.file, base.map(|id| &self.images[id.0].origin)) {
+                (_, Some(Origin::Registry(reference))) => BlobSource::Registry(reference.clone()),
+                (Some(file), _) => BlobSource::File(file.clone()),
+                (None, Some(Origin::Layout(layout))) => {
+                    BlobSource::File(layout.blob_path(&layer.descriptor.digest))
+                }
+                (None, None) => return Err(Error::build("a layer that is nowhere")),
+            };
+            blobs.push((layer.descriptor.clone(), source));
+        }
+        let media_type = image.descriptor.media_type.clone();
+        let total: u64 = blobs.iter().map(|(blob, _)| blob.size).sum();
+        let image = ImageToPush { manifest: Bytes::from(image.manifest), media_type, blobs };
+        let session = self.session;
+        let push = session.registry.push_image(&image, &names, &|_, _| {});
+        let pushed = session.runtime.block_on(push)?;
+        let skipped = total.saturating_sub(pushed.bytes);
+        let place = |name: &Reference| name.whole();
+        Ok(names
+            .iter()
+            .map(|name| written(WrittenKind::Registry, place(name), pushed.bytes, skipped))
+            .collect())
+    }
+
+    fn flatten(&self, output: &mut dyn crate::layer::Output) -> Result<(), Error> {
+        let session = self.session;
+        let files = match &self.target.files {
+            Some(files) => Arc::clone(files),
+            None => Arc::new(Files::of(session, self.images, self.target.layers.clone())?),
+        };
+        let contents = files
+            .layers
+            .iter()
+            .map(|layer| layers::contents(session, self.images, layer))
+            .collect::<Result<Vec<_>, Error>>()?;
+        let contents: Vec<&crate::tree::Changes> = contents.iter().map(AsRef::as_ref).collect();
+        let mut open = |index: usize| {
+            let blob = layers::blob(session, self.images, &files.layers[index])
+                .map_err(|e| LayerError::from(io::Error::other(e.to_string())))?;
+            let tar: Box<dyn io::Read> = decompress(File::open(&blob.path)?)?;
+            Ok(tar)
+        };
+        let entries = files.tree.iter().filter(|(path, _)| !path.is_empty());
+        let epoch = session.request.source_date_epoch;
+        flatten(entries, &contents, &mut open, epoch, output)?;
+        Ok(())
+    }
+}
+
+fn wrote(kind: WrittenKind, destination: &Destination, image: &ImageParts) -> Written {
+    let bytes = image.layers.iter().map(|layer| layer.descriptor.size).sum();
+    written(kind, shown(destination), bytes, 0)
+}
+
+fn written(kind: WrittenKind, place: String, transferred: u64, skipped: u64) -> Written {
+    Written { kind, place, transferred_bytes: transferred, skipped_bytes: skipped }
+}
+
+fn write_image(
+    image: &ImageParts,
+    kind: ArchiveKind,
+    destination: &Destination,
+) -> Result<(), Error> {
+    match destination {
+        Destination::Directory(root) => write_layout(image, root).map_err(Error::build),
+        Destination::File(_) | Destination::Stdout => {
+            write_to(destination, |out| write_archive(image, kind, out).map_err(Error::build))
+        }
+    }
+}
+
+/// Gives `write` the file, which appears whole or not at all, or the standard output.
+fn write_to(
+    destination: &Destination,
+    write: impl FnOnce(&mut dyn Write) -> Result<(), Error>,
+) -> Result<(), Error> {
+    match destination {
+        Destination::Stdout => {
+            let mut out = io::BufWriter::with_capacity(1 << 16, io::stdout().lock());
+            write(&mut out)?;
+            out.flush().map_err(Error::build)
+        }
+        Destination::File(path) | Destination::Directory(path) => {
+            let failed = |e: io::Error| Error::build(format!("{}: {e}", path.display()));
+            let parent = path.parent().filter(|p| !p.as_os_str().is_empty());
+            let mut file = tempfile::Builder::new()
+                .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
+                .tempfile_in(parent.unwrap_or(std::path::Path::new(".")))
+                .map_err(failed)?;
+            let mut out = io::BufWriter::with_capacity(1 << 16, file.as_file_mut());
+            write(&mut out)?;
+            out.flush().map_err(failed)?;
+            drop(out);
+            file.persist(path).map_err(|e| failed(e.error))?;
+            Ok(())
+        }
+    }
+}
+
+fn title(kind: &OutputKind) -> String {
+    match kind {
+        OutputKind::Registry { .. } => "pushing the image".to_owned(),
+        OutputKind::Oci { destination, .. }
+        | OutputKind::Docker { destination, .. }
+        | OutputKind::Tar { destination } => format!("writing {}", shown(destination)),
+        OutputKind::Local { directory } => format!("writing {}", directory.display()),
+    }
+}
+
+fn shown(destination: &Destination) -> String {
+    match destination {
+        Destination::Directory(path) | Destination::File(path) => path.display().to_string(),
+        Destination::Stdout => "-".to_owned(),
+    }
+}
+
+const DOCKER_TYPES: [(&str, &str); 3] = [
+    (media_type::DOCKER_LAYER, media_type::OCI_LAYER),
+    (media_type::DOCKER_LAYER_GZIP, media_type::OCI_LAYER_GZIP),
+    (media_type::DOCKER_LAYER_ZSTD, media_type::OCI_LAYER_ZSTD),
+];
+
+/// Docker's media types of layers and OCI's mean the same bytes.
+fn oci_type(kind: &str) -> &str {
+    DOCKER_TYPES.iter().find(|(docker, _)| *docker == kind).map_or(kind, |(_, oci)| oci)
+}
+
+fn media_type_for(kind: &str, oci: bool) -> String {
+    let kind = oci_type(kind);
+    if oci {
+        return kind.to_owned();
+    }
+    let docker = DOCKER_TYPES.iter().find(|(_, oci)| *oci == kind);
+    docker.map_or(kind, |(docker, _)| docker).to_owned()
 }

@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
-use std::path::PathBuf;
 
 use super::images::Images;
 use super::layers::{self, AtHand, StageLayer};
@@ -78,7 +77,7 @@ impl Files {
                 Some(at_hand) => at_hand,
                 None => {
                     let target = session.scratch_directory()?;
-                    layers::extract(session, images, layer, paths.clone(), &target)?;
+                    layers::extract(session, images, layer, &paths, &target)?;
                     AtHand::Directory(target)
                 }
             };
@@ -120,7 +119,8 @@ impl Files {
         let mut unlisted = BTreeSet::new();
         for layer in &self.layers {
             let contents = layers::contents(session, images, layer)?;
-            let listed: BTreeSet<&[u8]> = contents.changes.iter().map(|(p, _)| p.as_ref()).collect();
+            let listed: BTreeSet<&[u8]> =
+                contents.changes.iter().map(|(p, _)| p.as_ref()).collect();
             for (path, _) in &contents.changes {
                 let mut rest: &[u8] = path;
                 while let Some(end) = rest.iter().rposition(|b| *b == b'/') {
@@ -172,4 +172,3 @@ pub(super) fn write_directories(
         .collect();
     layers::unpack_changes(&Changes { changes }, target)
 }
-

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use super::session::Session;
-use crate::digest::Digest;
 use crate::dockerfile::Dockerfile;
 use crate::error::{Error, Location};
 use crate::image::{ImageConfig, Layout, Manifest};
 use crate::plan::{ImageKey, ImageRequest, ImageSource, Plan, Planned, plan};
 use crate::platform::Platform;
+use crate::registry::{self, Reference};
 use crate::request::NamedContext;
 
 /// An image that is known by its documents; its layers are where it came from.
@@ -16,8 +16,6 @@ use crate::request::NamedContext;
 pub(super) struct BaseImage {
     /// As the log shows it.
     pub(super) name: String,
-    /// Of the manifest.
-    pub(super) digest: Digest,
     pub(super) manifest: Manifest,
     pub(super) config: ImageConfig,
     pub(super) origin: Origin,
@@ -26,8 +24,7 @@ pub(super) struct BaseImage {
 /// Where the blobs of an image are.
 #[derive(Clone, Debug)]
 pub(super) enum Origin {
-    /// A normalized reference with a digest.
-    Registry(String),
+    Registry(Reference),
     Layout(Layout),
 }
 
@@ -42,7 +39,8 @@ pub(super) fn plan_with_images(
     let request = session.plan_request();
     let mut known: BTreeMap<ImageKey, BaseImage> = BTreeMap::new();
     loop {
-        let configs = known.iter().map(|(key, image)| (key.clone(), image.config.clone())).collect();
+        let configs =
+            known.iter().map(|(key, image)| (key.clone(), image.config.clone())).collect();
         match plan(file, &request, &configs)? {
             Planned::Needs(wanted) => resolve_all(session, &wanted, &mut known)?,
             Planned::Ready(plan) => {
@@ -90,7 +88,6 @@ fn resolve(session: &Session<'_>, image: &ImageRequest) -> Result<BaseImage, Err
                 let config = parse_config(name, &found.config)?;
                 Ok(BaseImage {
                     name: name.clone(),
-                    digest: found.descriptor.digest,
                     manifest: found.manifest,
                     config,
                     origin: Origin::Layout(layout),
@@ -117,29 +114,15 @@ fn from_registry(
     reference: &str,
     platform: &Platform,
 ) -> Result<BaseImage, Error> {
-    let resolved = session
-        .runtime
-        .block_on(session.registry.resolve(reference, platform))
-        .map_err(|e| Error::from(e))?;
-    let config = parse_config(reference, &resolved.config_bytes)?;
+    let parsed = registry::parse_reference(reference)?;
+    let resolved = session.runtime.block_on(session.registry.resolve(&parsed, platform))?;
     Ok(BaseImage {
         name: reference.to_owned(),
-        digest: resolved.manifest_digest,
         manifest: resolved.manifest,
-        config,
-        origin: Origin::Registry(with_digest(reference, &resolved.manifest_digest)),
+        config: resolved.config,
+        // By digest, so that a tag that moves during the build changes nothing.
+        origin: Origin::Registry(parsed.clone_with_digest(resolved.manifest_digest.to_string())),
     })
-}
-
-/// `docker.io/library/alpine:3` → `docker.io/library/alpine@sha256:…`, so that a tag that moves
-/// during the build changes nothing.
-fn with_digest(reference: &str, digest: &Digest) -> String {
-    let name = reference.split_once('@').map_or(reference, |(name, _)| name);
-    let repository = match name.rsplit_once(':') {
-        Some((repository, tag)) if !tag.contains('/') => repository,
-        _ => name,
-    };
-    format!("{repository}@{digest}")
 }
 
 fn parse_config(name: &str, bytes: &[u8]) -> Result<ImageConfig, Error> {
@@ -163,21 +146,4 @@ fn check(session: &Session<'_>, image: &BaseImage, wanted: &Platform) -> Result<
         ));
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_digest_takes_the_place_of_the_tag() {
-        let digest = Digest::of(b"");
-        for (reference, repository) in [
-            ("docker.io/library/alpine:3", "docker.io/library/alpine"),
-            ("localhost:5000/app", "localhost:5000/app"),
-            ("localhost:5000/app:1@sha256:00", "localhost:5000/app"),
-        ] {
-            assert_eq!(with_digest(reference, &digest), format!("{repository}@{digest}"));
-        }
-    }
 }

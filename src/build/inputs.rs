@@ -2,40 +2,34 @@
 //! the files that a step selects are read (L-194).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
 use super::session::Session;
-use crate::context::{self, DirectoryContext, Remote};
+use crate::context::{DirectoryContext, Ownership, Source as _};
 use crate::error::{Error, Location};
 use crate::ignore::Patterns;
 use crate::plan::{
-    CopyFrom, CopyOp, CopySource as Named, Input, MountKind, Op, Plan, StageFrom,
-    Step,
+    CopyFrom, CopyOp, CopySource as Named, Input, MountKind, Op, Plan, StageFrom, Step,
 };
 use crate::request::NamedContext;
 use crate::tree::{
-    Chmod, CopyOptions, CopySource, Tree, TreePath, What, clean_path, content_key, select,
+    Chmod, CopyOptions, CopySource, TreePath, What, clean_path, content_key, select,
 };
 
-/// A directory context, walked; the files that steps select have their digests.
-#[derive(Debug)]
-pub(super) struct Context {
-    pub(super) directory: Arc<DirectoryContext>,
-    pub(super) tree: Tree,
-}
-
-/// The contexts that the plan's steps use, and what is known of what they download.
+/// The contexts that the plan's steps use; the files that steps select have their digests.
 #[derive(Debug, Default)]
 pub(super) struct Inputs {
-    main: Option<Context>,
-    named: BTreeMap<String, Context>,
-    remote: BTreeMap<String, Remote>,
+    main: Option<Arc<DirectoryContext>>,
+    named: BTreeMap<String, Arc<DirectoryContext>>,
 }
 
 impl Inputs {
     /// The context that a step reads from, where it is one.
-    pub(super) fn context(&self, from: &CopyFrom) -> Option<&Context> {
+    pub(super) fn context(&self, from: &CopyFrom) -> Option<&Arc<DirectoryContext>> {
         match from {
             CopyFrom::Context => self.main.as_ref(),
             CopyFrom::Named(name) => self.named.get(name),
@@ -43,18 +37,15 @@ impl Inputs {
         }
     }
 
-    /// What is known of a URL of ADD.
-    pub(super) fn remote(&self, url: &str) -> Option<&Remote> {
-        self.remote.get(url)
-    }
-
     /// The input of a step's key for what it reads of a context, of which the plan knows nothing.
     pub(super) fn content(&self, selection: &Selection<'_>) -> Result<Input, Error> {
         let context = self.context(selection.from).ok_or_else(|| {
             Error::build(format!("the context {:?} has not been walked", selection.from))
         })?;
-        let source = CopySource { tree: &context.tree, what: selection.what.clone() };
-        let sum = content_key(&source, &selection.options).map_err(Error::build)?;
+        let source = CopySource { tree: context.tree(), what: selection.what.clone() };
+        // The words that BuildKit has for it, which people search for (L-132).
+        let sum = content_key(&source, &selection.options)
+            .map_err(|e| Error::build(format!("failed to compute cache key: {e}")))?;
         Ok(Input::Content(sum))
     }
 }
@@ -132,7 +123,6 @@ pub(super) fn whole(from: &CopyFrom) -> Selection<'_> {
 pub(super) fn gather(session: &Session<'_>, plan: &Plan) -> Result<Inputs, Error> {
     // By context, `None` for the main one.
     let mut wanted: BTreeMap<Option<&str>, Vec<(What, CopyOptions)>> = BTreeMap::new();
-    let mut urls: BTreeMap<&str, Location> = BTreeMap::new();
     for stage in &plan.stages {
         if let StageFrom::Context(name) = &stage.from {
             let all = (What::Whole, CopyOptions::default());
@@ -148,21 +138,13 @@ pub(super) fn gather(session: &Session<'_>, plan: &Plan) -> Result<Inputs, Error
                 };
                 wanted.entry(name).or_default().push((selection.what, selection.options));
             }
-            if let Op::Copy(copy) = &step.op {
-                let remote = |source: &'_ Named| matches!(source, Named::Http(_));
-                for source in copy.sources.iter().filter(|s| remote(s)) {
-                    if let Named::Http(url) = source {
-                        urls.entry(url).or_insert_with(|| location.clone());
-                    }
-                }
-            }
         }
     }
     let mut inputs = Inputs::default();
     for (name, selections) in wanted {
         let (title, path, ignore) = place(session, name)?;
         let context = session.progress.step(format!("[internal] load {title}"), |_| {
-            walk(session, path, ignore, &selections)
+            walk(session, path, &ignore, &selections)
         })?;
         match name {
             None => inputs.main = Some(context),
@@ -171,13 +153,6 @@ pub(super) fn gather(session: &Session<'_>, plan: &Plan) -> Result<Inputs, Error
             }
         }
     }
-    for (url, location) in urls {
-        let remote = session
-            .runtime
-            .block_on(context::inspect(session.http(), url))
-            .map_err(|e| Error::from(e).at(location))?;
-        inputs.remote.insert(url.to_owned(), remote);
-    }
     Ok(inputs)
 }
 
@@ -185,40 +160,66 @@ pub(super) fn gather(session: &Session<'_>, plan: &Plan) -> Result<Inputs, Error
 fn place<'s>(
     session: &'s Session<'_>,
     name: Option<&str>,
-) -> Result<(String, &'s Path, Option<Patterns>), Error> {
+) -> Result<(String, &'s Path, Patterns), Error> {
     let request = session.request;
     let Some(name) = name else {
         let parse = |(file, bytes): &(String, Vec<u8>)| {
             Patterns::parse(bytes).map_err(|e| Error::build(format!("{file}: {e}")))
         };
-        let ignore = request.dockerfile.ignore.as_ref().map(parse).transpose()?;
+        let ignore = request.dockerfile.ignore.as_ref().map(parse).transpose()?.unwrap_or_default();
         return Ok(("build context".to_owned(), &request.context, ignore));
     };
     match request.build_contexts.get(name) {
         Some(NamedContext::Directory(path)) => {
-            let ignore = context::ignore_file(path).map_err(Error::build)?;
+            let ignore = ignore_file(&path.join(".dockerignore"))?;
             Ok((format!("build context {name}"), path, ignore))
         }
         _ => Err(Error::build(format!("{name}: expected a context that is a directory"))),
     }
 }
 
+/// The patterns of a named context's own ignore file; none where there is no such file (L-082).
+fn ignore_file(path: &Path) -> Result<Patterns, Error> {
+    let shown = path.display();
+    let bytes = match read_small(path) {
+        Ok(bytes) => bytes,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Patterns::default()),
+        Err(e) => return Err(Error::build(format!("can't read {shown}: {e}"))),
+    };
+    Patterns::parse(&bytes).map_err(|e| Error::build(format!("{shown}: {e}")))
+}
+
+/// A regular file of at most 1 MiB; a pipe or device is refused without reading it.
+fn read_small(path: &Path) -> io::Result<Vec<u8>> {
+    const LIMIT: u64 = 1 << 20;
+    let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+    let file = File::options().read(true).custom_flags(flags).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("not a regular file"));
+    }
+    let mut bytes = Vec::new();
+    file.take(LIMIT + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > LIMIT {
+        return Err(io::Error::other("larger than 1 MiB"));
+    }
+    Ok(bytes)
+}
+
 fn walk(
     session: &Session<'_>,
     path: &Path,
-    ignore: Option<Patterns>,
+    ignore: &Patterns,
     selections: &[(What, CopyOptions)],
-) -> Result<Context, Error> {
-    let directory = DirectoryContext::open(path, ignore).map_err(Error::build)?;
-    let mut tree = directory.walk().map_err(Error::build)?;
+) -> Result<Arc<DirectoryContext>, Error> {
+    let mut context =
+        DirectoryContext::open(path, ignore, Ownership::Root).map_err(Error::build)?;
     let mut files: BTreeSet<TreePath> = BTreeSet::new();
     for (what, options) in selections {
         // What is missing is told where the step's key is made, with its place.
-        let source = CopySource { tree: &tree, what: what.clone() };
+        let source = CopySource { tree: context.tree(), what: what.clone() };
         files.extend(select(&source, options).unwrap_or_default());
     }
     let files: Vec<TreePath> = files.into_iter().collect();
-    directory.hash(&mut tree, &files, session.request.threads).map_err(Error::build)?;
-    Ok(Context { directory: Arc::new(directory), tree })
+    context.hash(&files, session.request.threads).map_err(Error::build)?;
+    Ok(Arc::new(context))
 }
-

@@ -5,8 +5,8 @@ use super::images::Images;
 use super::inputs::{Inputs, selections, whole};
 use crate::error::{Error, Location};
 use crate::plan::{
-    CopyFrom, CopySource, DefinitionKey, Input, Op, Plan, StageFrom, StageId, Step, base_key,
-    context_key, scratch_key, step_key,
+    CopyFrom, DefinitionKey, Input, Plan, StageFrom, StageId, Step, base_key, context_key,
+    scratch_key, step_key,
 };
 
 /// The keys of one stage.
@@ -74,15 +74,6 @@ fn ingredients(
             CopyFrom::Image(image) => Input::Definition(images[image.0].key()),
             CopyFrom::Empty => continue,
         });
-    }
-    if let Op::Copy(copy) = &step.op {
-        for source in &copy.sources {
-            let CopySource::Http(url) = source else { continue };
-            let remote = inputs.remote(url);
-            let remote =
-                remote.ok_or_else(|| Error::build(format!("nobody has asked after {url}")))?;
-            ingredients.push(Input::Content(remote.key(copy.checksum.as_deref())));
-        }
     }
     Ok(ingredients)
 }

@@ -3,9 +3,10 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::{self, Read, Write as _};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread;
 
 use super::images::{BaseImage, Images, Origin};
 use super::session::Session;
@@ -94,6 +95,14 @@ impl StageLayer {
         self.0.finished.set(result);
     }
 
+    /// What a layer of this build consists of.
+    pub(super) fn made(&self) -> Option<(Arc<Changes>, Arc<Open>)> {
+        match (&self.0.source, self.0.contents.get()) {
+            (Source::Built(open), Some(contents)) => Some((Arc::clone(contents), Arc::clone(open))),
+            _ => None,
+        }
+    }
+
     pub(super) fn created(&self) -> Option<i64> {
         self.0.created
     }
@@ -104,10 +113,6 @@ impl StageLayer {
             Source::Base(image) => Some(image),
             Source::Stored | Source::Built(_) => None,
         }
-    }
-
-    pub(super) fn same_as(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
     }
 }
 
@@ -130,8 +135,7 @@ pub(super) fn of_record(
     record: &Record,
 ) -> Option<Vec<StageLayer>> {
     let layer = |layer: &RecordLayer| {
-        let finished =
-            Finished { diff_id: layer.diff_id, descriptor: layer.descriptor.clone() };
+        let finished = Finished { diff_id: layer.diff_id, descriptor: layer.descriptor.clone() };
         let digest = layer.descriptor.digest;
         let base = images
             .iter()
@@ -167,9 +171,7 @@ pub(super) fn contents(
     let contents = match session.tree(&finished.diff_id) {
         Some(contents) => contents,
         None => {
-            let contents = read_through(session, images, layer, |tar| {
-                layer::scan_layer(tar).map_err(Error::from)
-            })?;
+            let contents = read_through(session, images, layer, |tar| Ok(layer::scan_layer(tar)?))?;
             session.store.keep_tree(&finished.diff_id, &contents).map_err(Error::build)?;
             contents
         }
@@ -191,7 +193,7 @@ pub(super) fn directory(
         Source::Built(open) => {
             let target = session.scratch_directory()?;
             let changes = layer.0.contents.get().map_or_else(Arc::default, Arc::clone);
-            unpack_built(&changes, open, &target)?;
+            unpack_built(&changes, &**open, &target)?;
             target
         }
         Source::Base(_) | Source::Stored => {
@@ -201,8 +203,7 @@ pub(super) fn directory(
                 None => {
                     let target = session.scratch_directory()?;
                     let contents = read_through(session, images, layer, |tar| {
-                        layer::unpack(tar, &target, &layer::UnpackOptions::default())
-                            .map_err(Error::from)
+                        Ok(layer::unpack(tar, &target, &layer::UnpackOptions::default())?)
                     })?;
                     session.store.keep_tree(&finished.diff_id, &contents).map_err(Error::build)?;
                     layer.0.contents.get_or_init(|| Arc::new(contents));
@@ -279,18 +280,32 @@ pub(super) fn at_hand(session: &Session<'_>, layer: &StageLayer) -> Option<AtHan
     Some(AtHand::Directory(directory))
 }
 
+/// A way to open every file of `layer`.
+pub(super) fn all_files(
+    session: &Session<'_>,
+    images: &Images,
+    layer: &StageLayer,
+) -> Result<AtHand, Error> {
+    if let Some(at_hand) = at_hand(session, layer) {
+        return Ok(at_hand);
+    }
+    Ok(AtHand::Directory(directory(session, images, layer)?))
+}
+
 /// Unpacks `paths` of a layer, and no more, into `target`.
 pub(super) fn extract(
     session: &Session<'_>,
     images: &Images,
     layer: &StageLayer,
-    paths: BTreeSet<TreePath>,
+    paths: &BTreeSet<TreePath>,
     target: &Path,
 ) -> Result<(), Error> {
+    let contents = contents(session, images, layer)?;
     stop_early(session, images, layer, |tar| {
-        layer::unpack(tar, target, &layer::UnpackOptions { only: Some(paths) })
-            .map(|_| ())
-            .map_err(Error::from)
+        let only = Some(layer::Selection::new(&contents, paths));
+        let options = layer::UnpackOptions { only, ..layer::UnpackOptions::default() };
+        layer::unpack(tar, target, &options)?;
+        Ok(())
     })
 }
 
@@ -303,11 +318,10 @@ fn read_through<T>(
 ) -> Result<T, Error> {
     let finished = layer.finished()?;
     let raw = open_blob(session, images, layer, &finished.descriptor)?;
-    let mut tar = layer::VerifiedLayer::new(raw, &finished.descriptor, Some(finished.diff_id))
-        .map_err(Error::from)?;
+    let mut tar = layer::VerifiedLayer::new(raw, expected(&finished))?;
     let result = work(&mut tar)?;
     // A tar may end before its stream does; what is behind it belongs to the digests too.
-    io::copy(&mut tar, &mut io::sink()).map_err(|e| Error::build(e))?;
+    io::copy(&mut tar, &mut io::sink()).map_err(Error::build)?;
     Ok(result)
 }
 
@@ -320,31 +334,33 @@ fn stop_early(
 ) -> Result<(), Error> {
     let finished = layer.finished()?;
     let raw = open_blob(session, images, layer, &finished.descriptor)?;
-    let mut tar = layer::VerifiedLayer::new(raw, &finished.descriptor, Some(finished.diff_id))
-        .map_err(Error::from)?;
+    let mut tar = layer::VerifiedLayer::new(raw, expected(&finished))?;
     work(&mut tar)
 }
 
+pub(super) fn expected(finished: &Finished) -> layer::Expected {
+    layer::Expected {
+        digest: Some(finished.descriptor.digest),
+        size: Some(finished.descriptor.size),
+        diff_id: Some(finished.diff_id),
+    }
+}
+
+/// The compressed bytes: from the store, or straight from where the base comes from.
 fn open_blob(
     session: &Session<'_>,
     images: &Images,
     layer: &StageLayer,
     descriptor: &Descriptor,
 ) -> Result<Box<dyn Read + Send>, Error> {
-    let wanted_later = session.keeps_base_blobs();
-    if wanted_later || session.blob(&descriptor.digest).is_some() {
-        let blob = blob(session, images, layer)?;
-        let file = File::open(&blob.path).map_err(|e| Error::build(format!("{}: {e}", blob.path.display())))?;
-        return Ok(Box::new(file));
+    let stored = session.blob(&descriptor.digest).is_some();
+    if let (Source::Base(image), false) = (&layer.0.source, stored || session.keeps_base_blobs()) {
+        return open_origin(session, &images[image.0], descriptor);
     }
-    match layer.0.source {
-        Source::Base(image) => open_origin(session, &images[image.0], descriptor),
-        Source::Stored | Source::Built(_) => {
-            let blob = blob(session, images, layer)?;
-            let file = File::open(&blob.path).map_err(Error::build)?;
-            Ok(Box::new(file))
-        }
-    }
+    let path = blob(session, images, layer)?.path;
+    let file = File::open(&path)
+        .map_err(|e| Error::build(format!("can't read {}: {e}", path.display())))?;
+    Ok(Box::new(file))
 }
 
 fn open_origin(
@@ -354,7 +370,8 @@ fn open_origin(
 ) -> Result<Box<dyn Read + Send>, Error> {
     match &image.origin {
         Origin::Registry(reference) => {
-            session.registry_blob(reference, descriptor)
+            let runtime = session.runtime.handle();
+            Ok(Box::new(session.registry.blob_reader(runtime, reference, descriptor)))
         }
         Origin::Layout(layout) => {
             let path = layout.blob_path(&descriptor.digest);
@@ -371,13 +388,14 @@ fn fetch(
     image: &BaseImage,
     descriptor: &Descriptor,
 ) -> Result<StoredBlob, Error> {
-    let _one_at_a_time = session.fetching(&descriptor.digest);
+    let fetching = session.fetching(&descriptor.digest);
+    let _one_at_a_time = fetching.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(blob) = session.blob(&descriptor.digest) {
         return Ok(blob);
     }
     let spool = session.store.spool().map_err(Error::build)?;
     let raw = open_origin(session, image, descriptor)?;
-    let mut blob = layer::VerifiedBlob::new(raw, descriptor);
+    let mut blob = layer::Verify::blob(raw, Some(descriptor.digest), Some(descriptor.size));
     io::copy(&mut blob, &mut spool.file())
         .map_err(|e| Error::build(format!("{}: layer {}: {e}", image.name, descriptor.digest)))?;
     session.store.keep_blob(spool, &descriptor.digest).map_err(Error::build)
@@ -388,24 +406,30 @@ pub(super) fn unpack_changes(changes: &Changes, target: &Path) -> Result<(), Err
     unpack_built(changes, &|_| Ok(Box::new(io::empty())), target)
 }
 
+/// Writes a layer of this build into a directory that may hold other things.
+pub(super) fn unpack_into(layer: &StageLayer, target: &Path) -> Result<(), Error> {
+    let (changes, open) =
+        layer.made().ok_or_else(|| Error::build("a layer that this build has not made"))?;
+    unpack_built(&changes, &*open, target)
+}
+
 /// Writes a layer that this build made into a directory, by way of its tar: one code path decides
 /// what a layer means.
 fn unpack_built(changes: &Changes, open: &Open, target: &Path) -> Result<(), Error> {
     let (reader, mut writer) = io::pipe().map_err(Error::build)?;
-    std::thread::scope(|scope| {
-        let unpacking = scope.spawn(|| {
+    thread::scope(|scope| {
+        let unpacking = scope.spawn(move || {
             let mut reader = reader;
             let result = layer::unpack(&mut reader, target, &layer::UnpackOptions::default());
             // The writer must not be left without a reader before it has ended.
             let _ = io::copy(&mut reader, &mut io::sink());
             result
         });
-        let mut open = |index: usize| open(index);
-        let written =
-            layer::write_layer(changes, &mut open, &layer::WriteOptions::default(), &mut writer)
-                .and_then(|_| writer.flush().map_err(Into::into));
+        let options = layer::WriteOptions::default();
+        let written = layer::write_layer(changes, &mut |i| open(i), &options, &mut writer);
         drop(writer);
-        super::join(unpacking).map_err(Error::from)?;
-        written.map_err(Error::from)
+        super::join(unpacking)?;
+        written?;
+        Ok(())
     })
 }

@@ -68,12 +68,6 @@ impl Running<'_> {
         }
     }
 
-    /// Bytes moved so far, of `what`.
-    pub(super) fn moved(&self, what: &str, done: u64, total: Option<u64>) {
-        let what = what.to_owned();
-        (self.progress.events)(Event::Progress { step: self.step, what, done, total });
-    }
-
     pub(super) fn end(mut self, outcome: StepOutcome) {
         self.finish(outcome);
     }

@@ -12,14 +12,13 @@ use super::layers::{self, StageLayer};
 use super::progress::Running;
 use super::stage::Work;
 use crate::cache::{CacheMount, MountLease};
-use crate::dockerfile::Command;
 use crate::error::Error;
-use crate::layer;
+use crate::layer::{self, Stubs};
 use crate::plan::{CopyFrom, Mount, MountKind, RunOp};
 use crate::request::SshSource;
-use crate::sandbox::{self, RunMount, RunSpec, UserIds};
+use crate::sandbox::{self, RunMount, RunMountKind, RunSpec, UserIds};
 use crate::tree::{CopyOptions, User, What, clean_path};
-use crate::ui::Masker;
+use crate::ui::{Masker, Stream};
 
 /// Where an SSH agent's socket is told.
 const SSH_AUTH_SOCK: &str = "SSH_AUTH_SOCK";
@@ -35,8 +34,11 @@ pub(super) fn run(
     let sandbox = work.sandbox.ok_or_else(|| Error::build("no sandbox was made for this RUN"))?;
     let lowers = lower_directories(work, files)?;
     let upper = session.scratch_directory()?;
-    let scratch = session.scratch_directory()?;
-    let user = copy::user(work, files, &op.user)?;
+    let mut user = copy::user(work, files, &op.user).map_err(|e| failed(op, &e.message))?;
+    // As runc has it: the user's own group is among the supplementary ones.
+    if !user.groups.contains(&user.gid) {
+        user.groups.push(user.gid);
+    }
     let mut mounts = Mounts::default();
     for mount in &op.mounts {
         mounts.add(work, mount)?;
@@ -45,7 +47,8 @@ pub(super) fn run(
     let spec = RunSpec {
         lowers,
         upper: upper.clone(),
-        work: scratch,
+        work: session.scratch_directory()?,
+        scratch: session.scratch_directory()?,
         argv: op.argv.clone(),
         env: environment(op, &user, mounts.env),
         cwd: op.cwd.clone(),
@@ -60,22 +63,20 @@ pub(super) fn run(
         scripts: op.scripts.clone(),
     };
     let mut masker = Masker::new(secrets.iter().copied());
-    let mut last = crate::ui::Stream::Stdout;
+    let mut last = Stream::Stdout;
     let exit = sandbox::run(sandbox, &spec, session.cancel, &mut |stream, bytes| {
-        last = stream;
-        running.output(stream, masker.push(bytes));
+        last = stream.into();
+        running.output(last, masker.push(bytes));
     });
     running.output(last, masker.finish());
     drop(mounts.leases);
-    let exit = exit?;
     session.check_canceled()?;
-    if let Some(problem) = exit.problem() {
-        return Err(Error::build(format!(
-            "process {:?} did not complete successfully: {problem}",
-            command_text(op)
-        )));
+    let exit = exit.map_err(Error::build)?;
+    if !exit.success() {
+        let memory = if exit.out_of_memory { " (out of memory)" } else { "" };
+        return Err(failed(op, &format!("exit code: {}{memory}", exit.code)));
     }
-    changes_of(work, files, upper, &exit)
+    changes_of(work, files, upper)
 }
 
 /// The directories that overlayfs lays over each other, the lowest first.
@@ -96,14 +97,9 @@ fn lower_directories(work: &Work<'_, '_>, files: &Files) -> Result<Vec<PathBuf>,
 
 /// What the command changed, as a layer. The upper directory stays as it is: it is a lower
 /// directory of the next step, and the layer's bytes are read from it meanwhile.
-fn changes_of(
-    work: &Work<'_, '_>,
-    files: &Files,
-    upper: PathBuf,
-    exit: &sandbox::Exit,
-) -> Result<StageLayer, Error> {
+fn changes_of(work: &Work<'_, '_>, files: &Files, upper: PathBuf) -> Result<StageLayer, Error> {
     let session = work.session;
-    let changes = layer::scan_upper(&upper, &files.tree, &exit.stubs, &mut |path| {
+    let changes = layer::scan_upper(&upper, &files.tree, &Stubs::new(), &mut |path| {
         let reader = files.reader(session, work.images, std::iter::once(path));
         reader.map_err(std::io::Error::other)?.open(path)
     })?;
@@ -132,17 +128,16 @@ fn environment(
     env
 }
 
-/// The command as the error shows it (L-103).
-fn command_text(op: &RunOp) -> String {
-    match &op.command {
-        Command::Shell(_) | Command::Exec(_) => op.argv.join(" "),
-    }
+/// The command, and why it came to nothing (L-103).
+fn failed(op: &RunOp, reason: &str) -> Error {
+    let command = op.argv.join(" ");
+    Error::build(format!("process {command:?} did not complete successfully: {reason}"))
 }
 
 /// The mounts of one RUN, and what must live as long as they do.
 #[derive(Default)]
 struct Mounts {
-    list: Vec<(String, RunMount)>,
+    list: Vec<RunMount>,
     leases: Vec<MountLease>,
     /// Environment that holds a secret's value or an agent's socket.
     env: BTreeMap<String, String>,
@@ -155,10 +150,10 @@ impl Mounts {
         match &mount.kind {
             MountKind::Bind { from, source, writable } => {
                 let (lowers, subpath) = bind_source(work, from, source)?;
-                let bind = RunMount::Bind { lowers, subpath, writable: *writable };
-                self.push(mount, bind);
+                let writable = *writable;
+                self.push(mount, RunMountKind::Tree { lowers, subpath, writable });
             }
-            MountKind::Tmpfs { size } => self.push(mount, RunMount::Tmpfs { size: *size }),
+            MountKind::Tmpfs { size } => self.push(mount, RunMountKind::Tmpfs { size: *size }),
             MountKind::Cache { id, seed, sharing, readonly, mode, uid, gid } => {
                 let wanted =
                     CacheMount { id, sharing: *sharing, mode: *mode, uid: *uid, gid: *gid };
@@ -167,7 +162,7 @@ impl Mounts {
                     fill(work, from, source, &lease)?;
                 }
                 let directory = lease.path.clone();
-                self.push(mount, RunMount::Cache { directory, readonly: *readonly });
+                self.push(mount, RunMountKind::Cache { directory, readonly: *readonly });
                 self.leases.push(lease);
             }
             MountKind::Secret { id, env, required, mode, uid, gid } => {
@@ -182,9 +177,9 @@ impl Mounts {
                     self.env.insert(name.clone(), value);
                 }
                 let (content, mode, uid, gid) = (secret.clone(), *mode, *uid, *gid);
-                self.push(mount, RunMount::Secret { content, mode, uid, gid });
+                self.push(mount, RunMountKind::Secret { content, mode, uid, gid });
             }
-            MountKind::Ssh { id, required, mode, uid, gid } => {
+            MountKind::Ssh { id, required, .. } => {
                 let Some(SshSource::Agent(socket)) = request.ssh.get(id) else {
                     return missing(*required, format!("ssh {id}: not found"))
                         .map_err(|e| e.hinted(format!("Add `--ssh {id}`.")));
@@ -193,17 +188,17 @@ impl Mounts {
                 let target = mount.target.clone().unwrap_or(default);
                 self.agents += 1;
                 self.env.entry(SSH_AUTH_SOCK.to_owned()).or_insert_with(|| target.clone());
-                let (socket, mode, uid, gid) = (socket.clone(), *mode, *uid, *gid);
-                self.list.push((target, RunMount::Ssh { socket, mode, uid, gid }));
+                self.list
+                    .push(RunMount { target, kind: RunMountKind::Ssh { socket: socket.clone() } });
             }
         }
         Ok(())
     }
 
     /// A secret that is only wanted as a variable has no target.
-    fn push(&mut self, mount: &Mount, run: RunMount) {
+    fn push(&mut self, mount: &Mount, kind: RunMountKind) {
         if let Some(target) = &mount.target {
-            self.list.push((target.clone(), run));
+            self.list.push(RunMount { target: target.clone(), kind });
         }
     }
 }
@@ -238,13 +233,11 @@ fn bind_source(
 /// The files of a context at their own path.
 fn context_selection<'a>(from: &'a CopyFrom, source: &str) -> Selection<'a> {
     let path = clean_path(source.as_bytes());
-    let parent = path.iter().rposition(|b| *b == b'/').map_or(&b""[..], |end| &path[..end]);
     let destination = if path.is_empty() {
         "/".to_owned()
     } else {
         format!("/{}", String::from_utf8_lossy(&path))
     };
-    let _ = parent;
     Selection {
         from,
         what: What::Path(path),
@@ -270,4 +263,13 @@ fn fill(
     };
     let layer = copy::context_layer(work, &selection)?;
     layers::unpack_into(&layer, &lease.path)
+}
+
+impl From<sandbox::Stream> for Stream {
+    fn from(stream: sandbox::Stream) -> Self {
+        match stream {
+            sandbox::Stream::Stdout => Self::Stdout,
+            sandbox::Stream::Stderr => Self::Stderr,
+        }
+    }
 }

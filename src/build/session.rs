@@ -1,20 +1,20 @@
 //! What every part of one build shares.
 
 use std::collections::{BTreeMap, HashMap};
-use std::io::Read;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use super::progress::Progress;
-use crate::cache::{Store, StoredBlob};
+use crate::cache::{Record, Store, StoredBlob};
 use crate::digest::{DiffId, Digest};
 use crate::error::Error;
-use crate::image::Descriptor;
-use crate::plan::{ContextShape, PlanRequest};
+use crate::http::Clients;
+use crate::plan::{ContextShape, DefinitionKey, PlanRequest};
 use crate::platform::Platform;
 use crate::registry::Registry;
-use crate::request::{BuildRequest, NamedContext, OutputKind};
+use crate::request::{BuildRequest, Compression, NamedContext, OutputKind};
 use crate::sandbox::Cancel;
 use crate::tree::Changes;
 
@@ -22,9 +22,12 @@ pub(super) struct Session<'a> {
     pub(super) request: &'a BuildRequest,
     pub(super) store: Store,
     pub(super) runtime: tokio::runtime::Runtime,
-    pub(super) registry: Arc<Registry>,
+    pub(super) registry: Registry,
     pub(super) progress: Progress<'a>,
     pub(super) cancel: &'a Cancel,
+    pub(super) since: Instant,
+    host: Platform,
+    hosts: Vec<String>,
     contexts: BTreeMap<String, ContextShape>,
     scratch: AtomicU64,
     fetches: Mutex<HashMap<Digest, Arc<Mutex<()>>>>,
@@ -36,13 +39,14 @@ impl<'a> Session<'a> {
         cancel: &'a Cancel,
         progress: Progress<'a>,
     ) -> Result<Self, Error> {
-        let store = Store::open(&request.store).map_err(Error::build)?;
+        let store = Store::open(&request.store)?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(request.threads.max(1))
             .enable_all()
             .build()
             .map_err(|e| Error::build(format!("can't start the network threads: {e}")))?;
-        let registry = Arc::new(Registry::new(&request.registry)?);
+        let clients = Arc::new(Clients::new(request.registry.ca_certificates.clone()));
+        let registry = Registry::new(request.registry.clone(), clients);
         let shape = |context: &NamedContext| match context {
             NamedContext::Directory(_) => ContextShape::Directory,
             NamedContext::Image(_) | NamedContext::Layout { .. } => ContextShape::Image,
@@ -56,6 +60,9 @@ impl<'a> Session<'a> {
             registry,
             progress,
             cancel,
+            since: Instant::now(),
+            host: Platform::host(),
+            hosts: request.run.add_hosts.iter().map(|(name, _)| name.clone()).collect(),
             contexts,
             scratch: AtomicU64::new(0),
             fetches: Mutex::default(),
@@ -67,13 +74,14 @@ impl<'a> Session<'a> {
         PlanRequest {
             target: request.target.as_deref(),
             build_args: &request.build_args,
-            platform: request.platform.clone(),
-            build_platform: Platform::host(),
+            platform: &request.platform,
+            explicit_platform: request.explicit_platform,
+            build_platform: &self.host,
             contexts: &self.contexts,
             labels: &request.labels,
             no_cache: &request.no_cache,
             network: request.run.network,
-            add_hosts: &request.run.add_hosts,
+            hosts: &self.hosts,
         }
     }
 
@@ -117,22 +125,23 @@ impl<'a> Session<'a> {
         })
     }
 
-    /// The blob of a registry as a stream.
-    pub(super) fn registry_blob(
-        &self,
-        reference: &str,
-        descriptor: &Descriptor,
-    ) -> Result<Box<dyn Read + Send>, Error> {
-        let handle = self.runtime.handle();
-        Ok(Box::new(self.registry.blob_reader(handle, reference, descriptor)?))
+    /// The lock under which a blob is fetched: one thread does it, the others find it in the store.
+    pub(super) fn fetching(&self, digest: &Digest) -> Arc<Mutex<()>> {
+        let mut fetches = self.fetches.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(fetches.entry(*digest).or_default())
     }
 
-    /// Held by the one thread that fetches a blob; the others find it in the store afterwards.
-    pub(super) fn fetching(&self, digest: &Digest) -> FetchGuard {
-        let lock = {
-            let mut fetches = self.fetches.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(fetches.entry(*digest).or_default())
-        };
-        FetchGuard::new(lock)
+    /// How new layers are compressed: as the first output wants it.
+    pub(super) fn compression(&self) -> Compression {
+        self.request.outputs.first().map_or_else(Compression::default, |o| o.compression)
+    }
+
+    /// What is known of a step with this key.
+    pub(super) fn record(&self, key: &DefinitionKey) -> Option<Record> {
+        self.store.record(key)
+    }
+
+    pub(super) fn keep_record(&self, key: &DefinitionKey, record: &Record) -> Result<(), Error> {
+        Ok(self.store.keep_record(key, record)?)
     }
 }

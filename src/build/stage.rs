@@ -65,7 +65,7 @@ impl Work<'_, '_> {
             trace.push(StepTrace { cached: true, took: Duration::ZERO });
         }
         let start = match &demand.had {
-            Some(had) => had.layers.clone(),
+            Some(layers) => layers.clone(),
             None => self.standing_on(&stage.from)?,
         };
         let works = stage.steps[demand.first..].iter().any(|step| step.op != Op::Config);
@@ -77,8 +77,7 @@ impl Work<'_, '_> {
         for (index, step) in stage.steps.iter().enumerate().skip(demand.first) {
             self.session.check_canceled()?;
             let since = Instant::now();
-            self.step(id, index, step, &mut files)
-                .map_err(|e| e.at(Location::from(step.lines)))?;
+            self.step(id, index, step, &mut files).map_err(|e| e.at(Location::from(step.lines)))?;
             trace.push(StepTrace { cached: false, took: since.elapsed() });
         }
         let layers = files.layers.clone();

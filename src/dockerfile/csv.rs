@@ -13,7 +13,7 @@ pub enum CsvError {
 }
 
 /// The fields, without the quotes around them; `""` inside quotes is one quote.
-pub(super) fn fields(record: &str) -> Result<Vec<String>, CsvError> {
+pub(crate) fn fields(record: &str) -> Result<Vec<String>, CsvError> {
     if record.is_empty() {
         return Err(CsvError::Empty);
     }

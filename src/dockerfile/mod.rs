@@ -4,7 +4,7 @@
 //! planner's to know; [`expand`] and [`mount`] do the replacing for it.
 
 mod ast;
-mod csv;
+pub(crate) mod csv;
 mod directive;
 mod duration;
 mod error;

@@ -98,6 +98,9 @@ impl Contents {
             }
         }
         let path = self.resolve(&path)?;
+        if path.is_empty() && entry.kind != TarKind::Directory {
+            return Err(bad(&entry.path, "is the root, but not a directory"));
+        }
         let kind = match entry.kind {
             TarKind::HardLink(target) => {
                 let target = self.resolve(&clean(&target)?)?;
@@ -117,9 +120,6 @@ impl Contents {
             TarKind::BlockDevice { major, minor } => Kind::BlockDevice { major, minor },
             TarKind::Fifo => Kind::Fifo,
         };
-        if path.is_empty() && kind != Kind::Directory {
-            return Err(bad(&path, "is the root, but not a directory"));
-        }
         // A layer must not steer the overlay that it becomes part of.
         let mut xattrs = entry.xattrs;
         xattrs.retain(|name, _| !is_overlay_xattr(name));

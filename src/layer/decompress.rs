@@ -47,14 +47,22 @@ impl Encoding {
 /// The uncompressed bytes of `reader`, whatever its encoding: all members, frames or streams of
 /// it, one after another. Fails where they grow a thousandfold.
 pub fn decompress<'a>(reader: impl Read + Send + 'a) -> io::Result<Box<dyn Read + Send + 'a>> {
+    decode(reader, |_| true)
+}
+
+/// [`decompress`], where an encoding that is not `accepted` is no encoding.
+fn decode<'a>(
+    reader: impl Read + Send + 'a,
+    accepted: impl Fn(Encoding) -> bool,
+) -> io::Result<Box<dyn Read + Send + 'a>> {
     let compressed = Arc::new(AtomicU64::new(0));
     let counted = Counted { reader, bytes: Arc::clone(&compressed) };
     let mut reader = BufReader::with_capacity(BUFFER, counted);
     let mut head = Vec::new();
     reader.by_ref().take(HEAD).read_to_end(&mut head)?;
-    let encoding = Encoding::detect(&head);
+    let encoding = Some(Encoding::detect(&head)).filter(|found| accepted(*found));
     let reader = io::Cursor::new(head).chain(reader);
-    let decoder: Box<dyn Read + Send + 'a> = match encoding {
+    let decoder: Box<dyn Read + Send + 'a> = match encoding.unwrap_or(Encoding::Plain) {
         Encoding::Plain => return Ok(Box::new(reader)),
         Encoding::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(reader)),
         Encoding::Zstd => {
@@ -122,7 +130,10 @@ impl<'a> VerifiedLayer<'a> {
     pub fn new(blob: impl Read + Send + 'a, expected: Expected) -> Result<Self> {
         let Expected { digest, size, diff_id } = expected;
         let blob = Verify::blob(blob, digest, size);
-        Ok(Self { content: Verify::content(decompress(blob)?, diff_id) })
+        // Layers have no other encodings (OCI image-spec, layer); a tar may well start with a file
+        // whose name looks like one.
+        let of_layers = |found| matches!(found, Encoding::Gzip | Encoding::Zstd);
+        Ok(Self { content: Verify::content(decode(blob, of_layers)?, diff_id) })
     }
 }
 

@@ -26,5 +26,8 @@ pub use read_ahead::read_ahead;
 pub use scan::scan_layer;
 pub use toc::{TocError, decode, encode};
 pub use unpack::{Marks, Selection, UnpackOptions, unpack, unpack_archive};
-pub use upper::{OpenLower, Parent, Stubs, scan_upper};
+pub use upper::{OpenLower, Stubs, scan_upper};
 pub use write::{Open, WriteOptions, write_layer};
+
+#[cfg(test)]
+mod tests;

@@ -206,7 +206,8 @@ impl Rootfs {
             self.mark(path, slot, marks)?;
         }
         for (path, slot) in contents.slots().rev() {
-            let implied = implied_directory();
+            // A directory that the layer goes through without an entry for it.
+            let implied = Entry::directory(0);
             let entry = match &slot.node {
                 Some(Node::Implied) => &implied,
                 Some(Node::Entry(entry)) if entry.kind == Kind::Directory => entry,
@@ -244,12 +245,6 @@ impl Rootfs {
         open.and_then(|directory| Ok(fsetxattr(directory, name, b"y", XattrFlags::empty())?))
             .map_err(|source| self.inside.error("make opaque", path, source))
     }
-}
-
-/// A directory that a layer goes through without an entry for it.
-fn implied_directory() -> Entry {
-    let (kind, xattrs) = (Kind::Directory, BTreeMap::new());
-    Entry { kind, mode: 0o755, uid: 0, gid: 0, mtime: 0, xattrs, layer: 0 }
 }
 
 /// The content of files, and nothing of what they are.

@@ -14,14 +14,7 @@ use super::error::{LayerError, Result, shown};
 use super::inside::Inside;
 use super::tar::MAX_PATH;
 use crate::digest::Sha256Sum;
-use crate::tree::{Change, Changes, Entry, FileInfo, Kind, TreePath, Xattrs};
-
-/// The merged tree below the upper directory.
-pub trait Parent {
-    fn get(&self, path: &[u8]) -> Option<&Entry>;
-    /// The paths directly below a directory.
-    fn children(&self, path: &[u8]) -> Vec<TreePath>;
-}
+use crate::tree::{Change, Changes, Entry, FileInfo, Kind, Tree, TreePath, Xattrs};
 
 /// Opens a file of the parent, where its sum is not known.
 pub type OpenLower<'a> = dyn FnMut(&TreePath) -> io::Result<Box<dyn Read + Send>> + 'a;
@@ -29,13 +22,13 @@ pub type OpenLower<'a> = dyn FnMut(&TreePath) -> io::Result<Box<dyn Read + Send>
 /// Device and inode of what was put into the upper directory for the sake of a mount.
 pub type Stubs = HashSet<(u64, u64)>;
 
-/// What the upper directory at `directory` changes in `parent` (engine rules: an unchanged
+/// What the upper directory at `directory` changes in `parent`, the merged tree below it: an unchanged
 /// directory or file that was only copied up is no change; an opaque directory becomes whiteouts
-/// of just what it hides; times count in whole seconds). `stubs` are left out, unless something
+/// of just what it hides; times count in whole seconds. `stubs` are left out, unless something
 /// was put in them. The directory must not change meanwhile.
 pub fn scan_upper(
     directory: &Path,
-    parent: &dyn Parent,
+    parent: &Tree,
     stubs: &Stubs,
     lower: &mut OpenLower,
 ) -> Result<Changes> {
@@ -51,7 +44,7 @@ pub fn scan_upper(
 
 struct Scan<'a> {
     upper: Inside,
-    parent: &'a dyn Parent,
+    parent: &'a Tree,
     stubs: &'a Stubs,
     lower: &'a mut OpenLower<'a>,
     /// How many names in the upper directory a file with several has, by inode.
@@ -72,16 +65,10 @@ type Pending = (TreePath, bool);
 
 impl Scan<'_> {
     fn walk(&mut self) -> Result<()> {
-        let mut pending: Vec<Pending> = Vec::new();
-        let root = self.upper.root().try_clone_to_owned().map_err(LayerError::Io)?;
-        let stat = rustix::fs::fstat(&root).map_err(io::Error::from)?;
-        let path = TreePath::from(&b""[..]);
-        let (entry, hides) = self.directory(&path, &stat, root.as_fd())?;
-        // A parent without an entry for the root says nothing of it, and so do we.
-        if self.parent.get(b"").is_some_and(|parent| !same_metadata(&entry, parent)) {
-            self.found.push((path.clone(), Found::Change(Change::Set(entry))));
-        }
-        pending.push((path, hides));
+        let root = TreePath::from(&b""[..]);
+        // What the root itself is belongs to whoever made the directory, as BuildKit has it.
+        let Attributes { opaque, .. } = attributes(&root, self.upper.root())?;
+        let mut pending: Vec<Pending> = vec![(root, opaque)];
         while let Some((path, hides)) = pending.pop() {
             self.read_directory(&path, hides, &mut pending)?;
         }
@@ -114,9 +101,10 @@ impl Scan<'_> {
             }
         }
         if hides {
-            let hidden = self.parent.children(path).into_iter();
-            let hidden = hidden.filter(|child| !present.contains(child));
-            self.found.extend(hidden.map(|child| (child, Found::Change(Change::Remove))));
+            let hidden = self.parent.children(path).map(|(child, _)| child);
+            let hidden = hidden.filter(|child| !present.contains(*child));
+            let removed = hidden.map(|child| (child.clone(), Found::Change(Change::Remove)));
+            self.found.extend(removed);
         }
         Ok(())
     }
@@ -139,7 +127,8 @@ impl Scan<'_> {
         let kind = match FileType::from_raw_mode(stat.st_mode) {
             FileType::Directory => {
                 let opened = open(OFlags::DIRECTORY)?;
-                let (entry, opaque) = self.directory(path, &stat, opened.as_fd())?;
+                let Attributes { kept, opaque } = attributes(path, opened.as_fd())?;
+                let entry = entry_of(Kind::Directory, &stat, kept);
                 let parent = self.parent.get(path);
                 let same = parent.is_some_and(|parent| same_metadata(&entry, parent));
                 if self.stubs.contains(&(stat.st_dev, stat.st_ino)) {
@@ -190,17 +179,6 @@ impl Scan<'_> {
             self.found.push((path.clone(), Found::Change(Change::Set(entry))));
         }
         Ok(())
-    }
-
-    /// The entry of a directory, and whether it is opaque.
-    fn directory(
-        &self,
-        path: &TreePath,
-        stat: &Stat,
-        directory: BorrowedFd<'_>,
-    ) -> Result<(Entry, bool)> {
-        let Attributes { kept, opaque } = attributes(path, directory)?;
-        Ok((entry_of(Kind::Directory, stat, kept), opaque))
     }
 
     fn file(&mut self, path: &TreePath, stat: &Stat, file: OwnedFd) -> Result<()> {

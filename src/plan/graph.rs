@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 
 use super::path;
 use crate::dockerfile::Command;
+use crate::error::Location;
 use crate::image::ImageConfig;
 use crate::platform::Platform;
 
@@ -58,6 +59,12 @@ pub struct ImageKey {
 pub struct Lines {
     pub first: usize,
     pub last: usize,
+}
+
+impl From<Lines> for Location {
+    fn from(lines: Lines) -> Self {
+        Self::lines(lines.first..=lines.last)
+    }
 }
 
 impl From<RangeInclusive<usize>> for Lines {

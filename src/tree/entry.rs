@@ -71,3 +71,19 @@ pub enum Change {
     /// before the entries of the directory, after its own [`Change::Set`] if it has one.
     Opaque,
 }
+
+impl Changes {
+    /// Bytes of the files that the layer brings; a file with several names counts once.
+    #[must_use]
+    pub fn unpacked_size(&self) -> u64 {
+        let mut links = std::collections::BTreeSet::new();
+        let size = |(_, change): &(TreePath, Change)| match change {
+            Change::Set(Entry { kind: Kind::File(file), .. }) => {
+                let counts = file.link.is_none_or(|link| links.insert(link));
+                if counts { file.size } else { 0 }
+            }
+            Change::Set(_) | Change::Remove | Change::Opaque => 0,
+        };
+        self.changes.iter().map(size).sum()
+    }
+}

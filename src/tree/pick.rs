@@ -53,6 +53,18 @@ impl Root<'_> {
     }
 }
 
+/// The paths that a source names, links followed: the files and directories that a pattern matches,
+/// not what is in them.
+///
+/// # Errors
+/// As [`super::copy()`] for a source that is missing.
+pub fn named_paths(
+    source: &CopySource<'_>,
+    options: &CopyOptions,
+) -> Result<Vec<TreePath>, CopyError> {
+    Ok(roots(source, options)?.into_iter().map(|root| root.path).collect())
+}
+
 /// What the source names, in the order of the tree for a pattern.
 pub(super) fn roots<'a>(
     source: &CopySource<'a>,

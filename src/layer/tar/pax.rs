@@ -4,10 +4,13 @@ use super::TarError;
 
 pub(super) const XATTR: &[u8] = b"SCHILY.xattr.";
 
+/// Key and value.
+type Record = (Box<[u8]>, Box<[u8]>);
+
 /// The records of one header, in order.
 #[derive(Debug, Default)]
 pub(super) struct Records {
-    records: Vec<(Box<[u8]>, Box<[u8]>)>,
+    records: Vec<Record>,
 }
 
 impl Records {

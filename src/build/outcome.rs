@@ -1,0 +1,139 @@
+//! The result as data, out of what the stages and the outputs have come to.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::Done;
+use super::export::Done as Exported;
+use super::images::Images;
+use super::keys::StageKeys;
+use super::layers::{self, StageLayer};
+use super::result::{
+    BlobResult, BuildResult, ImageResult, LayerResult, Outcome, StageResult, StepResult,
+};
+use super::session::Session;
+use crate::cache::RecordLayer;
+use crate::digest::DiffId;
+use crate::image::Descriptor;
+use crate::plan::{Op, Plan, Stage, StageFrom, StageId};
+
+pub(super) fn summarize(
+    session: &Session<'_>,
+    plan: &Plan,
+    images: &Images,
+    keys: &[StageKeys],
+    done: &Done,
+    exported: Exported,
+) -> BuildResult {
+    let lineage = plan.lineage(plan.target);
+    let stages = plan.stages.iter().enumerate().map(|(index, stage)| {
+        let layers = match &done.stages[index] {
+            Some(files) => files.layers.iter().map(|layer| of_layer(session, layer)).collect(),
+            // Nobody needed it; its last record says what it consists of.
+            None => recorded(session, images, stage, &keys[index]),
+        };
+        let trace = done.stages[index].as_ref().map_or(&[][..], |files| files.steps.as_slice());
+        let steps: Vec<StepResult> = stage
+            .steps
+            .iter()
+            .enumerate()
+            .map(|(position, step)| {
+                let trace = trace.get(position);
+                let outcome = match (&step.op, trace) {
+                    (Op::Config, _) => Outcome::Config,
+                    (_, Some(trace)) if !trace.cached => Outcome::Ran { why: why(stage) },
+                    _ => Outcome::Cached,
+                };
+                let took = trace.map_or(Duration::ZERO, |trace| trace.took);
+                let (title, lines) = (step.title.clone(), step.lines);
+                StepResult { title, lines, outcome, took, layer: None }
+            })
+            .collect();
+        StageResult {
+            name: stage.name.clone(),
+            base: match &stage.from {
+                StageFrom::Scratch => "scratch".to_owned(),
+                StageFrom::Image(id) => images[id.0].name.clone(),
+                StageFrom::Stage(id) => plan.stages[id.0].name.clone(),
+                StageFrom::Context(name) => name.clone(),
+            },
+            in_image: lineage.contains(&StageId(index)),
+            took: steps.iter().map(|step| step.took).sum(),
+            steps,
+            layers,
+        }
+    });
+    let stages: Vec<StageResult> = stages.collect();
+    let image = exported.image;
+    let unpacked: BTreeMap<DiffId, Option<u64>> = stages
+        .iter()
+        .flat_map(|stage| &stage.layers)
+        .map(|layer| (layer.diff_id, layer.unpacked_bytes))
+        .collect();
+    let image_layers = image.layers.iter().zip(&exported.diff_ids).map(|(layer, diff_id)| {
+        let Descriptor { digest, size, .. } = layer.descriptor;
+        LayerResult {
+            diff_id: *diff_id,
+            unpacked_bytes: unpacked.get(diff_id).copied().flatten(),
+            blob: Some(BlobResult { digest, bytes: size }),
+        }
+    });
+    BuildResult {
+        image: ImageResult {
+            layers: image_layers.collect(),
+            config: image.config_digest,
+            platform: image.descriptor.platform.clone().unwrap_or_default(),
+            descriptor: image.descriptor,
+            tags: image.names,
+            annotations: session.request.annotations.clone(),
+        },
+        stages,
+        written: exported.written,
+        notices: Vec::new(),
+        took: session.since.elapsed(),
+    }
+}
+
+fn why(stage: &Stage) -> String {
+    if stage.no_cache { "built without cache" } else { "no result is known of it" }.to_owned()
+}
+
+fn recorded(
+    session: &Session<'_>,
+    images: &Images,
+    stage: &Stage,
+    keys: &StageKeys,
+) -> Vec<LayerResult> {
+    if let Some(record) = session.record(&keys.last()) {
+        return record.layers.iter().map(|layer| of_record(session, layer)).collect();
+    }
+    match stage.from {
+        StageFrom::Image(id) => {
+            layers::of_image(images, id).iter().map(|layer| of_layer(session, layer)).collect()
+        }
+        StageFrom::Scratch | StageFrom::Stage(_) | StageFrom::Context(_) => Vec::new(),
+    }
+}
+
+fn of_layer(session: &Session<'_>, layer: &StageLayer) -> LayerResult {
+    match layer.finished() {
+        Ok(finished) => LayerResult {
+            diff_id: finished.diff_id,
+            unpacked_bytes: session.tree(&finished.diff_id).map(|tree| tree.unpacked_size()),
+            blob: Some(BlobResult {
+                digest: finished.descriptor.digest,
+                bytes: finished.descriptor.size,
+            }),
+        },
+        // A layer of a stage that is only read from, and could not be compressed.
+        Err(_) => LayerResult { diff_id: DiffId::of(b""), unpacked_bytes: None, blob: None },
+    }
+}
+
+fn of_record(session: &Session<'_>, layer: &RecordLayer) -> LayerResult {
+    LayerResult {
+        diff_id: layer.diff_id,
+        unpacked_bytes: session.tree(&layer.diff_id).map(|tree| tree.unpacked_size()),
+        blob: Some(BlobResult { digest: layer.descriptor.digest, bytes: layer.descriptor.size }),
+    }
+}

@@ -1,0 +1,303 @@
+//! What a build did, as data. Every output (table, JSON, metadata file) is rendered from it.
+
+use std::collections::{BTreeMap, HashSet};
+use std::time::Duration;
+
+use serde::{Serialize, Serializer};
+
+use crate::digest::{DiffId, Digest};
+use crate::image::Descriptor;
+use crate::plan::Lines;
+use crate::platform::Platform;
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct BuildResult {
+    /// Those that the target needs, in the order of the Dockerfile; the target is among them.
+    pub stages: Vec<StageResult>,
+    pub image: ImageResult,
+    /// Where it went besides the local store.
+    pub written: Vec<Written>,
+    pub notices: Vec<String>,
+    #[serde(rename = "seconds", serialize_with = "seconds")]
+    pub took: Duration,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct StageResult {
+    /// As the log shows it: `builder`, or `stage-1`.
+    pub name: String,
+    /// As the Dockerfile names it after expansion: `golang:1.12`, `scratch`, another stage.
+    pub base: String,
+    /// Its layers are layers of the image.
+    pub in_image: bool,
+    pub steps: Vec<StepResult>,
+    /// From the lowest, the base's included.
+    pub layers: Vec<LayerResult>,
+    /// From the start of its first step to the end of its last.
+    #[serde(rename = "seconds", serialize_with = "seconds")]
+    pub took: Duration,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct StepResult {
+    /// `[builder 2/4] RUN go build`
+    pub title: String,
+    #[serde(serialize_with = "first_and_last")]
+    pub lines: Lines,
+    #[serde(flatten)]
+    pub outcome: Outcome,
+    #[serde(rename = "seconds", serialize_with = "seconds")]
+    pub took: Duration,
+    /// `None` where the step leaves no layer.
+    pub layer: Option<LayerResult>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "outcome", rename_all = "lowercase")]
+pub enum Outcome {
+    /// Why no cached result would do: `changed`, `--no-cache`, `below a step that ran` …
+    Ran {
+        why: String,
+    },
+    Cached,
+    /// Changes the image's configuration only: nothing to run or to cache.
+    Config,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LayerResult {
+    pub diff_id: DiffId,
+    /// Sum of the sizes of its files; `None` where nobody had to look inside.
+    pub unpacked_bytes: Option<u64>,
+    /// The compressed form; `None` where nobody needed one.
+    pub blob: Option<BlobResult>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct BlobResult {
+    pub digest: Digest,
+    pub bytes: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ImageResult {
+    /// Of the manifest.
+    pub descriptor: Descriptor,
+    /// The digest of the configuration, which is the image ID.
+    pub config: Digest,
+    pub platform: Platform,
+    pub layers: Vec<LayerResult>,
+    /// Normalized.
+    pub tags: Vec<String>,
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// One output, done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Written {
+    pub kind: WrittenKind,
+    /// A reference, a path, or `-` for standard output.
+    pub place: String,
+    /// What was sent or written.
+    pub transferred_bytes: u64,
+    /// What was there already.
+    pub skipped_bytes: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WrittenKind {
+    Registry,
+    Oci,
+    Docker,
+    Local,
+    Tar,
+    Cache,
+}
+
+impl BuildResult {
+    /// How many steps came from the cache, and how many could have.
+    #[must_use]
+    pub fn cache_hits(&self) -> (usize, usize) {
+        let steps = self.stages.iter().flat_map(|stage| &stage.steps);
+        count(steps)
+    }
+
+    /// Unpacked bytes of the layers that some stage has and the image has not, each counted once;
+    /// `None` where one is not known.
+    #[must_use]
+    pub fn left_behind_bytes(&self) -> Option<u64> {
+        let mut counted: HashSet<DiffId> =
+            self.image.layers.iter().map(|layer| layer.diff_id).collect();
+        let left = self.stages.iter().filter(|stage| !stage.in_image);
+        left.flat_map(|stage| &stage.layers)
+            .filter(|layer| counted.insert(layer.diff_id))
+            .map(|layer| layer.unpacked_bytes)
+            .sum()
+    }
+}
+
+impl StageResult {
+    /// As [`BuildResult::cache_hits`], of this stage.
+    #[must_use]
+    pub fn cache_hits(&self) -> (usize, usize) {
+        count(self.steps.iter())
+    }
+
+    /// Sum over its layers; `None` where one is not known.
+    #[must_use]
+    pub fn unpacked_bytes(&self) -> Option<u64> {
+        unpacked_bytes(&self.layers)
+    }
+}
+
+impl ImageResult {
+    /// Sum over its layers; `None` where one is not known.
+    #[must_use]
+    pub fn unpacked_bytes(&self) -> Option<u64> {
+        unpacked_bytes(&self.layers)
+    }
+
+    /// What a machine that has nothing of it downloads: the layers' blobs; `None` where one was not
+    /// made.
+    #[must_use]
+    pub fn compressed_bytes(&self) -> Option<u64> {
+        self.layers.iter().map(|layer| layer.blob.map(|blob| blob.bytes)).sum()
+    }
+}
+
+fn unpacked_bytes(layers: &[LayerResult]) -> Option<u64> {
+    layers.iter().map(|layer| layer.unpacked_bytes).sum()
+}
+
+fn count<'a>(steps: impl Iterator<Item = &'a StepResult>) -> (usize, usize) {
+    steps.fold((0, 0), |(hits, all), step| match step.outcome {
+        Outcome::Cached => (hits + 1, all + 1),
+        Outcome::Ran { .. } => (hits, all + 1),
+        Outcome::Config => (hits, all),
+    })
+}
+
+fn seconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(duration.as_secs_f64())
+}
+
+fn first_and_last<S: Serializer>(lines: &Lines, serializer: S) -> Result<S::Ok, S::Error> {
+    [lines.first, lines.last].serialize(serializer)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) fn layer(name: &str, unpacked: u64, compressed: u64) -> LayerResult {
+        LayerResult {
+            diff_id: DiffId::of(name.as_bytes()),
+            unpacked_bytes: Some(unpacked),
+            blob: Some(BlobResult { digest: Digest::of(name.as_bytes()), bytes: compressed }),
+        }
+    }
+
+    pub(crate) fn step(title: &str, line: usize, outcome: Outcome, millis: u64) -> StepResult {
+        StepResult {
+            title: title.to_owned(),
+            lines: (line..=line).into(),
+            outcome,
+            took: Duration::from_millis(millis),
+            layer: None,
+        }
+    }
+
+    /// The Go program on Alpine.
+    pub(crate) fn go_multistage() -> BuildResult {
+        let ran = || Outcome::Ran { why: "new".to_owned() };
+        let golang =
+            [layer("debian", 150_000_000, 50_000_000), layer("go", 650_000_000, 220_000_000)];
+        let alpine = layer("alpine", 7_800_000, 3_400_000);
+        let builder = [layer("copy", 1_200, 600), layer("build", 9_300_000, 4_200_000)];
+        let image = vec![alpine, layer("myapp", 1_950_000, 1_050_000)];
+        BuildResult {
+            stages: vec![
+                StageResult {
+                    name: "builder".to_owned(),
+                    base: "golang:1.12".to_owned(),
+                    in_image: false,
+                    steps: vec![
+                        step("[builder 2/4] WORKDIR /app", 3, Outcome::Cached, 0),
+                        step("[builder 3/4] COPY . .", 4, ran(), 20),
+                        step("[builder 4/4] RUN go build -o myapp", 5, ran(), 12_300),
+                    ],
+                    layers: golang.into_iter().chain(builder).collect(),
+                    took: Duration::from_millis(12_340),
+                },
+                StageResult {
+                    name: "stage-1".to_owned(),
+                    base: "alpine:latest".to_owned(),
+                    in_image: true,
+                    steps: vec![
+                        step("[stage-1 2/3] WORKDIR /root/", 9, Outcome::Cached, 0),
+                        step("[stage-1 3/3] COPY --from=builder /app/myapp .", 10, ran(), 40),
+                        step("CMD [\"./myapp\"]", 11, Outcome::Config, 0),
+                    ],
+                    layers: image.clone(),
+                    took: Duration::from_millis(60),
+                },
+            ],
+            image: ImageResult {
+                descriptor: Descriptor::new(
+                    crate::image::media_type::OCI_MANIFEST,
+                    Digest::of(b"manifest"),
+                    612,
+                ),
+                config: Digest::of(b"config"),
+                platform: Platform::from_str("linux/amd64").unwrap(),
+                layers: image,
+                tags: vec!["docker.io/library/app:latest".to_owned(), "ghcr.io/a/b:1".to_owned()],
+                annotations: BTreeMap::new(),
+            },
+            written: vec![Written {
+                kind: WrittenKind::Registry,
+                place: "ghcr.io/a/b:1".to_owned(),
+                transferred_bytes: 1_050_900,
+                skipped_bytes: 3_400_000,
+            }],
+            notices: Vec::new(),
+            took: Duration::from_millis(13_100),
+        }
+    }
+
+    use std::str::FromStr as _;
+
+    #[test]
+    fn hits_and_sizes_are_sums() {
+        let mut result = go_multistage();
+        assert_eq!(result.cache_hits(), (2, 5));
+        assert_eq!(result.stages[1].cache_hits(), (1, 2));
+        assert_eq!(result.stages[0].unpacked_bytes(), Some(809_301_200));
+        assert_eq!(result.image.unpacked_bytes(), Some(9_750_000));
+        assert_eq!(result.image.compressed_bytes(), Some(4_450_000));
+        assert_eq!(result.left_behind_bytes(), Some(809_301_200));
+
+        // A second stage on the same base adds nothing, and a layer of the image is not left behind.
+        let mut test = result.stages[0].clone();
+        test.layers.push(result.image.layers[0].clone());
+        result.stages.insert(1, test);
+        assert_eq!(result.left_behind_bytes(), Some(809_301_200));
+
+        result.stages[0].layers[0].unpacked_bytes = None;
+        assert_eq!(result.left_behind_bytes(), None);
+        assert_eq!(result.stages[0].unpacked_bytes(), None);
+    }
+
+    #[test]
+    fn json_has_bytes_as_integers_and_outcomes_by_name() {
+        let json = serde_json::to_value(go_multistage()).unwrap();
+        let step = &json["stages"][0]["steps"][2];
+        assert_eq!(step["outcome"], "ran");
+        assert_eq!(step["why"], "new");
+        assert_eq!(step["lines"], serde_json::json!([5, 5]));
+        assert_eq!(json["image"]["layers"][0]["unpacked_bytes"], 7_800_000);
+        assert_eq!(json["written"][0]["kind"], "registry");
+        assert_eq!(json["seconds"], 13.1);
+    }
+}
