@@ -1,0 +1,201 @@
+//! What was typed, exactly as typed: the flags of `plimsoll`, named as `docker buildx build` names
+//! them. What a value means is the business of the other files of this folder.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "plimsoll",
+    version,
+    about = "Builds multi-stage Dockerfiles without a daemon and says what the image weighs",
+    propagate_version = true,
+    disable_help_subcommand = true
+)]
+pub struct Arguments {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Build an image from a Dockerfile
+    #[command(visible_alias = "b")]
+    Build(Box<BuildArgs>),
+    /// Show or empty the local store
+    Cache(CacheArgs),
+}
+
+#[derive(Debug, Default, Args)]
+pub struct BuildArgs {
+    /// Folder that COPY and ADD read from
+    pub context: PathBuf,
+
+    /// Dockerfile (default: CONTEXT/Dockerfile); "-" reads it from standard input
+    #[arg(short, long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+
+    /// Name of the image, [REGISTRY/]REPOSITORY[:TAG]
+    #[arg(short, long = "tag", value_name = "NAME")]
+    pub tags: Vec<String>,
+
+    /// Stage to build (default: the last one)
+    #[arg(long, value_name = "STAGE")]
+    pub target: Option<String>,
+
+    /// Build argument; without a value it is taken from the environment
+    #[arg(long = "build-arg", value_name = "NAME[=VALUE]")]
+    pub build_args: Vec<String>,
+
+    /// Named context: a folder, docker-image://REF or oci-layout://PATH[:TAG][@DIGEST]
+    #[arg(long = "build-context", value_name = "NAME=SOURCE")]
+    pub build_contexts: Vec<String>,
+
+    /// Label of the image
+    #[arg(long = "label", value_name = "NAME=VALUE")]
+    pub labels: Vec<String>,
+
+    /// Annotation of the manifest
+    #[arg(long = "annotation", value_name = "[manifest:]NAME=VALUE")]
+    pub annotations: Vec<String>,
+
+    /// Platform of the image (default: this machine's); one for now
+    #[arg(long = "platform", value_name = "OS/ARCH[/VARIANT]")]
+    pub platforms: Vec<String>,
+
+    /// Run every step, even where its result is known
+    #[arg(long)]
+    pub no_cache: bool,
+
+    /// Run the steps of these stages, even where their results are known
+    #[arg(long = "no-cache-filter", value_name = "STAGE[,STAGE…]")]
+    pub no_cache_filters: Vec<String>,
+
+    /// Shorthand for --output=type=registry
+    #[arg(long)]
+    pub push: bool,
+
+    /// Refused, with a word on what to do instead: there is no daemon to load into.
+    #[arg(long, hide = true)]
+    pub load: bool,
+
+    /// Where the result goes: a folder, "-" (tar on standard output), or
+    /// type=registry|oci|docker|local|tar[,dest=PATH][,NAME=VALUE…]; can be repeated
+    #[arg(short, long = "output", value_name = "SPEC")]
+    pub outputs: Vec<String>,
+
+    /// Secret for RUN --mount=type=secret: id=NAME[,src=FILE|env=VARIABLE]
+    #[arg(long = "secret", value_name = "SPEC")]
+    pub secrets: Vec<String>,
+
+    /// SSH agent for RUN --mount=type=ssh: default or ID[=SOCKET]
+    #[arg(long = "ssh", value_name = "ID[=SOCKET]")]
+    pub ssh: Vec<String>,
+
+    /// Network of RUN
+    #[arg(long, value_name = "MODE", default_value = "default")]
+    pub network: NetworkMode,
+
+    /// Line of /etc/hosts for RUN
+    #[arg(long = "add-host", value_name = "NAME:ADDRESS")]
+    pub add_hosts: Vec<String>,
+
+    /// Size of /dev/shm for RUN, such as 128m
+    #[arg(long, value_name = "SIZE")]
+    pub shm_size: Option<String>,
+
+    /// Resource limit for RUN, such as nofile=1024:2048
+    #[arg(long = "ulimit", value_name = "NAME=SOFT[:HARD]")]
+    pub ulimits: Vec<String>,
+
+    /// Write the image ID to this file
+    #[arg(long, value_name = "FILE")]
+    pub iidfile: Option<PathBuf>,
+
+    /// Write what was built to this file, as JSON with the keys of buildx
+    #[arg(long, value_name = "FILE")]
+    pub metadata_file: Option<PathBuf>,
+
+    /// How progress is shown; auto is plain
+    #[arg(long, value_name = "MODE", default_value = "auto")]
+    pub progress: ProgressMode,
+
+    /// Print nothing but the image ID
+    #[arg(short, long, action = ArgAction::SetTrue)]
+    pub quiet: bool,
+
+    #[command(flatten)]
+    pub registry: RegistryArgs,
+
+    #[command(flatten)]
+    pub store: StoreArgs,
+}
+
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Registries")]
+pub struct RegistryArgs {
+    /// Ask URL for what HOST has, before HOST itself; can be repeated
+    #[arg(long = "registry-mirror", value_name = "HOST=URL")]
+    pub mirrors: Vec<String>,
+
+    /// Talk to HOST over plain HTTP, or TLS without verification
+    #[arg(long = "insecure-registry", value_name = "HOST[:PORT]")]
+    pub insecure: Vec<String>,
+
+    /// Trust the certificates of this PEM file too
+    #[arg(long = "ca-cert", value_name = "FILE")]
+    pub ca_certificates: Vec<PathBuf>,
+}
+
+#[derive(Debug, Default, Args)]
+pub struct StoreArgs {
+    /// Local store (default: $PLIMSOLL_STORE, else $XDG_CACHE_HOME/plimsoll, else
+    /// ~/.cache/plimsoll)
+    #[arg(long, value_name = "DIR")]
+    pub store: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct CacheArgs {
+    #[command(subcommand)]
+    pub command: CacheCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum CacheCommand {
+    /// List what the local store holds
+    Ls(StoreArgs),
+    /// Delete what the local store holds, less what the flags keep
+    Prune(PruneArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct PruneArgs {
+    /// Cache mounts too
+    #[arg(short, long)]
+    pub all: bool,
+
+    /// Delete the least recently used until the store is at most this large, such as 10g
+    #[arg(long = "max-used-space", value_name = "SIZE")]
+    pub keep: Option<String>,
+
+    #[command(flatten)]
+    pub store: StoreArgs,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum NetworkMode {
+    #[default]
+    Default,
+    None,
+    Host,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum ProgressMode {
+    #[default]
+    Auto,
+    Plain,
+    Quiet,
+}

@@ -1,0 +1,261 @@
+//! `plimsoll build`: what was typed → a [`BuildRequest`].
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::io::Read;
+
+use super::args::{BuildArgs, NetworkMode};
+use super::environment::Environment;
+use super::flag::{FlagError, each};
+use super::{
+    add_host, annotation, build_context, docker_config, dockerfile, output, reference, registry,
+    secret, size, ssh, store, ulimit,
+};
+use crate::error::Error;
+use crate::plan::Network;
+use crate::platform::Platform;
+use crate::request::{BuildRequest, Destination, NoCache, Output, OutputKind, RunOptions, Secret};
+
+/// Resolves and checks everything that was typed. Standard input is read for `-f -` only.
+///
+/// # Errors
+/// Of the kind [`Usage`](crate::error::ErrorKind::Usage), naming the flag.
+pub fn request(
+    args: &BuildArgs,
+    environment: &Environment,
+    stdin: &mut dyn Read,
+) -> Result<BuildRequest, Error> {
+    check_context(args)?;
+    let config = docker_config::load(environment)?;
+    let tags = each("--tag", &args.tags, reference::tag)?;
+    let platform = platform(&args.platforms)?;
+    let build_args = build_args(&args.build_args, environment, config.proxies)?;
+    let source_date_epoch = source_date_epoch(&build_args)?;
+    Ok(BuildRequest {
+        context: args.context.clone(),
+        dockerfile: dockerfile::find(&args.context, args.file.as_deref(), stdin)?,
+        outputs: outputs(args, &tags, environment)?,
+        tags,
+        target: args.target.clone().filter(|target| !target.is_empty()),
+        build_args,
+        build_contexts: collect("--build-context", &args.build_contexts, build_context::parse)?,
+        labels: collect("--label", &args.labels, label)?,
+        annotations: collect("--annotation", &args.annotations, annotation::parse)?,
+        explicit_platform: platform.is_some(),
+        platform: platform.unwrap_or_else(Platform::host),
+        no_cache: no_cache(args),
+        secrets: secrets(&args.secrets, environment)?,
+        ssh: collect("--ssh", &args.ssh, |text| ssh::parse(text, environment))?,
+        run: run_options(args)?,
+        registry: registry::options(&args.registry, config.registries)?,
+        source_date_epoch,
+        now: environment.now,
+        store: store::directory(args.store.store.as_ref(), environment)?,
+        threads: environment.threads.max(1),
+    })
+}
+
+/// As [`each`], by name; the last of a name counts.
+fn collect<T>(
+    flag: &str,
+    values: &[String],
+    parse: impl Fn(&str) -> Result<(String, T), FlagError>,
+) -> Result<BTreeMap<String, T>, Error> {
+    Ok(each(flag, values, parse)?.into_iter().collect())
+}
+
+fn check_context(args: &BuildArgs) -> Result<(), Error> {
+    let check = match args.context.to_str() {
+        Some("-") => Err(FlagError::new("a context from standard input is not supported yet")
+            .hinted("Unpack it into a folder and name that; -f - reads a Dockerfile alone.")),
+        Some(text) => build_context::refuse_remote(text),
+        None => Ok(()),
+    };
+    check
+        .and_then(|()| build_context::check_directory(&args.context))
+        .map_err(|error| error.of_flag_alone("CONTEXT"))
+}
+
+/// One platform for now; `None` where none was named.
+fn platform(values: &[String]) -> Result<Option<Platform>, Error> {
+    let parse = |text: &str| text.parse::<Platform>().map_err(FlagError::new);
+    let names: Vec<String> = values
+        .iter()
+        .flat_map(|value| value.split(','))
+        .map(|name| name.trim().to_owned())
+        .collect();
+    let mut platforms = each("--platform", &names, parse)?;
+    platforms.dedup();
+    if platforms.len() > 1 {
+        return Err(Error::usage(
+            "--platform: an image for several platforms is not supported yet",
+        )
+        .hinted("Build each platform by itself."));
+    }
+    Ok(platforms.pop())
+}
+
+/// `NAME=VALUE`, and `NAME` with the environment's value, if it has one (L-058). The environment's
+/// `SOURCE_DATE_EPOCH` comes along by itself (L-056), as do the proxies of Docker's configuration
+/// unless one was typed in any case (L-055).
+fn build_args(
+    values: &[String],
+    environment: &Environment,
+    proxies: BTreeMap<String, String>,
+) -> Result<BTreeMap<String, String>, Error> {
+    let from_environment = |name: &str| -> Result<Option<String>, FlagError> {
+        let Some(value) = environment.get(name) else { return Ok(None) };
+        match value.to_str() {
+            Some(value) => Ok(Some(value.to_owned())),
+            None => Err(FlagError::new(format!("the environment's {name} is not UTF-8"))),
+        }
+    };
+    let mut args = BTreeMap::new();
+    for text in values.iter().filter(|text| !text.is_empty()) {
+        let (name, value) = match text.split_once('=') {
+            Some((name, value)) => (name, Ok(Some(value.to_owned()))),
+            None => (text.as_str(), from_environment(text)),
+        };
+        // The value may be a token, whatever it should be.
+        let fail = |error: FlagError| error.of_flag_alone("--build-arg");
+        if name.is_empty() {
+            return Err(fail(FlagError::new("the name is empty").hinted("Write NAME=VALUE.")));
+        }
+        if let Some(value) = value.map_err(fail)? {
+            args.insert(name.to_owned(), value);
+        }
+    }
+    if !args.contains_key("SOURCE_DATE_EPOCH") {
+        let epoch = from_environment("SOURCE_DATE_EPOCH")
+            .map_err(|error| Error::usage(error.message))?
+            .filter(|value| !value.is_empty());
+        args.extend(epoch.map(|value| ("SOURCE_DATE_EPOCH".to_owned(), value)));
+    }
+    for (name, value) in proxies {
+        if !args.keys().any(|typed| typed.eq_ignore_ascii_case(&name)) {
+            args.insert(name, value);
+        }
+    }
+    Ok(args)
+}
+
+fn source_date_epoch(build_args: &BTreeMap<String, String>) -> Result<Option<i64>, Error> {
+    match build_args.get("SOURCE_DATE_EPOCH").map(String::as_str) {
+        None | Some("") => Ok(None),
+        Some(text) => match text.parse::<i64>() {
+            Ok(seconds) if seconds >= 0 => Ok(Some(seconds)),
+            _ => Err(Error::usage(format!(
+                "SOURCE_DATE_EPOCH is a number of seconds since 1970, but found {text:?}"
+            ))
+            .hinted("`git log -1 --format=%ct` gives that of the last commit.")),
+        },
+    }
+}
+
+/// `NAME=VALUE`, or `NAME` for an empty one, as Docker has it.
+fn label(text: &str) -> Result<(String, String), FlagError> {
+    let (name, value) = text.split_once('=').unwrap_or((text, ""));
+    if name.is_empty() {
+        return Err(FlagError::new("the name is empty").hinted("Write NAME=VALUE."));
+    }
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+fn no_cache(args: &BuildArgs) -> NoCache {
+    let stages: Vec<String> = args
+        .no_cache_filters
+        .iter()
+        .flat_map(|value| value.split(','))
+        .map(|name| name.trim().to_lowercase())
+        .filter(|name| !name.is_empty())
+        .collect();
+    match (args.no_cache, stages.is_empty()) {
+        (true, _) => NoCache::All,
+        (false, true) => NoCache::Never,
+        (false, false) => NoCache::Stages(stages),
+    }
+}
+
+fn secrets(
+    values: &[String],
+    environment: &Environment,
+) -> Result<BTreeMap<String, Secret>, Error> {
+    collect("--secret", values, |text| {
+        let spec = secret::parse(text)?;
+        let value = secret::load(&spec, environment)?;
+        Ok((spec.id, value))
+    })
+}
+
+fn run_options(args: &BuildArgs) -> Result<RunOptions, Error> {
+    let shm_size: Vec<String> = args.shm_size.iter().cloned().collect();
+    Ok(RunOptions {
+        network: match args.network {
+            NetworkMode::Default => Network::Default,
+            NetworkMode::None => Network::None,
+            NetworkMode::Host => Network::Host,
+        },
+        add_hosts: each("--add-host", &args.add_hosts, add_host::parse)?.concat(),
+        shm_size: each("--shm-size", &shm_size, size::parse)?.pop(),
+        ulimits: each("--ulimit", &args.ulimits, ulimit::parse)?,
+    })
+}
+
+/// All `-o`, and `--push`.
+fn outputs(
+    args: &BuildArgs,
+    tags: &[String],
+    environment: &Environment,
+) -> Result<Vec<Output>, Error> {
+    if args.load {
+        return Err(Error::usage("--load: there is no daemon to load the image into")
+            .hinted("Write -o type=docker,dest=- and pipe it into `docker load`."));
+    }
+    let parse = |text: &str| output::parse(text, tags, args.push);
+    let mut outputs: Vec<Output> =
+        each("--output", &args.outputs, parse)?.into_iter().flatten().collect();
+    let pushes = |output: &Output| matches!(output.kind, OutputKind::Registry { .. });
+    if args.push && !outputs.iter().any(pushes) {
+        let pushed = output::parse("type=registry", tags, true);
+        outputs.extend(pushed.map_err(|error| error.of_flag_alone("--push"))?);
+    }
+    check_destinations(&outputs, args.quiet, environment)?;
+    Ok(outputs)
+}
+
+/// Two outputs can't share a place, and a terminal is no place for a tar.
+fn check_destinations(
+    outputs: &[Output],
+    quiet: bool,
+    environment: &Environment,
+) -> Result<(), Error> {
+    let destinations: Vec<Destination> =
+        outputs.iter().filter_map(|output| output.kind.destination()).collect();
+    let fault = |what: &dyn Display| Error::usage(format!("--output: {what}"));
+    for (index, destination) in destinations.iter().enumerate() {
+        if !destinations[..index].contains(destination) {
+            continue;
+        }
+        return Err(match destination {
+            Destination::Stdout => fault(&"two outputs go to standard output"),
+            Destination::File(path) | Destination::Directory(path) => {
+                fault(&format_args!("two outputs go to {}", path.display()))
+            }
+        }
+        .hinted("Give each output a dest= of its own."));
+    }
+    if destinations.contains(&Destination::Stdout) {
+        if environment.stdout_is_terminal {
+            return Err(fault(&"a tar does not go to a terminal")
+                .hinted("Name a file with dest=FILE, or pipe standard output somewhere."));
+        }
+        if quiet {
+            return Err(fault(&"standard output can't hold both the tar and --quiet's image ID")
+                .hinted("Use --iidfile FILE for the ID."));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

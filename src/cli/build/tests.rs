@@ -1,0 +1,218 @@
+use clap::Parser as _;
+use tempfile::TempDir;
+
+use super::*;
+use crate::cli::args::{Arguments, Command};
+use crate::error::ErrorKind;
+use crate::request::NamedContext;
+
+fn context() -> TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("Dockerfile"), "FROM scratch\n").unwrap();
+    directory
+}
+
+fn environment(more: &[(&str, &str)]) -> Environment {
+    let mut variables = vec![("HOME", "/nowhere")];
+    variables.extend(more);
+    Environment::of(&variables)
+}
+
+/// The request of `plimsoll build FLAGS <a folder with a Dockerfile>`.
+fn typed(flags: &[&str], environment: &Environment) -> Result<BuildRequest, Error> {
+    let context = context();
+    let path = context.path().to_str().unwrap();
+    let words = ["plimsoll", "build"].iter().chain(flags).chain([&path]);
+    let Command::Build(args) = Arguments::try_parse_from(words).unwrap().command else {
+        panic!("not a build");
+    };
+    request(&args, environment, &mut std::io::empty())
+}
+
+fn built(flags: &[&str]) -> BuildRequest {
+    typed(flags, &environment(&[])).unwrap()
+}
+
+fn refused(flags: &[&str]) -> Error {
+    let error = typed(flags, &environment(&[])).unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Usage);
+    error
+}
+
+#[test]
+fn the_bare_command_has_docker_s_defaults() {
+    let request = built(&[]);
+    assert!(request.dockerfile.name.ends_with("/Dockerfile"));
+    assert_eq!(request.dockerfile.bytes, b"FROM scratch\n");
+    assert_eq!(request.dockerfile.ignore, None);
+    assert_eq!(request.platform, Platform::host());
+    assert!(!request.explicit_platform);
+    assert_eq!(request.no_cache, NoCache::Never);
+    assert_eq!(request.run, RunOptions::default());
+    assert_eq!(request.outputs, []);
+    assert_eq!(request.source_date_epoch, None);
+    assert_eq!(request.store, std::path::Path::new("/nowhere/.cache/plimsoll"));
+}
+
+#[test]
+fn repeated_flags_are_collected() {
+    let request = built(&[
+        "-t",
+        "app",
+        "-t",
+        "ghcr.io/a/b:1",
+        "--label",
+        "a=1",
+        "--label",
+        "b",
+        "--label",
+        "a=2=3",
+        "--annotation",
+        "x=y",
+        "--add-host",
+        "db:10.0.0.1",
+        "--add-host",
+        "db=::1",
+        "--ulimit",
+        "nofile=1:2",
+        "--shm-size",
+        "128m",
+        "--network",
+        "none",
+        "--no-cache-filter",
+        "Build,test",
+        "--no-cache-filter",
+        "web",
+        "--target",
+        "web",
+        "--build-context",
+        "base=docker-image://alpine",
+    ]);
+    assert_eq!(request.tags, ["docker.io/library/app:latest", "ghcr.io/a/b:1"]);
+    assert_eq!(request.labels["a"], "2=3");
+    assert_eq!(request.labels["b"], "");
+    assert_eq!(request.annotations["x"], "y");
+    assert_eq!(request.run.add_hosts.len(), 2);
+    assert_eq!(request.run.ulimits.len(), 1);
+    assert_eq!(request.run.shm_size, Some(128 << 20));
+    assert_eq!(request.run.network, Network::None);
+    let stages = ["build", "test", "web"].map(str::to_owned);
+    assert_eq!(request.no_cache, NoCache::Stages(stages.to_vec()));
+    assert_eq!(request.target.as_deref(), Some("web"));
+    let alpine = NamedContext::Image("docker.io/library/alpine:latest".to_owned());
+    assert_eq!(request.build_contexts["base"], alpine);
+}
+
+#[test]
+fn empty_values_of_workflows_are_skipped() {
+    let request = built(&["-t", "", "--label", "", "--secret", "", "-o", "", "--build-arg", ""]);
+    assert_eq!((request.tags.len(), request.outputs.len(), request.build_args.len()), (0, 0, 0));
+}
+
+#[test]
+fn build_arguments_without_a_value_come_from_the_environment() {
+    let environment = environment(&[("TOKEN", "t"), ("EMPTY", ""), ("SOURCE_DATE_EPOCH", "7")]);
+    let flags = [
+        "--build-arg",
+        "TOKEN",
+        "--build-arg",
+        "EMPTY",
+        "--build-arg",
+        "UNSET",
+        "--build-arg",
+        "A=b=c",
+    ];
+    let request = typed(&flags, &environment).unwrap();
+    let found: Vec<_> = request.build_args.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+    assert_eq!(found, [("A", "b=c"), ("EMPTY", ""), ("SOURCE_DATE_EPOCH", "7"), ("TOKEN", "t")]);
+    assert_eq!(request.source_date_epoch, Some(7));
+
+    let request = typed(&["--build-arg", "SOURCE_DATE_EPOCH=9"], &environment).unwrap();
+    assert_eq!(request.source_date_epoch, Some(9));
+    assert!(refused(&["--build-arg", "SOURCE_DATE_EPOCH=now"]).message.contains("\"now\""));
+    assert!(refused(&["--build-arg", "=hunter2"]).hints.len() == 1);
+    assert!(!refused(&["--build-arg", "=hunter2"]).message.contains("hunter2"));
+}
+
+#[test]
+fn proxies_come_from_docker_s_configuration_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = r#"{"proxies":{"default":{"httpProxy":"http://p","noProxy":"x"}}}"#;
+    std::fs::write(folder.path().join("config.json"), text).unwrap();
+    let docker = ("DOCKER_CONFIG", folder.path().to_str().unwrap());
+    let environment = environment(&[docker, ("HTTPS_PROXY", "http://ignored")]);
+    let request = typed(&["--build-arg", "no_proxy=mine"], &environment).unwrap();
+    let found: Vec<_> = request.build_args.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+    assert_eq!(found, [("HTTP_PROXY", "http://p"), ("no_proxy", "mine")]);
+}
+
+#[test]
+fn one_platform() {
+    let request = built(&["--platform", "linux/arm64,linux/aarch64"]);
+    assert_eq!(request.platform.to_string(), "linux/arm64");
+    assert!(request.explicit_platform);
+    let error = refused(&["--platform", "linux/arm64,linux/amd64"]);
+    assert!(error.message.contains("several platforms"), "{error}");
+    assert!(refused(&["--platform", "linux/"]).message.starts_with("--platform linux/: "));
+}
+
+#[test]
+fn push_is_an_output() {
+    let names = vec!["docker.io/library/app:latest".to_owned()];
+    let registry = OutputKind::Registry { names };
+    let request = built(&["--push", "-t", "app"]);
+    assert_eq!(request.outputs, [Output::new(registry.clone())]);
+    // The options of an image output are those of the push.
+    for flag in ["type=image,compression=zstd", "type=registry,compression=zstd"] {
+        let request = built(&["--push", "-t", "app", "-o", flag]);
+        assert_eq!(request.outputs.len(), 1);
+        assert_eq!(request.outputs[0].kind, registry);
+        assert_eq!(request.outputs[0].compression, crate::request::Compression::Zstd(3));
+    }
+    let request = built(&["--push", "-t", "app", "-o", "out", "-o", "type=oci,dest=f"]);
+    assert_eq!(request.outputs.len(), 3);
+    assert_eq!(refused(&["--push"]).message, "--push: a name is needed to push to");
+}
+
+#[test]
+fn outputs_do_not_collide() {
+    for (flags, message) in [
+        (&["-o", "-", "-o", "type=oci"][..], "--output: two outputs go to standard output"),
+        (&["-o", "out", "-o", "type=oci,tar=false,dest=out"], "--output: two outputs go to out"),
+        (
+            &["-o", "-", "-q"],
+            "--output: standard output can't hold both the tar and --quiet's image ID",
+        ),
+        (&["--load"], "--load: there is no daemon to load the image into"),
+    ] {
+        let error = refused(flags);
+        assert_eq!(error.message, message);
+        assert!(!error.hints.is_empty());
+    }
+    let mut terminal = environment(&[]);
+    terminal.stdout_is_terminal = true;
+    let error = typed(&["-o", "-"], &terminal).unwrap_err();
+    assert_eq!(error.message, "--output: a tar does not go to a terminal");
+}
+
+#[test]
+fn a_context_is_a_folder() {
+    for (context, message) in [
+        ("-", "CONTEXT: a context from standard input is not supported yet"),
+        ("https://h/a.git", "CONTEXT: a git repository as a context is not supported yet"),
+        ("/dev/null", "CONTEXT: /dev/null is not a directory"),
+    ] {
+        let args = BuildArgs { context: context.into(), ..BuildArgs::default() };
+        let error = request(&args, &environment(&[]), &mut std::io::empty()).unwrap_err();
+        assert_eq!(error.message, message);
+    }
+}
+
+#[test]
+fn secrets_are_read_and_never_shown() {
+    let environment = environment(&[("TOKEN", "hunter2")]);
+    let request = typed(&["--secret", "id=a,env=TOKEN"], &environment).unwrap();
+    assert_eq!(request.secrets["a"].0, b"hunter2");
+    assert!(!format!("{request:?}").contains("hunter2"));
+    assert!(refused(&["--secret", "id=a,src=/no/such"]).message.contains("can't read /no/such"));
+}

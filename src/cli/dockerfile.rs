@@ -1,0 +1,205 @@
+//! Where the Dockerfile and the ignore file are (L-020, L-190).
+
+use std::ffi::OsString;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use super::file::{self, ReadError};
+use crate::error::Error;
+use crate::request::DockerfileSource;
+
+/// What is larger than this is no Dockerfile.
+const DOCKERFILE_LIMIT: u64 = 16 << 20;
+const IGNORE_LIMIT: u64 = 1 << 20;
+
+/// Tried in this order where no `-f` says otherwise.
+const DEFAULT_NAMES: [&str; 3] = ["Dockerfile", "dockerfile", "Containerfile"];
+
+/// Reads the Dockerfile that `file` (`-f`) names, or the context's own, and its ignore file.
+///
+/// # Errors
+/// There is none, or one of them can't be read.
+pub fn find(
+    context: &Path,
+    file: Option<&Path>,
+    stdin: &mut dyn Read,
+) -> Result<DockerfileSource, Error> {
+    let Some(file) = file else {
+        return in_context(context);
+    };
+    if file == Path::new("-") {
+        let bytes = file::bounded(stdin, DOCKERFILE_LIMIT)
+            .map_err(|error| Error::usage(format!("can't read standard input: {error}")))?;
+        return Ok(DockerfileSource {
+            name: "stdin".to_owned(),
+            bytes,
+            ignore: ignore(context, None)?,
+        });
+    }
+    let paths = match file.file_name() {
+        // The fall-back in lower case is for the default name only.
+        Some(name) if name == "Dockerfile" => {
+            vec![file.to_owned(), file.with_file_name("dockerfile")]
+        }
+        _ => vec![file.to_owned()],
+    };
+    first_of(&paths, context)?.ok_or_else(|| {
+        let error = Error::usage(format!("there is no Dockerfile {}", file.display()));
+        let below_context = context.join(file);
+        if below_context.is_file() {
+            // Docker reads the path so too, though many expect the other.
+            error.hinted(format!(
+                "The path is relative to the current directory: write -f {}.",
+                below_context.display()
+            ))
+        } else {
+            error
+        }
+    })
+}
+
+fn in_context(context: &Path) -> Result<DockerfileSource, Error> {
+    let paths: Vec<PathBuf> = DEFAULT_NAMES.iter().map(|name| shown(context, name)).collect();
+    first_of(&paths, context)?.ok_or_else(|| {
+        Error::usage(format!("there is no Dockerfile in {}", context.display()))
+            .hinted("Name it with -f FILE, or name another folder as the context.")
+    })
+}
+
+/// `context/name` as a user would type it: without a `.` in front.
+fn shown(context: &Path, name: &str) -> PathBuf {
+    context.strip_prefix(".").unwrap_or(context).join(name)
+}
+
+fn first_of(paths: &[PathBuf], context: &Path) -> Result<Option<DockerfileSource>, Error> {
+    for path in paths {
+        let bytes = match file::read(path, DOCKERFILE_LIMIT) {
+            Ok(bytes) => bytes,
+            Err(error) if error.is_not_found() => continue,
+            Err(error) => return Err(unreadable(path, &error)),
+        };
+        let name = path.display().to_string();
+        return Ok(Some(DockerfileSource { name, bytes, ignore: ignore(context, Some(path))? }));
+    }
+    Ok(None)
+}
+
+fn unreadable(path: &Path, error: &ReadError) -> Error {
+    let message = Error::usage(format!("can't read {}: {error}", path.display()));
+    match error {
+        ReadError::NotRegular { found: "a pipe" } => {
+            message.hinted("Pipe a Dockerfile into standard input and name it -f -.")
+        }
+        _ => message,
+    }
+}
+
+/// `<Dockerfile>.dockerignore` beside the Dockerfile, else `.dockerignore` of the context.
+fn ignore(context: &Path, dockerfile: Option<&Path>) -> Result<Option<(String, Vec<u8>)>, Error> {
+    let own = dockerfile.map(|path| {
+        let mut name = OsString::from(path);
+        name.push(".dockerignore");
+        PathBuf::from(name)
+    });
+    for path in own.into_iter().chain([shown(context, ".dockerignore")]) {
+        match file::read(&path, IGNORE_LIMIT) {
+            Ok(bytes) => return Ok(Some((path.display().to_string(), bytes))),
+            Err(error) if error.is_not_found() => {}
+            Err(error) => return Err(unreadable(&path, &error)),
+        }
+    }
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let directory = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            let path = directory.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        directory
+    }
+
+    /// The texts of the Dockerfile and of the ignore file.
+    fn read(context: &Path, file: Option<&Path>) -> Result<(String, Option<String>), Error> {
+        let source = find(context, file, &mut &b"FROM stdin"[..])?;
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        Ok((text(source.bytes), source.ignore.map(|(_, bytes)| text(bytes))))
+    }
+
+    #[test]
+    fn the_default_names_are_tried_in_order() {
+        let all = [("Dockerfile", "1"), ("dockerfile", "2"), ("Containerfile", "3")];
+        for (first, (_, expected)) in all.iter().enumerate() {
+            let folder = folder(&all[first..]);
+            assert_eq!(read(folder.path(), None).unwrap().0, *expected);
+        }
+        let empty = folder(&[]);
+        let error = read(empty.path(), None).unwrap_err();
+        assert!(error.message.starts_with("there is no Dockerfile in /"), "{error}");
+        assert_eq!(error.hints.len(), 1);
+    }
+
+    #[test]
+    fn a_named_file_and_standard_input() {
+        let folder = folder(&[("sub/dockerfile", "sub"), ("sub/web.Dockerfile", "web")]);
+        let context = folder.path();
+        let named = |name: &str| read(context, Some(&context.join(name)));
+        assert_eq!(named("sub/Dockerfile").unwrap().0, "sub");
+        assert_eq!(named("sub/web.Dockerfile").unwrap().0, "web");
+        assert!(named("sub/Web.Dockerfile").is_err());
+        assert_eq!(read(context, Some(Path::new("-"))).unwrap().0, "FROM stdin");
+
+        let error = read(context, Some(Path::new("sub/web.Dockerfile"))).unwrap_err();
+        assert_eq!(error.message, "there is no Dockerfile sub/web.Dockerfile");
+        assert!(error.hints[0].ends_with("/sub/web.Dockerfile."), "{:?}", error.hints);
+        assert!(
+            named("sub").unwrap_err().message.ends_with("it is a directory, not a regular file")
+        );
+    }
+
+    #[test]
+    fn the_dockerfile_s_own_ignore_file_replaces_the_context_s() {
+        let folder = folder(&[
+            ("Dockerfile", "1"),
+            ("build/web", "2"),
+            ("build/web.dockerignore", "own"),
+            (".dockerignore", "root"),
+        ]);
+        let context = folder.path();
+        let ignore = |file: Option<&Path>| read(context, file).unwrap().1.unwrap();
+        assert_eq!(ignore(None), "root");
+        assert_eq!(ignore(Some(&context.join("build/web"))), "own");
+        assert_eq!(ignore(Some(Path::new("-"))), "root");
+        fs::write(context.join("Dockerfile.dockerignore"), "").unwrap();
+        assert_eq!(ignore(None), "", "an empty one counts");
+    }
+
+    #[test]
+    fn an_ignore_file_that_would_block_or_never_end_is_refused() {
+        let folder = folder(&[("Dockerfile", "1")]);
+        let path = folder.path().join(".dockerignore");
+        let message = || read(folder.path(), None).unwrap_err().message;
+        rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::RWXU).unwrap();
+        assert!(message().ends_with("it is a pipe, not a regular file"));
+        fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", &path).unwrap();
+        assert!(message().ends_with("it is a device, not a regular file"));
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, vec![b'a'; (1 << 20) + 1]).unwrap();
+        assert!(message().ends_with("it is larger than 1048576 bytes"));
+    }
+
+    #[test]
+    fn a_context_of_dot_does_not_show() {
+        assert_eq!(shown(Path::new("."), "Dockerfile"), Path::new("Dockerfile"));
+        assert_eq!(shown(Path::new("./app"), "Dockerfile"), Path::new("app/Dockerfile"));
+        assert_eq!(shown(Path::new("/a"), "Dockerfile"), Path::new("/a/Dockerfile"));
+    }
+}

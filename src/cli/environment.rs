@@ -1,0 +1,51 @@
+//! What the process was given besides its arguments, read once, so that everything after it is a
+//! function of values.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+#[derive(Clone, Debug, Default)]
+pub struct Environment {
+    variables: BTreeMap<OsString, OsString>,
+    /// Seconds since 1970.
+    pub now: i64,
+    /// How many the machine offers.
+    pub threads: usize,
+    pub stdout_is_terminal: bool,
+    /// The effective user is root.
+    pub root: bool,
+}
+
+impl Environment {
+    pub fn of_process() -> Self {
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self {
+            variables: std::env::vars_os().collect(),
+            now: i64::try_from(since_epoch.as_secs()).unwrap_or(i64::MAX),
+            threads: std::thread::available_parallelism().map_or(1, usize::from),
+            stdout_is_terminal: std::io::stdout().is_terminal(),
+            root: rustix::process::geteuid().is_root(),
+        }
+    }
+
+    /// An environment for a test.
+    #[cfg(test)]
+    pub fn of(variables: &[(&str, &str)]) -> Self {
+        let variables =
+            variables.iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
+        Self { variables: variables.collect(), threads: 1, ..Self::default() }
+    }
+
+    /// A variable that is set, even to nothing.
+    pub fn get(&self, name: &str) -> Option<&OsStr> {
+        self.variables.get(OsStr::new(name)).map(OsString::as_os_str)
+    }
+
+    /// A path from a variable that is set to something.
+    pub fn path(&self, name: &str) -> Option<PathBuf> {
+        self.get(name).filter(|value| !value.is_empty()).map(PathBuf::from)
+    }
+}

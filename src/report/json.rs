@@ -1,0 +1,42 @@
+//! A build result as JSON: the data as it is, and the sums that a reader would have to make.
+
+use serde_json::{Value, json};
+
+use crate::build::BuildResult;
+
+/// One object. Bytes are integers, times are seconds; a sum that is not known is null.
+#[must_use]
+pub fn json(result: &BuildResult) -> Value {
+    let (hits, steps) = result.cache_hits();
+    let mut value = json!({
+        "stages": result.stages,
+        "image": result.image,
+        "written": result.written,
+        "notices": result.notices,
+        "seconds": result.took.as_secs_f64(),
+        "cached_steps": hits,
+        "steps": steps,
+        "left_behind_bytes": result.left_behind_bytes(),
+    });
+    for (index, stage) in result.stages.iter().enumerate() {
+        value["stages"][index]["unpacked_bytes"] = json!(stage.unpacked_bytes());
+    }
+    value["image"]["unpacked_bytes"] = json!(result.image.unpacked_bytes());
+    value["image"]["compressed_bytes"] = json!(result.image.compressed_bytes());
+    value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::build::result_for_tests as go_multistage;
+
+    #[test]
+    fn sums_are_there() {
+        let value = json(&go_multistage());
+        assert_eq!(value["stages"][0]["unpacked_bytes"], 809_301_200);
+        assert_eq!(value["image"]["compressed_bytes"], 4_450_000);
+        assert_eq!(value["left_behind_bytes"], 809_301_200);
+        assert_eq!((value["cached_steps"].as_u64(), value["steps"].as_u64()), (Some(2), Some(5)));
+    }
+}

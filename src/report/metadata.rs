@@ -1,0 +1,54 @@
+//! `--metadata-file`: the keys that buildx writes, so that what reads its file reads ours.
+
+use serde_json::{Map, Value, json};
+
+use crate::build::BuildResult;
+
+/// How many digits of the manifest's digest stand for the build; buildx has a random word as long.
+const REF_DIGITS: usize = 25;
+
+#[must_use]
+pub fn metadata(result: &BuildResult) -> Value {
+    let image = &result.image;
+    let digest = image.descriptor.digest;
+    let mut object = Map::new();
+    let mut set = |key: &str, value: Value| object.insert(key.to_owned(), value);
+    // BUILDER/NODE/ID; neither a builder nor a node is there, and the same build has the same name.
+    set("buildx.build.ref", json!(format!("plimsoll/plimsoll/{}", &digest.hex()[..REF_DIGITS])));
+    set("containerimage.config.digest", json!(image.config));
+    set("containerimage.descriptor", json!(image.descriptor));
+    set("containerimage.digest", json!(digest));
+    if !image.tags.is_empty() {
+        set("image.name", json!(image.tags.join(",")));
+    }
+    Value::Object(object)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::build::result_for_tests as go_multistage;
+
+    #[test]
+    fn the_keys_are_buildx_s() {
+        let mut result = go_multistage();
+        let value = metadata(&result);
+        let keys: Vec<&String> = value.as_object().unwrap().keys().collect();
+        assert_eq!(
+            keys,
+            [
+                "buildx.build.ref",
+                "containerimage.config.digest",
+                "containerimage.descriptor",
+                "containerimage.digest",
+                "image.name"
+            ]
+        );
+        assert_eq!(value["image.name"], "docker.io/library/app:latest,ghcr.io/a/b:1");
+        assert_eq!(value["containerimage.descriptor"]["size"], 612);
+        assert_eq!(value["containerimage.digest"], value["containerimage.descriptor"]["digest"]);
+        assert!(value["containerimage.config.digest"].as_str().unwrap().starts_with("sha256:"));
+        result.image.tags.clear();
+        assert!(metadata(&result).get("image.name").is_none());
+    }
+}

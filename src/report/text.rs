@@ -1,0 +1,179 @@
+//! The end of a build's log: the table of stages, and what the image weighs.
+
+use crate::build::{BuildResult, StageResult, Written, WrittenKind};
+
+use super::size::{human, time};
+use super::table::{Align, Column, render};
+
+/// Together with the gaps at most 100 characters.
+const COLUMNS: [Column; 7] = [
+    Column { heading: "STAGE", align: Align::Left, limit: 18 },
+    Column { heading: "BASE", align: Align::Left, limit: 26 },
+    Column { heading: "LAYERS", align: Align::Right, limit: 6 },
+    Column { heading: "UNPACKED", align: Align::Right, limit: 9 },
+    Column { heading: "TIME", align: Align::Right, limit: 7 },
+    Column { heading: "STEPS", align: Align::Left, limit: 14 },
+    Column { heading: "IN IMAGE", align: Align::Left, limit: 8 },
+];
+
+const UNKNOWN: &str = "unknown";
+
+/// Lines of at most 100 characters, but for references and paths, which are never cut.
+#[must_use]
+pub fn text(result: &BuildResult) -> String {
+    let rows: Vec<Vec<String>> = result.stages.iter().map(row).collect();
+    let mut text = render(&COLUMNS, &rows);
+    text.push('\n');
+    let mut line = |name: &str, value: String| {
+        text.push_str(&format!("{name:<12} {value}"));
+        text.truncate(text.trim_end().len());
+        text.push('\n');
+    };
+    let image = &result.image;
+    line("Image", image.config.to_string());
+    line("Manifest", image.descriptor.digest.to_string());
+    line(
+        "Size",
+        format!(
+            "{} compressed, {} unpacked, {}",
+            bytes(image.compressed_bytes()),
+            bytes(image.unpacked_bytes()),
+            counted(image.layers.len(), "layer")
+        ),
+    );
+    let left = result.stages.iter().filter(|stage| !stage.in_image).count();
+    if left > 0 {
+        let stages = counted(left, "build stage");
+        line("Left behind", format!("{} unpacked, in {stages}", bytes(result.left_behind_bytes())));
+    }
+    let (hits, steps) = result.cache_hits();
+    line("Cached", format!("{hits} of {}", counted(steps, "step")));
+    for written in &result.written {
+        line(verb(written.kind), transfer(written));
+    }
+    line("Time", time(result.took));
+    text
+}
+
+fn row(stage: &StageResult) -> Vec<String> {
+    vec![
+        stage.name.clone(),
+        stage.base.clone(),
+        stage.layers.len().to_string(),
+        bytes(stage.unpacked_bytes()),
+        time(stage.took),
+        steps(stage),
+        if stage.in_image { "yes" } else { "no" }.to_owned(),
+    ]
+}
+
+fn steps(stage: &StageResult) -> String {
+    match stage.cache_hits() {
+        (0, 0) => "none".to_owned(),
+        (hits, all) if hits == all => "cached".to_owned(),
+        (0, all) => format!("{all} ran"),
+        (hits, all) => format!("{} ran of {all}", all - hits),
+    }
+}
+
+fn bytes(bytes: Option<u64>) -> String {
+    bytes.map_or_else(|| UNKNOWN.to_owned(), human)
+}
+
+fn counted(count: usize, noun: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {noun}{plural}")
+}
+
+fn verb(kind: WrittenKind) -> &'static str {
+    match kind {
+        WrittenKind::Registry => "Pushed",
+        WrittenKind::Cache => "Cache to",
+        WrittenKind::Oci | WrittenKind::Docker | WrittenKind::Local | WrittenKind::Tar => "Wrote",
+    }
+}
+
+fn transfer(written: &Written) -> String {
+    let place = match written.place.as_str() {
+        "-" => "standard output",
+        place => place,
+    };
+    let sent = match written.kind {
+        WrittenKind::Registry => "sent",
+        _ => "written",
+    };
+    let mut text = format!("{place} ({} {sent}", human(written.transferred_bytes));
+    if written.skipped_bytes > 0 {
+        text.push_str(&format!(", {} there already", human(written.skipped_bytes)));
+    }
+    text.push(')');
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::build::result_for_tests as go_multistage;
+
+    #[test]
+    fn the_go_program_on_alpine() {
+        let expected = "\
+STAGE    BASE           LAYERS  UNPACKED   TIME  STEPS       IN IMAGE
+builder  golang:1.12         4  809.3 MB  12.3s  2 ran of 3  no
+stage-1  alpine:latest       2    9.8 MB   0.1s  1 ran of 2  yes
+
+Image        sha256:b79606fb3afea5bd1609ed40b622142f1c98125abcfe89a76a661b0e8e343910
+Manifest     sha256:05b3abf2579a5eb66403cd78be557fd860633a1fe2103c7642030defe32c657f
+Size         4.5 MB compressed, 9.8 MB unpacked, 2 layers
+Left behind  809.3 MB unpacked, in 1 build stage
+Cached       2 of 5 steps
+Pushed       ghcr.io/a/b:1 (1.1 MB sent, 3.4 MB there already)
+Time         13.1s
+";
+        assert_eq!(text(&go_multistage()), expected);
+    }
+
+    #[test]
+    fn one_stage_all_cached_of_sizes_unknown() {
+        let mut result = go_multistage();
+        result.stages.remove(0);
+        let stage = &mut result.stages[0];
+        stage.layers.truncate(1);
+        stage.layers[0].unpacked_bytes = None;
+        stage.layers[0].blob = None;
+        stage.steps.truncate(1);
+        result.image.layers = stage.layers.clone();
+        result.written[0] = Written {
+            kind: WrittenKind::Tar,
+            place: "-".to_owned(),
+            transferred_bytes: 10_240,
+            skipped_bytes: 0,
+        };
+        let expected = "\
+STAGE    BASE           LAYERS  UNPACKED  TIME  STEPS   IN IMAGE
+stage-1  alpine:latest       1   unknown  0.1s  cached  yes
+
+Image        sha256:b79606fb3afea5bd1609ed40b622142f1c98125abcfe89a76a661b0e8e343910
+Manifest     sha256:05b3abf2579a5eb66403cd78be557fd860633a1fe2103c7642030defe32c657f
+Size         unknown compressed, unknown unpacked, 1 layer
+Cached       1 of 1 step
+Wrote        standard output (10.2 kB written)
+Time         13.1s
+";
+        assert_eq!(text(&result), expected);
+    }
+
+    #[test]
+    fn the_table_is_at_most_100_wide() {
+        let mut result = go_multistage();
+        let stage = &mut result.stages[0];
+        stage.name = "n".repeat(60);
+        stage.base = "b".repeat(60);
+        stage.took = std::time::Duration::from_secs(59_999);
+        stage.steps = stage.steps.iter().cycle().take(300).cloned().collect();
+        let text = text(&result);
+        let widest = text.lines().map(|line| line.chars().count()).max();
+        assert!(widest <= Some(100), "{text}");
+        assert!(text.contains(&format!("…{} ", "n".repeat(17))), "{text}");
+    }
+}
