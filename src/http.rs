@@ -14,7 +14,8 @@ use reqwest::{Certificate, Client, ClientBuilder, RequestBuilder, Response, Url}
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
-pub use retry::{Outcome, RetryPolicy, jitter, retry_after};
+pub(crate) use retry::jitter;
+pub use retry::{Outcome, RetryPolicy, retry_after};
 
 /// How long opening a connection may take.
 const CONNECT_LIMIT: Duration = Duration::from_secs(30);

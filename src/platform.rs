@@ -28,31 +28,48 @@ impl Platform {
         let (architecture, variant) = normalize_architecture(std::env::consts::ARCH, "");
         Self { architecture, os: "linux".to_owned(), os_version: String::new(), variant }
     }
-}
 
-impl Platform {
-    /// The same platform with the usual names, as references and comparisons have it (L-075).
+    /// The same without the aliases that an index or a configuration may use, and without a version
+    /// of the system.
     #[must_use]
     pub fn normalized(&self) -> Self {
         let (architecture, variant) = normalize_architecture(&self.architecture, &self.variant);
-        Self { architecture, variant, ..self.clone() }
+        let os = self.os.to_ascii_lowercase();
+        Self { architecture, os, os_version: String::new(), variant }
     }
 
-    /// This platform and those whose programs it runs too, the nearest first (L-076).
+    /// Platforms whose programs run on this one, itself first, then the nearest (L-076, containerd's
+    /// `platforms.Only`).
     #[must_use]
     pub fn fallbacks(&self) -> Vec<Self> {
-        let this = self.normalized();
-        let variants: &[&str] = match (this.architecture.as_str(), this.variant.as_str()) {
-            ("amd64", "v4") => &["v3", "v2", ""],
-            ("amd64", "v3") => &["v2", ""],
-            ("amd64", "v2") => &[""],
-            ("arm", "v8") => &["v7", "v6", "v5"],
-            ("arm", "v7") => &["v6", "v5"],
-            ("arm", "v6") => &["v5"],
-            _ => &[],
+        let wanted = self.normalized();
+        let number = |variant: &str| variant.strip_prefix('v').and_then(|n| n.parse::<u8>().ok());
+        let of = |architecture: &str, variant: &str| Self {
+            architecture: architecture.to_owned(),
+            variant: variant.to_owned(),
+            ..wanted.clone()
         };
-        let lower = variants.iter().map(|v| Self { variant: (*v).to_owned(), ..this.clone() });
-        std::iter::once(this.clone()).chain(lower).collect()
+        let mut platforms = vec![wanted.clone()];
+        let arm = |highest: u8| (5..=highest).rev().map(|n| of("arm", &format!("v{n}")));
+        match (wanted.architecture.as_str(), number(&wanted.variant)) {
+            ("amd64", variant) => {
+                let below = variant.unwrap_or(1).min(9);
+                platforms.extend((2..below).rev().map(|n| of("amd64", &format!("v{n}"))));
+                if !wanted.variant.is_empty() {
+                    platforms.push(of("amd64", ""));
+                }
+                platforms.push(of("386", ""));
+            }
+            ("arm64", variant) => {
+                if variant.is_some() {
+                    platforms.push(of("arm64", ""));
+                }
+                platforms.extend(arm(8));
+            }
+            ("arm", Some(variant)) => platforms.extend(arm(variant.min(8).saturating_sub(1))),
+            _ => {}
+        }
+        platforms
     }
 }
 
@@ -135,6 +152,21 @@ mod tests {
         }
         for bad in ["", "linux/", "linux/amd64/v1/x", "li nux/amd64"] {
             assert!(bad.parse::<Platform>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_else_runs_on_a_platform_is_listed_nearest_first() {
+        for (wanted, expected) in [
+            ("linux/amd64", "linux/amd64 linux/386"),
+            ("linux/amd64/v3", "linux/amd64/v3 linux/amd64/v2 linux/amd64 linux/386"),
+            ("linux/arm/v7", "linux/arm/v7 linux/arm/v6 linux/arm/v5"),
+            ("linux/arm64", "linux/arm64 linux/arm/v8 linux/arm/v7 linux/arm/v6 linux/arm/v5"),
+            ("linux/riscv64", "linux/riscv64"),
+        ] {
+            let platforms = wanted.parse::<Platform>().unwrap().fallbacks();
+            let names: Vec<String> = platforms.iter().map(Platform::to_string).collect();
+            assert_eq!(names.join(" "), expected, "{wanted}");
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod dir;
 mod exact;
+pub mod http;
 mod inline;
 mod walk;
 

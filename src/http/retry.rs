@@ -54,24 +54,20 @@ impl RetryPolicy {
 
     /// How long to wait before the next attempt; `None` to give up.
     ///
-    /// `attempt` counts those made, from one. `replayable` says whether the request does no harm
-    /// when the peer has seen it before. `jitter`, from 0 to 1, spreads clients that failed
-    /// together.
+    /// `attempt` counts those made, from one; `jitter`, from 0 to 1, spreads clients that failed
+    /// together. It is for requests that do no harm when the peer has seen them before.
     #[must_use]
     pub fn delay(
         &self,
         attempt: u32,
         outcome: Outcome,
         retry_after: Option<Duration>,
-        replayable: bool,
         jitter: f64,
     ) -> Option<Duration> {
         let worthwhile = match outcome {
-            Outcome::Unsent => true,
-            Outcome::Broken => replayable,
+            Outcome::Unsent | Outcome::Broken => true,
             // Asked to come again, or a fault that may pass.
-            Outcome::Status(408 | 425 | 429 | 500 | 502 | 503 | 504) => replayable,
-            Outcome::Status(_) => false,
+            Outcome::Status(status) => matches!(status, 408 | 425 | 429 | 500 | 502 | 503 | 504),
         };
         if !worthwhile || attempt >= self.attempts {
             return None;
@@ -87,8 +83,7 @@ impl RetryPolicy {
 }
 
 /// A chance from 0 to 1 for [`RetryPolicy::delay`].
-#[must_use]
-pub fn jitter() -> f64 {
+pub(crate) fn jitter() -> f64 {
     let chance = RandomState::new().build_hasher().finish() >> 32;
     #[expect(clippy::cast_precision_loss, reason = "32 bits fit")]
     let chance = chance as f64;
@@ -115,23 +110,20 @@ mod tests {
     #[test]
     fn what_may_pass_is_tried_again_and_the_rest_is_not() {
         let policy = RetryPolicy::default();
-        let tried = |outcome, replayable| policy.delay(1, outcome, None, replayable, 0.0).is_some();
+        let tried = |outcome| policy.delay(1, outcome, None, 0.0).is_some();
         for status in [408, 429, 500, 502, 503, 504] {
-            assert!(tried(Outcome::Status(status), true), "{status}");
-            assert!(!tried(Outcome::Status(status), false), "{status}");
+            assert!(tried(Outcome::Status(status)), "{status}");
         }
         for status in [400, 401, 403, 404, 413, 416, 501] {
-            assert!(!tried(Outcome::Status(status), true), "{status}");
+            assert!(!tried(Outcome::Status(status)), "{status}");
         }
-        assert!(tried(Outcome::Unsent, false));
-        assert!(tried(Outcome::Broken, true));
-        assert!(!tried(Outcome::Broken, false));
+        assert!(tried(Outcome::Unsent) && tried(Outcome::Broken));
     }
 
     #[test]
     fn delays_grow_to_a_limit_and_end() {
         let policy = RetryPolicy { attempts: 40, ..RetryPolicy::default() };
-        let delay = |attempt, jitter| policy.delay(attempt, Outcome::Broken, None, true, jitter);
+        let delay = |attempt, jitter| policy.delay(attempt, Outcome::Broken, None, jitter);
         assert_eq!(delay(1, 1.0), Some(Duration::from_millis(500)));
         assert_eq!(delay(1, 0.0), Some(Duration::from_millis(250)));
         assert_eq!(delay(3, 1.0), Some(Duration::from_secs(2)));
@@ -144,7 +136,7 @@ mod tests {
         let policy = RetryPolicy::default();
         let delay = |seconds| {
             let wish = Some(Duration::from_secs(seconds));
-            policy.delay(1, Outcome::Status(429), wish, true, 1.0)
+            policy.delay(1, Outcome::Status(429), wish, 1.0)
         };
         assert_eq!(delay(0), Some(Duration::from_millis(500)));
         assert_eq!(delay(7), Some(Duration::from_secs(7)));

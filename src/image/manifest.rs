@@ -85,3 +85,68 @@ pub struct Index {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
 }
+
+impl Index {
+    /// The image for a platform, or for the nearest that runs there (L-076).
+    #[must_use]
+    pub fn select(&self, wanted: &Platform) -> Option<&Descriptor> {
+        wanted.fallbacks().iter().find_map(|platform| {
+            self.manifests
+                .iter()
+                .find(|d| d.platform.as_ref().is_some_and(|p| p.normalized() == *platform))
+        })
+    }
+
+    /// The platforms that there are, for an error. BuildKit keeps attestations in an index as
+    /// manifests of an unknown platform.
+    #[must_use]
+    pub fn platforms(&self) -> String {
+        let of = |d: &Descriptor| d.platform.as_ref().map(ToString::to_string);
+        let mut texts: Vec<String> = self.manifests.iter().filter_map(of).collect();
+        texts.retain(|text| !text.starts_with("unknown/"));
+        texts.sort();
+        texts.dedup();
+        texts.join(", ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::digest::Digest;
+
+    #[test]
+    fn the_nearest_platform_of_an_index_is_selected() {
+        let entry = |name: &str| {
+            let mut parts = name.split('/').map(str::to_owned);
+            let mut next = || parts.next().unwrap_or_default();
+            let platform = Platform {
+                os: next(),
+                architecture: next(),
+                variant: next(),
+                os_version: String::new(),
+            };
+            let digest = Digest::of(name.as_bytes());
+            let platform = Some(platform);
+            Descriptor { platform, ..Descriptor::new(media_type::OCI_MANIFEST, digest, 1) }
+        };
+        let names =
+            ["unknown/unknown", "linux/arm/v5", "linux/amd64", "linux/arm64/v8", "linux/arm/v6"];
+        let index = Index {
+            schema_version: 2,
+            media_type: String::new(),
+            manifests: names.map(entry).to_vec(),
+            annotations: BTreeMap::new(),
+        };
+        for (wanted, expected) in [
+            ("linux/amd64/v3", Some("linux/amd64")),
+            ("linux/arm/v7", Some("linux/arm/v6")),
+            ("linux/arm64", Some("linux/arm64/v8")),
+            ("linux/s390x", None),
+        ] {
+            let selected = index.select(&wanted.parse().unwrap()).map(|entry| entry.digest);
+            let expected = expected.map(|name| Digest::of(name.as_bytes()));
+            assert_eq!(selected, expected, "{wanted}");
+        }
+    }
+}

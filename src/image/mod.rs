@@ -5,7 +5,6 @@ mod config;
 mod layout;
 mod manifest;
 mod parts;
-mod platform_select;
 
 pub use archive::{ArchiveKind, write_archive};
 pub use config::{ContainerConfig, Empty, HealthConfig, History, ImageConfig, RootFs};

@@ -14,10 +14,10 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::challenge::Challenge;
+use super::check;
 use super::credential::{self, Found};
 use super::error::{Asked, Error};
-use super::{check, pause};
-use crate::http::{self, Clients, Peer, RetryPolicy};
+use crate::http::{self, Clients, Peer};
 use crate::request::{Credential, RegistryOptions, Secret};
 
 /// What a token server may send; real ones stay under 10 KiB.
@@ -59,7 +59,6 @@ pub(super) struct Authority {
     insecure: bool,
     options: Arc<RegistryOptions>,
     clients: Arc<Clients>,
-    policy: RetryPolicy,
     /// Locked while a token is fetched, so that parallel transfers share one.
     state: Mutex<State>,
     signed_in: AtomicBool,
@@ -86,10 +85,9 @@ impl Authority {
         insecure: bool,
         options: Arc<RegistryOptions>,
         clients: Arc<Clients>,
-        policy: RetryPolicy,
     ) -> Self {
         let (host, state, signed_in) = (host.to_owned(), Mutex::default(), AtomicBool::new(false));
-        Self { host, insecure, options, clients, policy, state, signed_in }
+        Self { host, insecure, options, clients, state, signed_in }
     }
 
     /// There are credentials for this host.
@@ -178,26 +176,8 @@ impl Authority {
         }
     }
 
+    /// One attempt; the request that needs the token is what is tried again.
     async fn fetch_token(
-        &self,
-        realm: &Realm,
-        scopes: &[Scope],
-        credential: Option<&Credential>,
-    ) -> Result<Token, Error> {
-        let mut attempt = 0;
-        loop {
-            let error = match self.ask_for_token(realm, scopes, credential).await {
-                Ok(token) => return Ok(token),
-                Err(error) => error,
-            };
-            attempt += 1;
-            if !pause(&self.policy, attempt, &error, true).await {
-                return Err(error);
-            }
-        }
-    }
-
-    async fn ask_for_token(
         &self,
         realm: &Realm,
         scopes: &[Scope],
@@ -231,8 +211,10 @@ impl Authority {
 
     /// Where to ask; refused when a password would travel in the clear, unless the user allowed it.
     fn realm_url(&self, realm: &Realm, credential: Option<&Credential>) -> Result<Url, Error> {
-        let clear =
-            || Error::ClearRealm { host: self.host.clone(), realm: super::error::plain(&realm.url) };
+        let clear = || Error::ClearRealm {
+            host: self.host.clone(),
+            realm: super::error::plain(&realm.url),
+        };
         let url = Url::parse(&realm.url).map_err(|_| clear())?;
         let local = Peer::of(&url, self.insecure) != Peer::Verified;
         match url.scheme() {
@@ -255,7 +237,8 @@ impl Realm {
     fn scopes(&self, scopes: &[Scope]) -> Vec<String> {
         let mut texts: Vec<String> = scopes.iter().map(Scope::text).collect();
         if let Some(theirs) = &self.scope {
-            let known = |scope: &Scope| theirs.starts_with(&format!("repository:{}:", scope.repository));
+            let known =
+                |scope: &Scope| theirs.starts_with(&format!("repository:{}:", scope.repository));
             if texts.is_empty() || !scopes.iter().any(known) {
                 texts.push(theirs.clone());
             }
@@ -325,8 +308,7 @@ fn bearer(token: &[u8]) -> HeaderValue {
 
 /// A value that no debug output shows; empty if it could not be sent at all.
 fn sensitive(bytes: &[u8]) -> HeaderValue {
-    let mut value =
-        HeaderValue::from_bytes(bytes).unwrap_or_else(|_| HeaderValue::from_static(""));
+    let mut value = HeaderValue::from_bytes(bytes).unwrap_or_else(|_| HeaderValue::from_static(""));
     value.set_sensitive(true);
     value
 }
@@ -351,10 +333,10 @@ mod tests {
         };
         let ours = [Scope::pull("a/b")];
         assert_eq!(realm("repository:a/b:pull").scopes(&ours), ["repository:a/b:pull"]);
-        assert_eq!(realm("repository:proxy/a/b:pull").scopes(&ours), [
-            "repository:a/b:pull",
-            "repository:proxy/a/b:pull"
-        ]);
+        assert_eq!(
+            realm("repository:proxy/a/b:pull").scopes(&ours),
+            ["repository:a/b:pull", "repository:proxy/a/b:pull"]
+        );
     }
 
     #[test]

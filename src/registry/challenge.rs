@@ -97,7 +97,9 @@ mod tests {
     fn challenges_of_real_registries_are_read() {
         for (headers, expected) in [
             (
-                &[r#"Bearer realm="https://auth.docker.io/token",service="registry.docker.io",scope="repository:a/b:pull,push""#][..],
+                &[
+                    r#"Bearer realm="https://auth.docker.io/token",service="registry.docker.io",scope="repository:a/b:pull,push""#,
+                ][..],
                 Some(bearer(
                     "https://auth.docker.io/token",
                     Some("registry.docker.io"),

@@ -30,8 +30,16 @@ pub(super) enum Found {
 /// [`Error::Helper`] when a helper ran and failed.
 pub(super) async fn from_helper(options: &RegistryOptions, host: &str) -> Result<Found, Error> {
     let helper = options.credential_helpers.get(host).or(options.credential_store.as_ref());
-    match helper {
-        Some(helper) => ask(helper, host).await,
+    // An empty name turns the store off for one host.
+    match helper.filter(|name| !name.is_empty()) {
+        Some(helper) if helper.contains('/') => Err(Error::Helper {
+            helper: plain(helper),
+            host: host.to_owned(),
+            message: "the name of a helper is not a path".to_owned(),
+        }),
+        Some(helper) => {
+            ask(Command::new(format!("docker-credential-{helper}")), helper, host).await
+        }
         None => Ok(Found::Nothing),
     }
 }
@@ -61,16 +69,13 @@ struct HelperAnswer {
     secret: String,
 }
 
-async fn ask(helper: &str, host: &str) -> Result<Found, Error> {
+async fn ask(mut command: Command, helper: &str, host: &str) -> Result<Found, Error> {
     let failed = |message: &str| Error::Helper {
         helper: helper.to_owned(),
         host: host.to_owned(),
         message: plain(message),
     };
-    if helper.contains('/') {
-        return Err(failed("the name of a helper is not a path"));
-    }
-    let mut child = match Command::new(format!("docker-credential-{helper}"))
+    let mut child = match command
         .arg("get")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -145,5 +150,43 @@ mod tests {
         };
         let found = from_helper(&options, "ghcr.io").await.unwrap();
         assert!(matches!(found, Found::NoHelper(name) if name == "no-such-helper"));
+    }
+
+    /// What a helper that is this shell script makes of it.
+    async fn asked(script: &str, host: &str) -> Result<Found, Error> {
+        let mut command = Command::new("sh");
+        command.args(["-c", script, "docker-credential-test"]);
+        ask(command, "test", host).await
+    }
+
+    #[tokio::test]
+    async fn a_helper_is_asked_for_the_host_over_its_input() {
+        let echo = r#"[ "$1" = get ] && printf '{"Username":"me","Secret":"%s"}' "$(cat)""#;
+        for (host, server) in [("ghcr.io", "ghcr.io"), ("docker.io", "https://index.docker.io/v1/")]
+        {
+            let Found::Credential(Credential::Basic { user, password }) =
+                asked(echo, host).await.unwrap()
+            else {
+                panic!("no password")
+            };
+            assert_eq!((user.as_str(), password.0.as_slice()), ("me", server.as_bytes()));
+        }
+        let token = r#"echo '{"Username":"<token>","Secret":"t"}'"#;
+        let found = asked(token, "ghcr.io").await.unwrap();
+        assert!(matches!(found, Found::Credential(Credential::IdentityToken(_))), "{found:?}");
+    }
+
+    #[tokio::test]
+    async fn a_helper_without_an_entry_is_nothing_and_a_broken_one_is_an_error() {
+        let empty = "echo credentials not found in native keychain; exit 1";
+        assert!(matches!(asked(empty, "ghcr.io").await, Ok(Found::Nothing)));
+        for (script, expected) in [
+            ("echo locked; exit 1", "docker-credential-test failed for ghcr.io: locked"),
+            ("exit 1", "docker-credential-test failed for ghcr.io: no message"),
+            ("echo s3cret", "docker-credential-test failed for ghcr.io: the answer is not JSON"),
+        ] {
+            let error = asked(script, "ghcr.io").await.unwrap_err();
+            assert_eq!(error.to_string(), expected);
+        }
     }
 }

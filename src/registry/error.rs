@@ -25,8 +25,11 @@ pub enum Error {
     Mirror { host: String, text: String },
     #[error("{asked}: {failure}")]
     Transport { asked: Asked, failure: http::Failure },
-    #[error(transparent)]
+    #[error("{0}")]
     Refused(Box<Refusal>),
+    /// The registry does not know the upload any more; a new one may work.
+    #[error("{asked}: the registry gave the upload up")]
+    UploadLost { asked: Asked },
     #[error("{asked}: the answer is not what the protocol has: {what}")]
     Protocol { asked: Asked, what: String },
     #[error("{host} wants the credentials sent to {realm}, which is not encrypted")]
@@ -46,7 +49,7 @@ pub enum Error {
     #[error("{name} is no container image: {what}")]
     NotAnImage { name: String, what: String },
     #[error("{name} has no image for {wanted}, only for {}", list(.found))]
-    NoPlatform { name: String, wanted: Platform, found: Vec<Platform> },
+    NoPlatform { name: String, wanted: Box<Platform>, found: Vec<Platform> },
     #[error("cannot read {}: {source}", path.display())]
     Spool { path: PathBuf, source: std::io::Error },
 }
@@ -77,6 +80,7 @@ impl Error {
         match self {
             Self::Refused(refusal) => Some(Outcome::Status(refusal.status.as_u16())),
             Self::Transport { failure, .. } => failure.outcome(),
+            Self::UploadLost { .. } => Some(Outcome::Broken),
             _ => None,
         }
     }
@@ -258,12 +262,14 @@ mod tests {
         };
         let body = r#"{"errors":[{"code":"DENIED","message":"no\u001b[31m","detail":{"a":1}}]}"#;
         assert_eq!(told(body), ["DENIED|no [31m"]);
-        assert_eq!(told(r#"{"error":"invalid_grant","error_description":"x"}"#), [
-            "invalid_grant|x"
-        ]);
-        assert_eq!(told(r#"{"details":"incorrect username or password"}"#), [
-            "|incorrect username or password"
-        ]);
+        assert_eq!(
+            told(r#"{"error":"invalid_grant","error_description":"x"}"#),
+            ["invalid_grant|x"]
+        );
+        assert_eq!(
+            told(r#"{"details":"incorrect username or password"}"#),
+            ["|incorrect username or password"]
+        );
         assert!(told("<html>").is_empty());
         let long = format!(r#"{{"details":"{}"}}"#, "x".repeat(1000));
         assert_eq!(reports(long.as_bytes())[0].message.chars().count(), SHOWN_MESSAGE + 1);
