@@ -3,7 +3,9 @@
 
 use std::path::PathBuf;
 
-use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap::{
+    Arg, ArgAction, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum,
+};
 
 #[derive(Debug, Parser)]
 #[command(
@@ -18,10 +20,41 @@ pub struct Arguments {
     pub command: Command,
 }
 
+impl Arguments {
+    /// Parses a command line, the program's name first.
+    ///
+    /// # Errors
+    /// A mistake, or help that was asked for; either prints itself.
+    pub fn of<I, T>(words: I) -> Result<Self, clap::Error>
+    where
+        I: IntoIterator<Item = T>,
+        T: Into<std::ffi::OsString> + Clone,
+    {
+        let mut command = Self::command().mut_subcommand("build", |build| build.mut_args(switch));
+        let matches = command.try_get_matches_from_mut(words)?;
+        Self::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
+    }
+}
+
+/// Every switch takes a value too, as Go's have it: `--push=false`.
+fn switch(arg: Arg) -> Arg {
+    if !matches!(arg.get_action(), ArgAction::SetTrue) {
+        return arg;
+    }
+    arg.action(ArgAction::Set)
+        .num_args(0..=1)
+        .require_equals(true)
+        .default_value("false")
+        .default_missing_value("true")
+        .value_name("true|false")
+        .hide_default_value(true)
+        .hide_possible_values(true)
+}
+
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Build an image from a Dockerfile
-    #[command(visible_alias = "b")]
+    #[command(visible_alias = "b", args_override_self = true)]
     Build(Box<BuildArgs>),
     /// Show or empty the local store
     Cache(CacheArgs),
@@ -117,12 +150,12 @@ pub struct BuildArgs {
     #[arg(long, value_name = "FILE")]
     pub metadata_file: Option<PathBuf>,
 
-    /// How progress is shown; auto is plain
+    /// How progress is shown; auto is tty on a terminal and plain elsewhere
     #[arg(long, value_name = "MODE", default_value = "auto")]
     pub progress: ProgressMode,
 
     /// Print nothing but the image ID
-    #[arg(short, long, action = ArgAction::SetTrue)]
+    #[arg(short, long)]
     pub quiet: bool,
 
     #[command(flatten)]
@@ -197,5 +230,53 @@ pub enum ProgressMode {
     #[default]
     Auto,
     Plain,
+    Tty,
+    #[value(alias = "rawjson")]
+    Json,
     Quiet,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn build(words: &[&str]) -> Result<BuildArgs, clap::Error> {
+        match Arguments::of(["plimsoll", "build"].iter().chain(words))?.command {
+            Command::Build(args) => Ok(*args),
+            Command::Cache(_) => panic!("not a build"),
+        }
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn switches_are_go_s() {
+        for (words, expected) in [
+            (&["."][..], false),
+            (&["--push", "."], true),
+            (&[".", "--push"], true),
+            (&["--push=true", "."], true),
+            (&["--push=false", "."], false),
+            (&["--push", "--push=false", "."], false),
+        ] {
+            let args = build(words).unwrap();
+            assert_eq!(
+                (args.push, args.context.as_os_str()),
+                (expected, ".".as_ref()),
+                "{words:?}"
+            );
+        }
+        assert!(build(&["--push=maybe", "."]).is_err());
+        assert!(build(&["-q", "."]).unwrap().quiet);
+    }
+
+    #[test]
+    fn the_last_of_a_single_value_counts_and_lists_grow() {
+        let args = build(&["--target", "a", "--target=b", "-t", "x", "-t", "y", "."]).unwrap();
+        assert_eq!(args.target.as_deref(), Some("b"));
+        assert_eq!(args.tags, ["x", "y"]);
+    }
 }

@@ -15,6 +15,7 @@ pub struct Environment {
     /// How many the machine offers.
     pub threads: usize,
     pub stdout_is_terminal: bool,
+    pub stderr_is_terminal: bool,
     /// The effective user is root.
     pub root: bool,
 }
@@ -27,6 +28,7 @@ impl Environment {
             now: i64::try_from(since_epoch.as_secs()).unwrap_or(i64::MAX),
             threads: std::thread::available_parallelism().map_or(1, usize::from),
             stdout_is_terminal: std::io::stdout().is_terminal(),
+            stderr_is_terminal: std::io::stderr().is_terminal(),
             root: rustix::process::geteuid().is_root(),
         }
     }
@@ -47,5 +49,10 @@ impl Environment {
     /// A path from a variable that is set to something.
     pub fn path(&self, name: &str) -> Option<PathBuf> {
         self.get(name).filter(|value| !value.is_empty()).map(PathBuf::from)
+    }
+
+    /// Whether a variable is exactly `true`, as continuous integration sets its markers.
+    pub fn is_true(&self, name: &str) -> bool {
+        self.get(name) == Some(OsStr::new("true"))
     }
 }

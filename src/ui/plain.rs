@@ -1,112 +1,105 @@
-//! Progress as plain lines on standard error, one step's number before each, as BuildKit has them.
+//! `--progress plain`: lines, each with the number of its step, so that parallel steps can mix.
 
-use std::collections::HashMap;
-use std::io::{self, Write as _};
-use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
+use std::io::Write;
+use std::time::Duration;
 
-use super::clean;
-use super::event::{Event, StepId, StepOutcome, Stream};
-use super::lines::Lines;
-
-/// What is kept between events.
-#[derive(Debug, Default)]
-struct State {
-    running: HashMap<StepId, Step>,
-}
+use super::event::Event;
+use super::feed::{Fed, Feed};
 
 #[derive(Debug)]
-struct Step {
-    since: Instant,
-    stdout: Lines,
-    stderr: Lines,
+pub(super) struct Plain<W> {
+    out: W,
+    feed: Feed,
+    begun: bool,
 }
 
-/// Writes events as they come. Safe to share between threads.
-#[derive(Debug, Default)]
-pub struct Plain {
-    state: Mutex<State>,
-}
-
-impl Plain {
-    /// Shows one event.
-    pub fn show(&self, event: Event) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let text = state.text(event);
-        // Nobody reads it: the build goes on all the same.
-        let _ = io::stderr().write_all(text.as_bytes());
+impl<W: Write> Plain<W> {
+    pub(super) fn new(out: W) -> Self {
+        Self { out, feed: Feed::default(), begun: false }
     }
-}
 
-impl State {
-    fn text(&mut self, event: Event) -> String {
-        match event {
-            Event::Started { step, title } => {
-                let started = Step {
-                    since: Instant::now(),
-                    stdout: Lines::default(),
-                    stderr: Lines::default(),
-                };
-                self.running.insert(step, started);
-                format!("#{} {}\n", step.0, clean::line(&title))
+    pub(super) fn event(&mut self, event: &Event, now: Duration) {
+        match self.feed.event(event, now) {
+            Fed::Header(_, header) => {
+                self.paragraph();
+                self.lines(&[header]);
             }
-            Event::Output { step, stream, bytes } => {
-                let Some(running) = self.running.get_mut(&step) else { return String::new() };
-                let lines = match stream {
-                    Stream::Stdout => running.stdout.push(&bytes),
-                    Stream::Stderr => running.stderr.push(&bytes),
-                };
-                running.prefixed(step, lines)
-            }
-            Event::Progress { .. } => String::new(),
-            Event::Finished { step, outcome, took } => {
-                let rest = self.running.remove(&step).map_or_else(String::new, |mut running| {
-                    let lines = [running.stdout.finish(), running.stderr.finish()];
-                    running.prefixed(step, lines.into_iter().flatten().collect())
-                });
-                let end = match outcome {
-                    StepOutcome::Cached => "CACHED".to_owned(),
-                    StepOutcome::Canceled => "CANCELED".to_owned(),
-                    StepOutcome::Done => format!("DONE {:.1}s", took.as_secs_f64()),
-                    StepOutcome::Failed(message) => format!("ERROR: {}", clean::text(&message)),
-                };
-                format!("{rest}#{} {end}\n", step.0)
-            }
-            Event::Notice(text) => format!("note: {}\n", clean::text(&text)),
-            Event::Warning(text) => format!("warning: {}\n", clean::text(&text)),
+            Fed::Lines(_, lines) | Fed::End(_, lines) => self.lines(&lines),
+            Fed::Notice(text) => self.lines(&[format!("note: {text}")]),
+            Fed::Warning(text) => self.lines(&[format!("warning: {text}")]),
         }
     }
-}
 
-impl Step {
-    fn prefixed(&self, step: StepId, lines: Vec<String>) -> String {
-        let seconds = self.since.elapsed().as_secs_f64();
-        let line =
-            |line: String| format!("#{} {seconds:.3} {}\n", step.0, clean::output_line(&line));
-        lines.into_iter().map(line).collect()
+    /// Several lines that stand apart from the steps.
+    pub(super) fn text(&mut self, text: &str) {
+        self.paragraph();
+        super::write(&mut self.out, text);
+    }
+
+    fn paragraph(&mut self) {
+        if std::mem::replace(&mut self.begun, true) {
+            super::write(&mut self.out, "\n");
+        }
+    }
+
+    fn lines(&mut self, lines: &[String]) {
+        self.begun |= !lines.is_empty();
+        let text: String = lines.iter().flat_map(|line| [line, "\n"]).collect();
+        super::write(&mut self.out, &text);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
+    use super::super::test_events::{go_build, parallel};
     use super::*;
 
+    fn shown(events: &[(u64, Event)]) -> String {
+        let mut out = Vec::new();
+        let mut plain = Plain::new(&mut out);
+        for (millis, event) in events {
+            plain.event(event, Duration::from_millis(*millis));
+        }
+        String::from_utf8(out).unwrap()
+    }
+
     #[test]
-    fn output_is_shown_line_by_line_and_its_end_is_not_lost() {
-        let step = StepId(3);
-        let mut state = State::default();
-        let title = "[1/1] RUN x".to_owned();
-        assert_eq!(state.text(Event::Started { step, title }), "#3 [1/1] RUN x\n");
-        let output =
-            |bytes: &[u8]| Event::Output { step, stream: Stream::Stdout, bytes: bytes.to_vec() };
-        assert_eq!(state.text(output(b"a")), "");
-        let lines = state.text(output(b"b\nc"));
-        assert!(lines.starts_with("#3 0.") && lines.ends_with(" ab\n"), "{lines}");
-        let outcome = StepOutcome::Done;
-        let took = Duration::from_millis(1_250);
-        let end = state.text(Event::Finished { step, outcome, took });
-        assert!(end.ends_with(" c\n#3 DONE 1.2s\n"), "{end}");
+    fn a_build_as_buildkit_would_show_it() {
+        let expected = "\
+#1 pull golang:1.12
+#1 sha256:aaaa 20.0 MB / 50.0 MB
+#1 sha256:aaaa 50.0 MB / 50.0 MB done
+#1 DONE 8.0s
+
+#2 [builder 2/4] WORKDIR /app
+#2 CACHED
+
+#3 [builder 4/4] RUN go build
+#3 0.100 compiling
+#3 0.250 \u{1b}[31mred\u{1b}[0m and ␛[2J\u{1b}[0m
+#3 1.500 no newline
+#3 ERROR: exit code: 1
+note: build argument X was not used
+warning: the cache could not be written
+";
+        assert_eq!(shown(&go_build()), expected);
+    }
+
+    #[test]
+    fn parallel_steps_mix_line_by_line() {
+        let expected = "\
+#1 [a 2/2] RUN a
+
+#2 [b 2/2] RUN b
+#2 0.010 b1
+#1 0.030 a1
+#2 DONE 0.1s
+#1 DONE 0.2s
+
+#3 [c 2/2] RUN ::set-output::x
+#3 0.020 ::error::c1
+#3 CANCELED
+";
+        assert_eq!(shown(&parallel()), expected);
     }
 }

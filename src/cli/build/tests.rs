@@ -1,4 +1,3 @@
-use clap::Parser as _;
 use tempfile::TempDir;
 
 use super::*;
@@ -23,7 +22,7 @@ fn typed(flags: &[&str], environment: &Environment) -> Result<BuildRequest, Erro
     let context = context();
     let path = context.path().to_str().unwrap();
     let words = ["plimsoll", "build"].iter().chain(flags).chain([&path]);
-    let Command::Build(args) = Arguments::try_parse_from(words).unwrap().command else {
+    let Command::Build(args) = Arguments::of(words).unwrap().command else {
         panic!("not a build");
     };
     request(&args, environment, &mut std::io::empty())

@@ -1,0 +1,79 @@
+//! Workflow commands of GitHub's runner.
+
+use crate::error::Error;
+
+use super::excerpt;
+
+/// `::group::TITLE`
+pub(super) fn group(title: &str) -> String {
+    format!("::group::{}", data(title))
+}
+
+/// From here to [`resume`] the runner takes no line for a command, whatever a step prints.
+pub(super) fn stop(token: &str) -> String {
+    format!("::stop-commands::{token}")
+}
+
+pub(super) fn resume(token: &str) -> String {
+    format!("::{token}::")
+}
+
+pub(super) const END_GROUP: &str = "::endgroup::";
+
+/// An annotation of the run; `level` is `notice` or `warning`.
+pub(super) fn annotation(level: &str, text: &str) -> String {
+    format!("::{level}::{}", data(text))
+}
+
+/// `::error …::MESSAGE` for each place of the error, or one without a place.
+#[must_use]
+pub fn error_commands(error: &Error, dockerfile: Option<&str>) -> Vec<String> {
+    let message = data(&excerpt::message(error));
+    let (Some(name), false) = (dockerfile, error.locations.is_empty()) else {
+        return vec![format!("::error::{message}")];
+    };
+    let name = property(name);
+    error
+        .locations
+        .iter()
+        .map(|location| {
+            let (first, last) = (location.lines.start(), location.lines.end());
+            let column = location.column.map(|column| format!(",col={column}")).unwrap_or_default();
+            format!("::error file={name},line={first},endLine={last}{column}::{message}")
+        })
+        .collect()
+}
+
+/// The text after the last `::`.
+fn data(text: &str) -> String {
+    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
+}
+
+/// The value of a property such as `file=`.
+fn property(text: &str) -> String {
+    data(text).replace(':', "%3A").replace(',', "%2C")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Location;
+
+    #[test]
+    fn errors_are_escaped_and_placed() {
+        let error = Error::build("100% wrong\r\n::set-env::").at(Location::lines(3..=4));
+        assert_eq!(
+            error_commands(&error, Some("a,b:c/Dockerfile")),
+            [
+                "::error file=a%2Cb%3Ac/Dockerfile,line=3,endLine=4::failed to build: failed to solve: \
+              100%25 wrong%0D%0A::set-env::"
+            ]
+        );
+        let error = Error::build("x").at(Location { lines: 3..=3, column: Some(5) });
+        assert!(
+            error_commands(&error, Some("D"))[0]
+                .starts_with("::error file=D,line=3,endLine=3,col=5::")
+        );
+        assert_eq!(error_commands(&Error::usage("x"), Some("D")), ["::error::x"]);
+    }
+}
