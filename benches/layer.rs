@@ -1,7 +1,8 @@
 //! How fast a layer is written, against other compressors in the same run, and in how much memory.
 //!
-//! `cargo bench --bench layer`. All figures are megabytes (10⁶ bytes) of tar per second; the ratio
-//! is to the first line. Only the first line takes a whole gibibyte.
+//! `cargo bench --bench layer`. Figures are megabytes (10⁶ bytes) of tar per second, with the ratio
+//! to the first line, and per second of one processor, which holds on a busy machine too. Only the
+//! first line takes a whole gibibyte.
 
 use std::fs;
 use std::io::{self, Read, Write};
@@ -26,18 +27,19 @@ fn main() {
 
     reset_peak();
     let before = memory("VmRSS:");
-    let (ours, ratio) = layer(pool, whole, Compression::Gzip(6), threads);
+    let ours = layer(pool, whole, Compression::Gzip(6), threads);
     let peak = memory("VmHWM:");
-    println!(
-        "{:32}{ours:9.0} MB/s   1.00 ×   {ratio:.3} of the tar",
-        format!("gzip 6, {threads} threads, 1 GiB")
-    );
-    if let (Some(before), Some(peak)) = (before, peak) {
-        println!("{:32}{:9} MiB peak, {} MiB before", "", peak / 1024, before / 1024);
-    }
-    let report = |name: &str, (speed, ratio): (f64, f64)| {
-        println!("{name:32}{speed:9.0} MB/s {:6.2} ×   {ratio:.3} of the tar", speed / ours);
+    let report = |name: &str, measured: Measured| {
+        let Measured { speed, per_processor, share } = measured;
+        let times = speed / ours.speed;
+        println!(
+            "{name:32}{speed:6.0} MB/s {times:5.2} × {per_processor:6.0} MB/cpu s {share:6.3}"
+        );
     };
+    report(&format!("gzip 6, {threads} threads, 1 GiB"), ours);
+    if let (Some(before), Some(peak)) = (before, peak) {
+        println!("{:32}{:6} MiB peak, {} MiB before", "", peak / 1024, before / 1024);
+    }
     report("gzip 6, 1 thread", layer(pool, part, Compression::Gzip(6), 1));
     report("gzip 1", layer(pool, part, Compression::Gzip(1), threads));
     report("zstd 3", layer(pool, part, Compression::Zstd(3), threads));
@@ -51,7 +53,7 @@ fn main() {
     }
 }
 
-/// Text of words that come again, and noise: compresses to about a third, as packages do.
+/// Words, phrases that come again, and noise: compresses to about a third, as packages do.
 fn text(length: usize) -> Vec<u8> {
     let mut state = 88_172_645_463_325_252_u64;
     let mut next = move || {
@@ -61,15 +63,18 @@ fn text(length: usize) -> Vec<u8> {
         state
     };
     let words: Vec<[u8; 8]> =
-        (0..4096).map(|_| next().to_le_bytes().map(|b| b % 64 + 32)).collect();
-    let mut text = Vec::with_capacity(length + 8);
+        (0..2048).map(|_| next().to_le_bytes().map(|byte| byte % 64 + 32)).collect();
+    let mut text = Vec::with_capacity(length + 64);
     while text.len() < length {
         let value = next();
-        if value % 11 == 0 {
+        let (kind, number, size) = (value % 20, (value >> 20) as usize, (value >> 50) as usize);
+        if kind == 0 {
             text.extend_from_slice(&value.to_le_bytes());
+        } else if kind <= 3 && text.len() > 20_000 {
+            let from = text.len() - 64 - number % 16_000;
+            text.extend_from_within(from..from + 8 + size % 32);
         } else {
-            let word = words[((value >> 20) % 4096 * ((value >> 40) % 4096) / 4096) as usize];
-            text.extend_from_slice(&word[..(value >> 60) as usize % 7 + 2]);
+            text.extend_from_slice(&words[number % words.len()][..size % 7 + 2]);
         }
     }
     text.truncate(length);
@@ -92,13 +97,37 @@ impl Read for Cycle {
     }
 }
 
-/// Writes a layer of that many bytes into a spool file; MB/s and compressed share.
-fn layer(
-    pool: &'static [u8],
-    bytes: usize,
-    compression: Compression,
-    threads: usize,
-) -> (f64, f64) {
+#[derive(Clone, Copy)]
+struct Measured {
+    speed: f64,
+    per_processor: f64,
+    /// Compressed bytes of uncompressed ones.
+    share: f64,
+}
+
+/// `work` gives compressed and uncompressed bytes.
+fn measure(work: impl FnOnce() -> Option<(u64, u64)>) -> Option<Measured> {
+    let (started, processor) = (Instant::now(), processor_seconds()?);
+    let (compressed, plain) = work()?;
+    let megabytes = plain as f64 / 1e6;
+    Some(Measured {
+        speed: megabytes / started.elapsed().as_secs_f64(),
+        per_processor: megabytes / (processor_seconds()? - processor).max(0.01),
+        share: compressed as f64 / plain as f64,
+    })
+}
+
+/// Of this process and the children it has waited for.
+fn processor_seconds() -> Option<f64> {
+    let stat = fs::read_to_string("/proc/self/stat").ok()?;
+    let fields = stat.rsplit_once(')')?.1.split_whitespace();
+    // The 14th to 17th field of the line, in hundredths of a second (proc(5), USER_HZ).
+    let ticks = fields.skip(11).take(4).filter_map(|ticks| ticks.parse::<f64>().ok());
+    Some(ticks.sum::<f64>() / 100.0)
+}
+
+/// Writes a layer of that many bytes into a spool file.
+fn layer(pool: &'static [u8], bytes: usize, compression: Compression, threads: usize) -> Measured {
     let file = |index: usize| {
         let kind = Kind::File(FileInfo { size: FILE as u64, digest: None, link: None });
         let xattrs = Xattrs::new();
@@ -110,40 +139,42 @@ fn layer(
     let mut open = |index: usize| -> io::Result<Box<dyn Read + Send>> {
         Ok(Box::new(Cycle { pool, at: index * FILE }.take(FILE as u64)))
     };
-    let started = Instant::now();
-    let spool = tempfile::tempfile().expect("a spool file");
-    let mut writer = LayerWriter::new(spool, compression, threads).expect("threads");
-    write_layer(&changes, &mut open, &WriteOptions::default(), &mut writer).expect("a layer");
-    let (layer, _) = writer.finish().expect("a layer");
-    let seconds = started.elapsed().as_secs_f64();
-    (layer.tar_size as f64 / 1e6 / seconds, layer.size as f64 / layer.tar_size as f64)
-}
-
-fn flate2(pool: &'static [u8], bytes: usize) -> (f64, f64) {
-    let started = Instant::now();
-    let level = flate2::Compression::new(6);
-    let mut encoder = flate2::write::GzEncoder::new(Count(0), level);
-    io::copy(&mut Cycle { pool, at: 0 }.take(bytes as u64), &mut encoder).expect("bytes");
-    let Count(compressed) = encoder.finish().expect("bytes");
-    (bytes as f64 / 1e6 / started.elapsed().as_secs_f64(), compressed as f64 / bytes as f64)
-}
-
-fn other(program: &str, pool: &'static [u8], bytes: usize) -> Option<(f64, f64)> {
-    let started = Instant::now();
-    let mut child = Command::new(program)
-        .args(["-6", "-n", "-c"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .ok()?;
-    let mut input = child.stdin.take()?;
-    let feeding = std::thread::spawn(move || {
-        io::copy(&mut Cycle { pool, at: 0 }.take(bytes as u64), &mut input)
+    let measured = measure(|| {
+        let spool = tempfile::tempfile().expect("a spool file");
+        let mut writer = LayerWriter::new(spool, compression, threads).expect("threads");
+        write_layer(&changes, &mut open, &WriteOptions::default(), &mut writer).expect("a layer");
+        let (layer, _) = writer.finish().expect("a layer");
+        Some((layer.size, layer.tar_size))
     });
-    let compressed = io::copy(&mut child.stdout.take()?, &mut io::sink()).ok()?;
-    feeding.join().ok()?.ok()?;
-    child.wait().ok()?.success().then_some(())?;
-    Some((bytes as f64 / 1e6 / started.elapsed().as_secs_f64(), compressed as f64 / bytes as f64))
+    measured.expect("/proc is mounted")
+}
+
+fn flate2(pool: &'static [u8], bytes: usize) -> Measured {
+    let measured = measure(|| {
+        let mut encoder = flate2::write::GzEncoder::new(Count(0), flate2::Compression::new(6));
+        io::copy(&mut Cycle { pool, at: 0 }.take(bytes as u64), &mut encoder).expect("bytes");
+        let Count(compressed) = encoder.finish().expect("bytes");
+        Some((compressed, bytes as u64))
+    });
+    measured.expect("/proc is mounted")
+}
+
+fn other(program: &str, pool: &'static [u8], bytes: usize) -> Option<Measured> {
+    measure(|| {
+        let mut child = Command::new(program)
+            .args(["-6", "-n", "-c"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .ok()?;
+        let mut input = child.stdin.take()?;
+        let feeding = std::thread::spawn(move || {
+            io::copy(&mut Cycle { pool, at: 0 }.take(bytes as u64), &mut input)
+        });
+        let compressed = io::copy(&mut child.stdout.take()?, &mut io::sink()).ok()?;
+        feeding.join().ok()?.ok()?;
+        child.wait().ok()?.success().then_some((compressed, bytes as u64))
+    })
 }
 
 struct Count(u64);
