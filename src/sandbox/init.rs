@@ -23,16 +23,13 @@ use super::overlay::{Detached, Overlay};
 use super::root::Root;
 use super::{capabilities, dev, exec, rlimit, seccomp};
 
-/// The root's overlay, as the keeper could prepare it.
-pub(super) enum Prepared {
-    Mounted(Detached),
-    /// An older kernel mounts it by path, which only this process' namespace shall see.
-    Opened(Overlay),
-}
-
 /// Does everything and becomes the command. Comes back with a report if something fails, and with
 /// nothing if there is no command.
-pub(super) fn start(orders: &Orders, overlay: Prepared, socket: &UnixStream) -> Option<Report> {
+pub(super) fn start(
+    orders: &Orders,
+    overlay: Option<Detached>,
+    socket: &UnixStream,
+) -> Option<Report> {
     match set_up(orders, overlay, socket) {
         Err(failure) => Some(Report::Failed(failure)),
         Ok(()) if orders.argv.is_empty() => None,
@@ -40,7 +37,7 @@ pub(super) fn start(orders: &Orders, overlay: Prepared, socket: &UnixStream) -> 
     }
 }
 
-fn set_up(orders: &Orders, overlay: Prepared, socket: &UnixStream) -> Result<(), Failure> {
+fn set_up(orders: &Orders, overlay: Option<Detached>, socket: &UnixStream) -> Result<(), Failure> {
     umask(Mode::empty());
     setsid().doing(Phase::Process, || "start a session".into())?;
     // Forgotten at the change of user; set again then.
@@ -77,24 +74,26 @@ fn separate(orders: &Orders) -> Result<(), Failure> {
 
 /// Mounts everything that the step sees. In this namespace nobody needs the directories `upper`,
 /// `work` and `scratch` by their names, so they serve as places to mount on.
-fn mount_all(orders: &Orders, overlay: Prepared) -> Result<Root, Failure> {
-    let memory = &orders.upper;
-    let mut staging = Staging::new(memory, &orders.scratch, orders.layers_one_by_one)?;
+fn mount_all(orders: &Orders, overlay: Option<Detached>) -> Result<Root, Failure> {
     let root = match overlay {
-        Prepared::Mounted(detached) => {
+        Some(detached) => {
             attach_at(&detached.mount, &orders.work)
                 .doing(Phase::Overlay, || "attach the root".into())?;
             detached.mount
         }
-        Prepared::Opened(overlay) => {
+        // An older kernel mounts it by path, which only this process' namespace shall see; and it
+        // takes only directories that were opened in the same namespace.
+        None => {
             let flags = if dev::devices(orders) == MountAttrFlags::empty() {
                 MountFlags::empty()
             } else {
                 MountFlags::NODEV
             };
-            overlay.mount_at(&orders.work, flags)?
+            Overlay::of_root(orders)?.mount_at(&orders.work, flags)?
         }
     };
+    let memory = &orders.upper;
+    let mut staging = Staging::new(memory, &orders.scratch, orders.layers_one_by_one)?;
     let mut root = Root::new(root).doing(Phase::Overlay, || "look at the root".into())?;
     dev::mount(&mut root, orders, &staging.directory()?)?;
     let world_readable = FileAttributes { mode: 0o644, uid: 0, gid: 0 };

@@ -14,11 +14,11 @@ use rustix::process::{
 };
 use rustix::thread::{UnshareFlags, unshare_unsafe};
 
+use super::dev;
 use super::error::{Doing, Failure, Phase};
-use super::init::{self, Prepared};
+use super::init;
 use super::orders::{Orders, Report, receive, send};
-use super::overlay::Overlay;
-use super::{dev, mounts};
+use super::overlay::{Detached, Overlay};
 
 /// How long a command that handles SIGTERM may take to end.
 pub(super) const GRACE: Duration = Duration::from_secs(3);
@@ -57,7 +57,7 @@ fn keep(socket: &UnixStream) -> Result<Option<Report>, Failure> {
     };
     // Out of the reach of the terminal's Ctrl-C, which the main program turns into an end.
     setsid().doing(Phase::Process, || "start a session".into())?;
-    let overlay = prepare(&orders)?;
+    let overlay = root_overlay(&orders)?;
     // SAFETY: only the pid namespace of children changes.
     unsafe { unshare_unsafe(UnshareFlags::NEWPID) }
         .doing(Phase::Namespaces, || "make a pid namespace".into())?;
@@ -88,19 +88,13 @@ fn keep(socket: &UnixStream) -> Result<Option<Report>, Failure> {
     }
 }
 
-fn prepare(orders: &Orders) -> Result<Prepared, Failure> {
-    let empty = orders.scratch.join("empty");
-    fs::create_dir(&empty)
-        .doing(Phase::Overlay, || format!("make the directory {}", empty.display()))?;
-    let upper = (&*orders.upper, &*orders.work);
-    let overlay = Overlay::open(&orders.lowers, &empty, Some(upper))?;
-    mounts::take_after(&orders.upper, overlay.highest())
-        .doing(Phase::Overlay, || format!("set up {}", orders.upper.display()))?;
-    if orders.layers_one_by_one {
-        overlay.detached(dev::devices(orders)).map(Prepared::Mounted)
-    } else {
-        Ok(Prepared::Opened(overlay))
+/// Makes the overlay of the root where the kernel can do that without a place to mount it on.
+fn root_overlay(orders: &Orders) -> Result<Option<Detached>, Failure> {
+    if !orders.layers_one_by_one {
+        return Ok(None);
     }
+    let overlay = Overlay::of_root(orders)?;
+    overlay.detached(dev::devices(orders)).map(Some)
 }
 
 fn wait(pid: Pid, socket: &UnixStream) -> Result<Report, Failure> {

@@ -7,9 +7,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{
-    CWD, FileType, Gid, Mode, OFlags, ResolveFlags, Uid, chmodat, chownat, fstat, open, openat2,
-};
+use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, open, openat2};
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MoveMountFlags, OpenTreeFlags,
     fsconfig_create, fsconfig_set_string, fsmount, fsopen, move_mount, open_tree,
@@ -158,12 +156,13 @@ impl Staging {
             directories.extend([&upper, &work]);
         }
         for path in directories {
-            std::fs::create_dir(path)
+            std::fs::create_dir_all(path)
                 .doing(Phase::Mounts, || format!("make the directory {}", path.display()))?;
         }
         let overlay = Overlay::open(lowers, &self.empty(), writable.then_some((&*upper, &*work)))?;
         if writable {
-            take_after(&upper, overlay.highest())
+            overlay
+                .shape_upper(&upper)
                 .doing(Phase::Mounts, || format!("set up {}", upper.display()))?;
         }
         if self.layers_one_by_one {
@@ -189,15 +188,6 @@ fn write_file(path: &Path, content: &[u8], attributes: FileAttributes) -> io::Re
     file.write_all(content)?;
     fchown(&file, Some(attributes.uid), Some(attributes.gid))?;
     file.set_permissions(Permissions::from_mode(attributes.mode))
-}
-
-/// Gives a new directory the owner and mode of another; the root of an overlay looks like its upper
-/// directory.
-pub(super) fn take_after(directory: &Path, other: &OwnedFd) -> rustix::io::Result<()> {
-    let stat = fstat(other)?;
-    let (uid, gid) = (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid));
-    chownat(CWD, directory, Some(uid), Some(gid), rustix::fs::AtFlags::empty())?;
-    chmodat(CWD, directory, Mode::from_raw_mode(stat.st_mode), rustix::fs::AtFlags::empty())
 }
 
 /// Mounts a new file system of the kernel's in the root.

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags, fstat, open};
+use rustix::fs::{AtFlags, CWD, Gid, Mode, OFlags, Uid, chmodat, chownat, fstat, open};
 use rustix::io::{Errno, Result};
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, fsconfig_create, fsconfig_set_flag,
@@ -15,6 +15,7 @@ use rustix::mount::{
 };
 
 use super::error::{Doing, Failure, Phase};
+use super::orders::Orders;
 
 /// Kernels may be built with other defaults. With these the upper directory holds whole files, and
 /// whiteouts and opaque directories as the layer writer knows them.
@@ -36,12 +37,26 @@ pub(super) struct Overlay {
 /// A mount that isn't anywhere yet.
 pub(super) struct Detached {
     /// Holds the file system: when it is closed last, the kernel is done with the directories.
-    #[expect(dead_code, reason = "held, not used")]
-    pub(super) file_system: OwnedFd,
+    _file_system: OwnedFd,
     pub(super) mount: OwnedFd,
 }
 
 impl Overlay {
+    /// The step's root.
+    pub(super) fn of_root(orders: &Orders) -> std::result::Result<Self, Failure> {
+        let empty = orders.scratch.join("empty");
+        if orders.lowers.is_empty() {
+            std::fs::create_dir_all(&empty)
+                .doing(Phase::Overlay, || format!("make the directory {}", empty.display()))?;
+        }
+        let upper = (&*orders.upper, &*orders.work);
+        let overlay = Self::open(&orders.lowers, &empty, Some(upper))?;
+        overlay
+            .shape_upper(&orders.upper)
+            .doing(Phase::Overlay, || format!("set up {}", orders.upper.display()))?;
+        Ok(overlay)
+    }
+
     /// `lowers` has the lowest first and may be empty; `empty` is an empty directory.
     ///
     /// Some directory may occur twice, since two layers can have the same content, but the kernel
@@ -72,9 +87,13 @@ impl Overlay {
         Ok(Self { lowers: opened, upper })
     }
 
-    /// The highest layer that came from an image, whose root directory the upper one takes after.
-    pub(super) fn highest(&self) -> &OwnedFd {
-        &self.lowers[0]
+    /// Gives a new upper directory the owner and mode of the highest layer, since it is what the
+    /// root of the overlay looks like.
+    pub(super) fn shape_upper(&self, upper: &Path) -> Result<()> {
+        let stat = fstat(&self.lowers[0])?;
+        let (uid, gid) = (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid));
+        chownat(CWD, upper, Some(uid), Some(gid), AtFlags::empty())?;
+        chmodat(CWD, upper, Mode::from_raw_mode(stat.st_mode), AtFlags::empty())
     }
 
     /// Needs Linux 6.7 or so; see [`Self::mount_at`]. A layer more than the kernel can take or a
@@ -89,7 +108,7 @@ impl Overlay {
         configured.map_err(|error| self.failure(error, kernel_message(&file_system)))?;
         let mount = fsmount(&file_system, FsMountFlags::FSMOUNT_CLOEXEC, attributes)
             .map_err(|error| self.failure(error, None))?;
-        Ok(Detached { file_system, mount })
+        Ok(Detached { _file_system: file_system, mount })
     }
 
     fn configure(&self, file_system: &OwnedFd) -> Result<()> {

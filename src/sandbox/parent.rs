@@ -125,6 +125,7 @@ impl Step {
                 Ok(0) => {
                     // Its grace and more has passed: nothing becomes ready below, the socket ends.
                     self.kill();
+                    deadline = Some(Instant::now() + keeper::GRACE);
                     continue;
                 }
                 other => other.map_err(talk)?,

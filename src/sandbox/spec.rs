@@ -15,7 +15,7 @@ pub struct RunSpec {
     pub upper: PathBuf,
     /// An empty directory on the file system of `upper`, for the kernel.
     pub work: PathBuf,
-    /// An empty directory on a disk, for what writable bind mounts throw away.
+    /// A directory on a disk for what writable bind mounts throw away; made if it is needed.
     pub scratch: PathBuf,
     /// The first word is looked up in the `PATH` of `env`, inside the root.
     pub argv: Vec<String>,

@@ -7,7 +7,7 @@
 //!     <n>/                  one step
 //!       upper/              what the step changes; becomes a layer
 //!       work/               the kernel's own
-//!       scratch/            thrown away with the step
+//!       scratch/            made if the step needs it, thrown away with it
 //! ```
 
 use std::fs::{self, DirBuilder, File, Permissions, TryLockError};
@@ -28,7 +28,7 @@ pub struct WorkDir {
     _lock: File,
 }
 
-/// The directories of one step, all empty and on one file system.
+/// The directories of one step, on one file system.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StepDirs {
     /// What holds the others; remove it with [`Self::remove`] once its layer is no longer needed.
@@ -72,7 +72,7 @@ impl WorkDir {
         Ok(StepDirs {
             upper: make(directory.join("upper"), 0o755)?,
             work: make(directory.join("work"), 0o700)?,
-            scratch: make(directory.join("scratch"), 0o755)?,
+            scratch: directory.join("scratch"),
             directory,
         })
     }

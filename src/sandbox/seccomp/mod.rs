@@ -17,17 +17,19 @@ use libc::sock_filter;
 enum Machine {
     X86_64,
     I386,
-    #[cfg_attr(target_arch = "x86_64", allow(dead_code, reason = "of the other builds"))]
     Aarch64,
-    #[cfg_attr(target_arch = "x86_64", allow(dead_code, reason = "of the other builds"))]
     Arm,
 }
 
 /// What a process of this build can be: the machine itself and its 32-bit predecessor.
-#[cfg(target_arch = "x86_64")]
-const MACHINES: &[Machine] = &[Machine::X86_64, Machine::I386];
-#[cfg(target_arch = "aarch64")]
-const MACHINES: &[Machine] = &[Machine::Aarch64, Machine::Arm];
+const MACHINES: [Machine; 2] = if cfg!(target_arch = "x86_64") {
+    [Machine::X86_64, Machine::I386]
+} else {
+    [Machine::Aarch64, Machine::Arm]
+};
+
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+compile_error!("the system calls of this processor have to be added to the profile");
 
 impl Machine {
     /// `AUDIT_ARCH_*` of the kernel.
