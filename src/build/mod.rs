@@ -77,7 +77,7 @@ pub fn build(
     Ok(outcome::summarize(&session, &plan, &images, &keys, &done, written))
 }
 
-/// All mistakes of a Dockerfile are known at once; the first is the error, the rest are places.
+/// All mistakes of a Dockerfile are known at once; the first is told.
 fn first(errors: Vec<dockerfile::SyntaxError>) -> Error {
     errors
         .into_iter()
