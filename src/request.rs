@@ -6,7 +6,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use crate::plan::Network;
+use crate::plan::{Entitlements, Network};
 use crate::platform::Platform;
 
 #[derive(Clone, Debug)]
@@ -176,6 +176,8 @@ pub enum SshSource {
 pub struct RunOptions {
     /// `--network`
     pub network: Network,
+    /// `--allow`
+    pub entitlements: Entitlements,
     /// `--add-host NAME:ADDRESS`
     pub add_hosts: Vec<(String, IpAddr)>,
     /// Bytes; 64 MiB unless said.

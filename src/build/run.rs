@@ -16,7 +16,7 @@ use crate::error::Error;
 use crate::layer::{self, Stubs};
 use crate::plan::{CopyFrom, Mount, MountKind, RunOp};
 use crate::request::SshSource;
-use crate::sandbox::{self, RunMount, RunMountKind, RunSpec, UserIds};
+use crate::sandbox::{self, RunError, RunMount, RunMountKind, RunSpec, UserIds};
 use crate::tree::{CopyOptions, User, What, clean_path};
 use crate::ui::{Masker, Stream};
 
@@ -71,7 +71,10 @@ pub(super) fn run(
     running.output(last, masker.finish());
     drop(mounts.leases);
     session.check_canceled()?;
-    let exit = exit.map_err(Error::build)?;
+    let exit = exit.map_err(|error| match error {
+        RunError::Exec { message, .. } => failed(op, &message),
+        error => Error::build(error),
+    })?;
     if !exit.success() {
         let memory = if exit.out_of_memory { " (out of memory)" } else { "" };
         return Err(failed(op, &format!("exit code: {}{memory}", exit.code)));
@@ -180,14 +183,16 @@ impl Mounts {
                 self.push(mount, RunMountKind::Secret { content, mode, uid, gid });
             }
             MountKind::Ssh { id, required, .. } => {
-                let Some(SshSource::Agent(socket)) = request.ssh.get(id) else {
-                    return missing(*required, format!("ssh {id}: not found"))
-                        .map_err(|e| e.hinted(format!("Add `--ssh {id}`.")));
-                };
                 let default = format!("/run/buildkit/ssh_agent.{}", self.agents);
                 let target = mount.target.clone().unwrap_or(default);
                 self.agents += 1;
+                // Even where there will be no socket, as BuildKit has it.
                 self.env.entry(SSH_AUTH_SOCK.to_owned()).or_insert_with(|| target.clone());
+                let Some(SshSource::Agent(socket)) = request.ssh.get(id) else {
+                    let message = format!("no SSH key {id:?} forwarded from the client");
+                    return missing(*required, message)
+                        .map_err(|e| e.hinted(format!("Add `--ssh {id}`.")));
+                };
                 self.list
                     .push(RunMount { target, kind: RunMountKind::Ssh { socket: socket.clone() } });
             }

@@ -163,6 +163,15 @@ pub enum Network {
     Host,
 }
 
+/// What the user lets the RUNs of a Dockerfile have besides the sandbox.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Entitlements {
+    /// `RUN --network=host` (L-113).
+    pub network_host: bool,
+    /// `RUN --security=insecure` (L-114).
+    pub security_insecure: bool,
+}
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Security {
     #[default]

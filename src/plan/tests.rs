@@ -21,6 +21,7 @@ struct Given {
     labels: BTreeMap<String, String>,
     no_cache: NoCache,
     network: Network,
+    entitlements: Entitlements,
     /// By normalized reference; any other image has [`base`] for its configuration.
     images: BTreeMap<&'static str, ImageConfig>,
 }
@@ -62,6 +63,7 @@ impl Given {
             labels: &self.labels,
             no_cache: &self.no_cache,
             network: self.network,
+            entitlements: self.entitlements,
             hosts: &[],
         };
         let mut images = BTreeMap::new();

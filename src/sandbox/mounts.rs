@@ -210,6 +210,8 @@ pub(super) fn new_file_system(
     attributes: MountAttrFlags,
 ) -> rustix::io::Result<OwnedFd> {
     let file_system = fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
+    // What tables of mounts show as the device; "none" unless said.
+    fsconfig_set_string(&file_system, "source", kind)?;
     for (key, value) in options {
         fsconfig_set_string(&file_system, *key, *value)?;
     }

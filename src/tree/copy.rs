@@ -53,7 +53,9 @@ pub struct Copied {
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum CopyError {
     // People and scripts look for BuildKit's words (L-132).
-    #[error("failed to calculate checksum of ref: \"{path}\": not found")]
+    #[error(
+        "failed to compute cache key: failed to calculate checksum of ref: \"{path}\": not found"
+    )]
     NotFound { path: String },
     #[error("cannot copy to non-directory: {path}")]
     NotDirectory { path: String },
@@ -74,7 +76,8 @@ pub(super) fn shown(path: &[u8]) -> String {
     format!("/{}", String::from_utf8_lossy(path))
 }
 
-/// Copies `sources`, in order, onto `parent`. The two lists of the result are sorted by path.
+/// Copies `sources`, in order, onto `parent`, each as if it were alone: of several files the last
+/// one wins where the destination is no directory. The two lists of the result are sorted by path.
 ///
 /// # Errors
 /// When a source is missing, a pattern is wrong, or a file and a directory meet.
@@ -92,17 +95,11 @@ pub fn copy(
         links: HashMap::new(),
         next_link: 0,
     };
-    if sources.len() > 1 {
-        copier.destination.is_directory = true;
-    }
     for (index, source) in sources.iter().enumerate() {
         let roots = roots(source, options)?;
         if source.what == What::Whole {
             copier.unpack(index, &roots)?;
             continue;
-        }
-        if roots.len() > 1 {
-            copier.destination.is_directory = true;
         }
         for root in &roots {
             copier.copy_root(index, root)?;
