@@ -1,14 +1,18 @@
 """What `record` and `check` share: preparing a case, and describing what became of it."""
 
+import functools
 import gzip
 import hashlib
+import http.server
 import json
 import os
 import posixpath
 import re
 import shutil
+import socket
 import subprocess
 import tarfile
+import threading
 
 GOLDEN = os.path.dirname(os.path.abspath(__file__))
 SCRIPTS = os.path.join(GOLDEN, "..", "..", "scripts")
@@ -188,13 +192,50 @@ def prepare(case, folder):
         subprocess.run(["sh", "-eu", setup], cwd=context, check=True)
 
 
-def options_of(folder):
-    """The lines of `options`."""
-    path = os.path.join(folder, "options")
-    if not os.path.exists(path):
-        return []
-    with open(path, encoding="utf-8") as file:
-        return [line.strip() for line in file if line.strip()]
+class Servers:
+    """Serves what cases have in `served`: files over HTTP, and repositories over git's protocol."""
+
+    def __init__(self, scratch):
+        handler = functools.partial(QuietHandler, directory=scratch)
+        self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        threading.Thread(target=self.http.serve_forever, daemon=True).start()
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.git_port = free.getsockname()[1]
+        git = ["git", "daemon", "--export-all", "--reuseaddr", "--listen=127.0.0.1"]
+        git += [f"--port={self.git_port}", f"--base-path={scratch}", scratch]
+        self.git = subprocess.Popen(git, stderr=subprocess.DEVNULL)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.http.shutdown()
+        self.git.terminate()
+        self.git.wait()
+
+    def options_of(self, folder):
+        """The lines of `options`, with addresses for `{http}` and `{git}`."""
+        path = os.path.join(folder, "options")
+        if not os.path.exists(path):
+            return []
+        with open(path, encoding="utf-8") as file:
+            text = file.read()
+        served = os.path.basename(folder) + "/served"
+        text = text.replace("{http}", f"http://127.0.0.1:{self.http.server_port}/{served}")
+        text = text.replace("{git}", f"git://127.0.0.1:{self.git_port}/{served}")
+        return [line.strip() for line in text.splitlines() if line.strip()]
+
+    def anonymous(self, document):
+        """The same without the ports, which are others in every run."""
+        text = json.dumps(document)
+        for port in (self.http.server_port, self.git_port):
+            text = text.replace(f"127.0.0.1:{port}", "127.0.0.1")
+        return json.loads(text)
+
+
+class QuietHandler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
 
 
 def dockerfile_of(folder, options):
