@@ -115,7 +115,8 @@ fn from_registry(
     platform: &Platform,
 ) -> Result<BaseImage, Error> {
     let parsed = registry::parse_reference(reference)?;
-    let resolved = session.runtime.block_on(session.registry.resolve(&parsed, platform))?;
+    let resolve = session.registry.resolve(&parsed, platform);
+    let resolved = session.wait_for(&format!("resolve {reference}"), resolve)?;
     Ok(BaseImage {
         name: reference.to_owned(),
         manifest: resolved.manifest,

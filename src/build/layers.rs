@@ -12,7 +12,7 @@ use super::images::{BaseImage, Images, Origin};
 use super::session::Session;
 use super::slot::Slot;
 use crate::cache::{Record, RecordLayer, StoredBlob};
-use crate::digest::DiffId;
+use crate::digest::{DiffId, Digest};
 use crate::error::Error;
 use crate::image::Descriptor;
 use crate::layer;
@@ -236,11 +236,15 @@ pub(super) fn blob(
         return Ok(blob);
     }
     let Source::Base(image) = layer.0.source else {
-        let digest = finished.descriptor.digest;
-        return Err(Error::build(format!("the local store has lost the layer {digest}"))
-            .hinted("Build again; if it happens again, run `plimsoll cache prune`."));
+        return Err(lost(&finished.descriptor.digest));
     };
     fetch(session, &images[image.0], &finished.descriptor)
+}
+
+/// A layer that this or another build has made, and that is nowhere.
+pub(super) fn lost(digest: &Digest) -> Error {
+    Error::build(format!("the local store has lost the layer {digest}"))
+        .hinted("Build again; if it happens again, run `plimsoll cache prune`.")
 }
 
 /// How files of a layer are opened without fetching anything.

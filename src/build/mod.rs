@@ -15,6 +15,7 @@ mod keys;
 mod layers;
 mod outcome;
 mod progress;
+mod push;
 mod result;
 mod run;
 mod session;
@@ -38,6 +39,7 @@ use images::{Images, plan_with_images};
 use inputs::Inputs;
 use keys::{StageKeys, definition_keys};
 use progress::Progress;
+use push::Pushes;
 use session::Session;
 use slot::Slot;
 use stage::{StageFiles, Work};
@@ -68,11 +70,18 @@ pub fn build(
     let demands = demands(&session, &plan, &images, &keys);
     // Before any layer is fetched: a machine that can't run the steps is told so at once.
     let sandbox = sandbox_for(&session, &plan, &demands)?;
-    let done = run_stages(&session, &plan, &images, &inputs, &keys, &demands, sandbox.as_ref())?;
+    let pushes = Pushes::begin(&session, &plan, &images, &demands)?;
+    let sandbox = sandbox.as_ref();
+    let done = run_stages(&session, &plan, &images, &inputs, &keys, &demands, sandbox, &pushes)?;
     session.check_canceled()?;
     let target = done.stages[plan.target.0].clone().ok_or_else(canceled)?;
-    let export =
-        export::Export { session: &session, plan: &plan, images: &images, target: &target };
+    let export = export::Export {
+        session: &session,
+        plan: &plan,
+        images: &images,
+        target: &target,
+        pushes: &pushes,
+    };
     let written = export.write_all()?;
     Ok(outcome::summarize(&session, &plan, &images, &keys, &done, written))
 }
@@ -122,6 +131,7 @@ fn run_stages(
     keys: &[StageKeys],
     demands: &[Option<Demand>],
     sandbox: Option<&Sandbox>,
+    pushes: &Pushes<'_, '_>,
 ) -> Result<Done, Error> {
     let results: Vec<Slot<StageFiles>> = plan.stages.iter().map(|_| Slot::empty()).collect();
     let (compressor, jobs) = Compressor::new();
@@ -136,7 +146,7 @@ fn run_stages(
         compressor: &compressor,
     };
     thread::scope(|scope| {
-        let compressing = scope.spawn(move || compress_all(session, &jobs));
+        let compressing = scope.spawn(move || compress_all(session, &jobs, pushes));
         let stages: Vec<_> = demands
             .iter()
             .enumerate()

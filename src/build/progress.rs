@@ -68,6 +68,12 @@ impl Running<'_> {
         }
     }
 
+    /// Tells how far a transfer is, in bytes.
+    pub(super) fn progress(&self, what: &str, done: u64, total: u64) {
+        let (step, what) = (self.step, what.to_owned());
+        (self.progress.events)(Event::Progress { step, what, done, total: Some(total) });
+    }
+
     pub(super) fn end(mut self, outcome: StepOutcome) {
         self.finish(outcome);
     }

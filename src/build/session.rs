@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::progress::Progress;
 use crate::cache::{Record, Store, StoredBlob};
@@ -13,10 +13,13 @@ use crate::error::Error;
 use crate::http::Clients;
 use crate::plan::{ContextShape, DefinitionKey, PlanRequest};
 use crate::platform::Platform;
-use crate::registry::Registry;
-use crate::request::{BuildRequest, Compression, NamedContext, OutputKind};
+use crate::registry::{self, Registry};
+use crate::request::{BuildRequest, Compression, NamedContext, Output, OutputKind};
 use crate::sandbox::Cancel;
 use crate::tree::Changes;
+
+/// How soon a transfer notices that the user has asked to stop.
+const CANCEL_CHECK: Duration = Duration::from_millis(50);
 
 pub(super) struct Session<'a> {
     pub(super) request: &'a BuildRequest,
@@ -88,6 +91,41 @@ impl<'a> Session<'a> {
     /// Ends the work of this thread where the user has asked to stop.
     pub(super) fn check_canceled(&self) -> Result<(), Error> {
         if self.cancel.is_canceled() { Err(super::canceled()) } else { Ok(()) }
+    }
+
+    /// Waits for what registries do, unless the user asks to stop. `goal` is told where it fails.
+    pub(super) fn wait_for<T>(
+        &self,
+        goal: &str,
+        transfer: impl Future<Output = Result<T, registry::Error>>,
+    ) -> Result<T, Error> {
+        let canceled = async {
+            while !self.cancel.is_canceled() {
+                tokio::time::sleep(CANCEL_CHECK).await;
+            }
+        };
+        self.runtime.block_on(async {
+            tokio::select! {
+                result = transfer => {
+                    result.map_err(|error| Error::from(error).about(format!("can't {goal}")))
+                }
+                () = canceled => Err(super::canceled()),
+            }
+        })
+    }
+
+    /// The names of the image in `output`.
+    pub(super) fn names<'o>(&'o self, output: &'o Output) -> &'o [String] {
+        match &output.kind {
+            OutputKind::Registry { names }
+            | OutputKind::Oci { names, .. }
+            | OutputKind::Docker { names, .. }
+                if !names.is_empty() =>
+            {
+                names
+            }
+            _ => &self.request.tags,
+        }
     }
 
     /// The time that new things have: SOURCE_DATE_EPOCH, else the start of the build.

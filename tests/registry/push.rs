@@ -7,10 +7,14 @@ use plimsoll::digest::Digest;
 use plimsoll::registry::{BlobSource, Error, PushedBlobs, Registry, Transfer};
 
 use super::fake::{Auth, FakeRegistry, Fault, FaultKind, Options};
-use super::{Image, anonymous, layer, noise, password, reference, silent, with_credential};
+use super::{Image, anonymous, layer, noise, password, push, reference, silent, with_credential};
 
 fn fault(method: &'static str, path: &'static str, kind: FaultKind) -> Fault {
     Fault { method, path, skip: 0, times: 1, kind }
+}
+
+fn from_repository(server: &FakeRegistry, repository: &str) -> BlobSource {
+    BlobSource::Registry { image: reference(&server.host(), repository), file: None }
 }
 
 async fn ensure(
@@ -30,10 +34,10 @@ async fn an_image_is_pushed_blobs_first_and_tags_last() {
     let server = FakeRegistry::start(Options::default());
     let image = Image::new("amd64", &[noise(5000), noise(6000), noise(5000)]);
     let names = ["app/x:1", "app/x:latest"].map(|rest| reference(&server.host(), rest));
-    let push = async || anonymous().push_image(&image.to_push(), &names, &|_, _| {}).await.unwrap();
+    let push = async || push(&anonymous(), &image, &names).await.unwrap();
     let expected = image.config.len() as u64 + 11_000;
     let pushed = PushedBlobs { uploaded: 3, bytes: expected, ..PushedBlobs::default() };
-    assert_eq!(push().await, pushed);
+    assert_eq!(push().await, [pushed, PushedBlobs::default()], "two names of one repository");
     let digest = Digest::of(&image.manifest).to_string();
     for under in ["1", "latest", &digest] {
         assert_eq!(server.manifest("app/x", under).as_ref(), Some(&image.manifest), "{under}");
@@ -47,7 +51,7 @@ async fn an_image_is_pushed_blobs_first_and_tags_last() {
     assert_eq!(puts[puts.len() - 3..], [digest, "1".to_owned(), "latest".to_owned()]);
 
     server.forget_log();
-    assert_eq!(push().await, PushedBlobs { present: 3, ..PushedBlobs::default() });
+    assert_eq!(push().await[0], PushedBlobs { present: 3, ..PushedBlobs::default() });
     assert_eq!(server.count("POST", "/uploads/"), 0);
 }
 
@@ -56,8 +60,8 @@ async fn a_second_repository_takes_the_blobs_from_the_first() {
     let server = FakeRegistry::start(Options::default());
     let image = Image::new("amd64", &[noise(5000)]);
     let names = ["app/x:1", "app/y:1"].map(|rest| reference(&server.host(), rest));
-    let pushed = anonymous().push_image(&image.to_push(), &names, &|_, _| {}).await.unwrap();
-    assert_eq!((pushed.uploaded, pushed.mounted), (2, 2));
+    let pushed = push(&anonymous(), &image, &names).await.unwrap();
+    assert_eq!((pushed[0].uploaded, pushed[1].mounted), (2, 2));
     assert_eq!(server.uploaded(), 5000 + image.config.len());
 }
 
@@ -74,7 +78,7 @@ async fn a_base_of_the_same_registry_is_mounted_with_both_scopes() {
     server.add_blob("base/x", blob.clone());
     let registry = with_credential(&server.host(), password("me", "p"));
     let target = reference(&server.host(), "app/x");
-    let source = BlobSource::Registry(reference(&server.host(), "base/x"));
+    let source = from_repository(&server, "base/x");
     let ensure =
         async || registry.ensure_blob(&target, &layer(&blob), &source, None, &silent).await;
     assert_eq!(ensure().await.unwrap(), Transfer::Mounted);
@@ -90,7 +94,7 @@ async fn a_declined_mount_goes_on_as_an_upload() {
     let blob = noise(1000);
     server.add_blob("base/x", blob.clone());
     let target = reference(&server.host(), "app/x");
-    let source = BlobSource::Registry(reference(&server.host(), "base/x"));
+    let source = from_repository(&server, "base/x");
     let registry = anonymous();
     let transfer = registry.ensure_blob(&target, &layer(&blob), &source, None, &silent).await;
     assert_eq!(transfer.unwrap(), Transfer::Uploaded);
@@ -113,7 +117,7 @@ async fn a_blob_of_another_registry_passes_through() {
     to.fault(fault("PATCH", "/uploads/", FaultKind::CloseAfterReading(30_000)));
     let registry = anonymous().with_chunk_size(100_000);
     let target = reference(&to.host(), "app/x");
-    let source = BlobSource::Registry(reference(&from.host(), "base/x"));
+    let source = from_repository(&from, "base/x");
     let ensure =
         async || registry.ensure_blob(&target, &layer(&blob), &source, None, &silent).await;
     assert_eq!(ensure().await.unwrap(), Transfer::Uploaded);
@@ -129,7 +133,7 @@ async fn a_source_that_fails_is_the_error() {
     let to = FakeRegistry::start(Options::default());
     let blob = noise(1000);
     let target = reference(&to.host(), "app/x");
-    let source = BlobSource::Registry(reference(&from.host(), "base/x"));
+    let source = from_repository(&from, "base/x");
     let error = anonymous().ensure_blob(&target, &layer(&blob), &source, None, &silent).await;
     let error = error.unwrap_err();
     assert!(error.has_code("BLOB_UNKNOWN"), "{error}");

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use futures_util::TryStreamExt as _;
 use plimsoll::http::{Clients, Peer};
-use plimsoll::registry::{BlobSource, PushedBlobs, Transfer};
+use plimsoll::registry::{BlobSource, PushedBlobs, Registry, Transfer};
 use tempfile::TempDir;
 
-use super::{Image, anonymous, layer, noise, password, reference, silent, with_credential};
+use super::{Image, anonymous, layer, noise, password, push, reference, silent, with_credential};
 
 /// `me` with the password `pa:ss` (bcrypt, the only form that it takes).
 const HTPASSWD: &str = "me:$2b$04$Hw/mRfAwf02j/AdCx5DBF.vcRJgD.4IrxjbGpBV1GKPhD45yPp.la\n";
@@ -73,10 +73,13 @@ async fn images_are_pushed_and_pulled() {
     let registry = anonymous().with_chunk_size(100_000);
     let image = Image::new("amd64", &[noise(50_000), noise(350_000)]);
     let names = ["a/b:1", "c/d:1"].map(|rest| reference(&server.host, rest));
-    let push = async || registry.push_image(&image.to_push(), &names, &|_, _| {}).await.unwrap();
+    let push = async || push(&registry, &image, &names).await.unwrap();
     let bytes = 400_000 + image.config.len() as u64;
-    assert_eq!(push().await, PushedBlobs { present: 0, mounted: 3, uploaded: 3, bytes });
-    assert_eq!(push().await, PushedBlobs { present: 6, ..PushedBlobs::default() });
+    let sent = PushedBlobs { uploaded: 3, bytes, ..PushedBlobs::default() };
+    let mounted = PushedBlobs { mounted: 3, ..PushedBlobs::default() };
+    assert_eq!(push().await, [sent, mounted]);
+    let present = PushedBlobs { present: 3, ..PushedBlobs::default() };
+    assert_eq!(push().await, [present; 2]);
     for name in &names {
         let resolved = registry.resolve(name, &"linux/amd64".parse().unwrap()).await.unwrap();
         assert_eq!(resolved.manifest_bytes, image.manifest);
@@ -105,11 +108,9 @@ async fn passwords_are_given_to_it() {
     let Some(server) = server else { return };
     let image = Image::new("amd64", &[noise(1000)]);
     let names = [reference(&server.host, "a/b:1")];
-    let push = async |registry: plimsoll::registry::Registry| {
-        registry.push_image(&image.to_push(), &names, &|_, _| {}).await
-    };
+    let push = async |registry: Registry| push(&registry, &image, &names).await;
     let pushed = push(with_credential(&server.host, password("me", "pa:ss"))).await.unwrap();
-    assert_eq!(pushed.uploaded, 2);
+    assert_eq!(pushed[0].uploaded, 2);
     for registry in [anonymous(), with_credential(&server.host, password("me", "wrong"))] {
         let error = push(registry).await.unwrap_err();
         assert_eq!(error.status(), Some(401));
@@ -150,8 +151,8 @@ async fn its_certificate_counts_unless_it_is_declared_insecure() {
     // This machine's own registry is reached whatever its certificate is.
     let image = Image::new("amd64", &[noise(1000)]);
     let names = [reference(&server.host, "a/b:1")];
-    let pushed = anonymous().push_image(&image.to_push(), &names, &|_, _| {}).await.unwrap();
-    assert_eq!(pushed.uploaded, 2);
+    let pushed = push(&anonymous(), &image, &names).await.unwrap();
+    assert_eq!(pushed[0].uploaded, 2);
 
     let certificate = std::fs::read(server.directory.path().join("certificate.pem")).unwrap();
     let url = format!("https://{}/v2/", server.host);
