@@ -239,6 +239,7 @@ pub(super) fn blob(
         return Err(lost(&finished.descriptor.digest));
     };
     fetch(session, &images[image.0], &finished.descriptor)
+        .map_err(|error| naming_base(images, layer, &finished, error))
 }
 
 /// A layer that this or another build has made, and that is nowhere.
@@ -323,10 +324,19 @@ fn read_through<T>(
     let finished = layer.finished()?;
     let raw = open_blob(session, images, layer, &finished.descriptor)?;
     let mut tar = layer::VerifiedLayer::new(raw, expected(&finished))?;
-    let result = work(&mut tar)?;
-    // A tar may end before its stream does; what is behind it belongs to the digests too.
-    io::copy(&mut tar, &mut io::sink()).map_err(Error::build)?;
-    Ok(result)
+    let result = work(&mut tar).and_then(|result| {
+        // A tar may end before its stream does; what is behind it belongs to the digests too.
+        io::copy(&mut tar, &mut io::sink()).map_err(Error::build)?;
+        Ok(result)
+    });
+    result.map_err(|error| naming_base(images, layer, &finished, error))
+}
+
+/// An error with a layer, of which the user knows no more than the image and its FROM.
+fn naming_base(images: &Images, layer: &StageLayer, finished: &Finished, error: Error) -> Error {
+    let Some(image) = layer.base().map(|id| &images[id.0]) else { return error };
+    let digest = finished.descriptor.digest;
+    error.about(format!("{}: layer {digest}", image.name)).at(image.lines.into())
 }
 
 /// Like [`read_through`] for a reader that stops as soon as it has what it wants.
@@ -339,7 +349,7 @@ fn stop_early(
     let finished = layer.finished()?;
     let raw = open_blob(session, images, layer, &finished.descriptor)?;
     let mut tar = layer::VerifiedLayer::new(raw, expected(&finished))?;
-    work(&mut tar)
+    work(&mut tar).map_err(|error| naming_base(images, layer, &finished, error))
 }
 
 pub(super) fn expected(finished: &Finished) -> layer::Expected {
@@ -400,8 +410,7 @@ fn fetch(
     let spool = session.store.spool().map_err(Error::build)?;
     let raw = open_origin(session, image, descriptor)?;
     let mut blob = layer::Verify::blob(raw, Some(descriptor.digest), Some(descriptor.size));
-    io::copy(&mut blob, &mut spool.file())
-        .map_err(|e| Error::build(format!("{}: layer {}: {e}", image.name, descriptor.digest)))?;
+    io::copy(&mut blob, &mut spool.file()).map_err(Error::build)?;
     session.store.keep_blob(spool, &descriptor.digest).map_err(Error::build)
 }
 
