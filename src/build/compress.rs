@@ -1,6 +1,7 @@
 //! Layers on their way to being blobs, behind the steps: hashed, compressed and spooled in one pass
 //! while the next step runs, and recorded when they are whole.
 
+use std::io::{self, Read};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -14,6 +15,7 @@ use crate::image::{Descriptor, media_type};
 use crate::layer::{LayerWriter, WriteOptions, write_layer};
 use crate::plan::{DefinitionKey, StageId};
 use crate::request::Compression;
+use crate::sandbox::Cancel;
 
 /// Takes layers in the order in which they are made, so that those below one are done before it.
 #[derive(Debug)]
@@ -68,11 +70,7 @@ impl Compressor {
 /// Compresses until no stage can hand over more, and lets `pushes` have what is whole.
 pub(super) fn compress_all(session: &Session<'_>, jobs: &Receiver<Job>, pushes: &Pushes<'_, '_>) {
     while let Ok(Job { stage, layer, result }) = jobs.recv() {
-        if let Err(error) = session.check_canceled() {
-            layer.finish(Err(error));
-            continue;
-        }
-        let finished = compress(session, &layer);
+        let finished = session.check_canceled().and_then(|()| compress(session, &layer));
         let whole = finished.is_ok();
         layer.finish(finished);
         pushes.layer(stage, &layer);
@@ -92,12 +90,31 @@ fn compress(session: &Session<'_>, layer: &StageLayer) -> Result<Finished, Error
     let file = spool.file().try_clone().map_err(Error::build)?;
     let mut writer = LayerWriter::new(file, compression, session.request.threads)?;
     let options = WriteOptions::default();
-    let contents = write_layer(&changes, &mut |i| open(i), &options, &mut writer)?;
+    let mut open = |i: usize| {
+        Ok(Box::new(UntilCanceled { inner: open(i)?, cancel: session.cancel.clone() }) as _)
+    };
+    let contents = write_layer(&changes, &mut open, &options, &mut writer)
+        .map_err(|error| session.check_canceled().err().unwrap_or(error.into()))?;
     let (finished, _) = writer.finish()?;
     session.store.keep_blob(spool, &finished.digest)?;
     session.store.keep_tree(&finished.diff_id, &contents)?;
     let descriptor = Descriptor::new(layer_media_type(compression), finished.digest, finished.size);
     Ok(Finished { diff_id: finished.diff_id, descriptor })
+}
+
+/// Ends with an error when the user asks to stop: a file may be large.
+struct UntilCanceled {
+    inner: Box<dyn Read + Send>,
+    cancel: Cancel,
+}
+
+impl Read for UntilCanceled {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.cancel.is_canceled() {
+            return Err(io::Error::other("canceled"));
+        }
+        self.inner.read(buffer)
+    }
 }
 
 /// The OCI media type of a layer.

@@ -239,7 +239,7 @@ pub(super) fn blob(
         return Err(lost(&finished.descriptor.digest));
     };
     fetch(session, &images[image.0], &finished.descriptor)
-        .map_err(|error| naming_base(images, layer, &finished, error))
+        .map_err(|error| naming_base(session, images, layer, error))
 }
 
 /// A layer that this or another build has made, and that is nowhere.
@@ -329,14 +329,20 @@ fn read_through<T>(
         io::copy(&mut tar, &mut io::sink()).map_err(Error::build)?;
         Ok(result)
     });
-    result.map_err(|error| naming_base(images, layer, &finished, error))
+    result.map_err(|error| naming_base(session, images, layer, error))
 }
 
 /// An error with a layer, of which the user knows no more than the image and its FROM.
-fn naming_base(images: &Images, layer: &StageLayer, finished: &Finished, error: Error) -> Error {
-    let Some(image) = layer.base().map(|id| &images[id.0]) else { return error };
-    let digest = finished.descriptor.digest;
-    error.about(format!("{}: layer {digest}", image.name)).at(image.lines.into())
+fn naming_base(session: &Session<'_>, images: &Images, layer: &StageLayer, error: Error) -> Error {
+    if let Err(canceled) = session.check_canceled() {
+        return canceled;
+    }
+    match (layer.base().map(|id| &images[id.0]), layer.finished()) {
+        (Some(image), Ok(Finished { descriptor, .. })) => error
+            .about(format!("{}: layer {}", image.name, descriptor.digest))
+            .at(image.lines.into()),
+        _ => error,
+    }
 }
 
 /// Like [`read_through`] for a reader that stops as soon as it has what it wants.
@@ -349,7 +355,7 @@ fn stop_early(
     let finished = layer.finished()?;
     let raw = open_blob(session, images, layer, &finished.descriptor)?;
     let mut tar = layer::VerifiedLayer::new(raw, expected(&finished))?;
-    work(&mut tar).map_err(|error| naming_base(images, layer, &finished, error))
+    work(&mut tar).map_err(|error| naming_base(session, images, layer, error))
 }
 
 pub(super) fn expected(finished: &Finished) -> layer::Expected {
@@ -385,7 +391,8 @@ fn open_origin(
     match &image.origin {
         Origin::Registry(reference) => {
             let runtime = session.runtime.handle();
-            Ok(Box::new(session.registry.blob_reader(runtime, reference, descriptor)))
+            let stop = session.canceled();
+            Ok(Box::new(session.registry.blob_reader(runtime, reference, descriptor, stop)))
         }
         Origin::Layout(layout) => {
             let path = layout.blob_path(&descriptor.digest);

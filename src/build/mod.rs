@@ -180,9 +180,10 @@ fn run_stages(
     Ok(Done { stages })
 }
 
-/// The failure that caused the others.
+/// The failure that caused the others, which were canceled for it.
 fn worst(failures: Vec<Error>) -> Option<Error> {
-    let cause = failures.iter().position(|error| *error != canceled());
+    // Wherever in the Dockerfile they were.
+    let cause = failures.iter().position(|error| error.message != canceled().message);
     let mut failures = failures;
     match cause {
         Some(cause) => Some(failures.swap_remove(cause)),
@@ -230,5 +231,20 @@ fn join<T>(thread: ScopedJoinHandle<'_, T>) -> T {
 impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
         Self::build(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Location;
+
+    #[test]
+    fn what_was_canceled_is_not_the_cause() {
+        let stopped = canceled().at(Location::lines(3..=3));
+        let cause = Error::build("exit code: 1").at(Location::lines(5..=5));
+        assert_eq!(worst(vec![stopped.clone(), cause.clone(), canceled()]), Some(cause));
+        assert_eq!(worst(vec![stopped.clone()]), Some(stopped));
+        assert_eq!(worst(Vec::new()), None);
     }
 }

@@ -92,7 +92,7 @@ impl<'a, 's> Pushes<'a, 's> {
         let Some(OutputPush { names, push, .. }) = push else { return Ok(Vec::new()) };
         let image = self.image(made)?;
         let total = image.blobs.iter().map(|(blob, _)| blob.size).sum();
-        let progress = |done| running.progress("sent", done, total);
+        let progress = |done| running.progress("layers", done, total);
         let shown: Vec<String> = names.iter().map(Reference::whole).collect();
         let goal = format!("push {}", shown.join(", "));
         let pushed = self.session.wait_for(&goal, push.finish(&image, &progress))?;

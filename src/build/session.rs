@@ -93,23 +93,28 @@ impl<'a> Session<'a> {
         if self.cancel.is_canceled() { Err(super::canceled()) } else { Ok(()) }
     }
 
+    /// Comes when the user has asked to stop.
+    pub(super) fn canceled(&self) -> impl Future<Output = ()> + Send + use<> {
+        let cancel = self.cancel.clone();
+        async move {
+            while !cancel.is_canceled() {
+                tokio::time::sleep(CANCEL_CHECK).await;
+            }
+        }
+    }
+
     /// Waits for what registries do, unless the user asks to stop. `goal` is told where it fails.
     pub(super) fn wait_for<T>(
         &self,
         goal: &str,
         transfer: impl Future<Output = Result<T, registry::Error>>,
     ) -> Result<T, Error> {
-        let canceled = async {
-            while !self.cancel.is_canceled() {
-                tokio::time::sleep(CANCEL_CHECK).await;
-            }
-        };
         self.runtime.block_on(async {
             tokio::select! {
                 result = transfer => {
                     result.map_err(|error| Error::from(error).about(format!("can't {goal}")))
                 }
-                () = canceled => Err(super::canceled()),
+                () = self.canceled() => Err(super::canceled()),
             }
         })
     }

@@ -1,10 +1,12 @@
 //! Pushing: what is there stays, what can be mounted is, the rest survives faults.
 
 use std::io::Write as _;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use plimsoll::digest::Digest;
 use plimsoll::registry::{BlobSource, Error, PushedBlobs, Registry, Transfer};
+use tokio::runtime::Handle;
 
 use super::fake::{Auth, FakeRegistry, Fault, FaultKind, Options};
 use super::{Image, anonymous, layer, noise, password, push, reference, silent, with_credential};
@@ -236,6 +238,72 @@ async fn the_way_that_a_registry_refuses_is_left() {
     let server = FakeRegistry::start(neither);
     let error = ensure(&anonymous(), &server, &blob).await.unwrap_err();
     assert_eq!(error.status(), Some(413));
+}
+
+#[tokio::test]
+async fn pieces_are_as_large_as_the_registry_wants() {
+    let blob = noise(250_000);
+    let server = FakeRegistry::start(Options { chunk_minimum: 100_000, ..Options::default() });
+    let registry = anonymous().with_chunk_size(30_000);
+    assert_eq!(ensure(&registry, &server, &blob).await.unwrap(), Transfer::Uploaded);
+    assert_eq!(server.count("PATCH", "/uploads/"), 3);
+    assert_eq!(server.uploaded(), 250_000);
+}
+
+#[tokio::test]
+async fn a_registry_is_not_asked_before_it_wants_to_be() {
+    let server = FakeRegistry::start(Options::default());
+    server.fault(fault("PUT", "/uploads/", FaultKind::StatusAfter(429, 1)));
+    let begun = Instant::now();
+    let transfer = ensure(&anonymous(), &server, &noise(1000)).await;
+    assert_eq!(transfer.unwrap(), Transfer::Uploaded);
+    // IMPATIENT itself would come again after 5 ms.
+    assert!(begun.elapsed() >= Duration::from_secs(1));
+}
+
+#[tokio::test]
+async fn what_failed_early_is_tried_again_at_the_end() {
+    let server = FakeRegistry::start(Options::default());
+    let image = Image::new("amd64", &[noise(5000)]);
+    let names = [reference(&server.host(), "app/x:1")];
+    for (times, succeeds) in [(1, true), (2, false)] {
+        server.forget_log();
+        let refuse = FaultKind::Code(400, "DIGEST_INVALID");
+        server.fault(Fault { times, ..fault("PUT", "/uploads/", refuse) });
+        let image = if succeeds { &image } else { &Image::new("amd64", &[noise(6000)]) };
+        let push = anonymous().push(names.to_vec(), &Handle::current());
+        let (blob, source) = image.to_push().blobs.remove(0);
+        push.begin(&blob, &source);
+        push.begin(&blob, &source);
+        while server.count("PUT", "/uploads/") == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        // The answer has left; that it has been read takes another moment.
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let pushed = push.finish(&image.to_push(), &silent).await;
+        if succeeds {
+            assert_eq!(pushed.unwrap()[0].uploaded, 2);
+            assert_eq!(server.count("PUT", "/uploads/"), 3, "the layer twice");
+        } else {
+            assert!(pushed.unwrap_err().has_code("DIGEST_INVALID"));
+            assert_eq!(server.count("PUT", "/manifests/"), 0);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_file_of_a_base_saves_reading_its_registry() {
+    let from = FakeRegistry::start(Options::default());
+    let to = FakeRegistry::start(Options::default());
+    let blob = noise(1000);
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(&blob).unwrap();
+    let image = reference(&from.host(), "base/x");
+    let source = BlobSource::Registry { image, file: Some(file.path().to_owned()) };
+    let target = reference(&to.host(), "app/x");
+    let transfer = anonymous().ensure_blob(&target, &layer(&blob), &source, None, &silent).await;
+    assert_eq!(transfer.unwrap(), Transfer::Uploaded);
+    assert!(from.log().is_empty());
 }
 
 #[tokio::test]
