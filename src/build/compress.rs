@@ -1,7 +1,6 @@
 //! Layers on their way to being blobs, behind the steps: hashed, compressed and spooled in one pass
 //! while the next step runs, and recorded when they are whole.
 
-use std::io::{self, Read};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -15,7 +14,6 @@ use crate::image::{Descriptor, media_type};
 use crate::layer::{LayerWriter, WriteOptions, write_layer};
 use crate::plan::{DefinitionKey, StageId};
 use crate::request::Compression;
-use crate::sandbox::Cancel;
 
 /// Takes layers in the order in which they are made, so that those below one are done before it.
 #[derive(Debug)]
@@ -90,31 +88,12 @@ fn compress(session: &Session<'_>, layer: &StageLayer) -> Result<Finished, Error
     let file = spool.file().try_clone().map_err(Error::build)?;
     let mut writer = LayerWriter::new(file, compression, session.request.threads)?;
     let options = WriteOptions::default();
-    let mut open = |i: usize| {
-        Ok(Box::new(UntilCanceled { inner: open(i)?, cancel: session.cancel.clone() }) as _)
-    };
-    let contents = write_layer(&changes, &mut open, &options, &mut writer)
-        .map_err(|error| session.check_canceled().err().unwrap_or(error.into()))?;
+    let contents = write_layer(&changes, &mut |i| open(i), &options, &mut writer)?;
     let (finished, _) = writer.finish()?;
     session.store.keep_blob(spool, &finished.digest)?;
     session.store.keep_tree(&finished.diff_id, &contents)?;
     let descriptor = Descriptor::new(layer_media_type(compression), finished.digest, finished.size);
     Ok(Finished { diff_id: finished.diff_id, descriptor })
-}
-
-/// Ends with an error when the user asks to stop: a file may be large.
-struct UntilCanceled {
-    inner: Box<dyn Read + Send>,
-    cancel: Cancel,
-}
-
-impl Read for UntilCanceled {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.cancel.is_canceled() {
-            return Err(io::Error::other("canceled"));
-        }
-        self.inner.read(buffer)
-    }
 }
 
 /// The OCI media type of a layer.

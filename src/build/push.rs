@@ -94,8 +94,10 @@ impl<'a, 's> Pushes<'a, 's> {
         let total = image.blobs.iter().map(|(blob, _)| blob.size).sum();
         let progress = |done| running.progress("layers", done, total);
         let shown: Vec<String> = names.iter().map(Reference::whole).collect();
-        let goal = format!("push {}", shown.join(", "));
-        let pushed = self.session.wait_for(&goal, push.finish(&image, &progress))?;
+        let pushed = self.session.wait(push.finish(&image, &progress))?;
+        let pushed = pushed.map_err(|error| {
+            Error::from(error).about(format!("can't push {}", shown.join(", ")))
+        })?;
         Ok(names.iter().cloned().zip(pushed.iter().map(|pushed| pushed.bytes)).collect())
     }
 

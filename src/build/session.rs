@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::http::Clients;
 use crate::plan::{ContextShape, DefinitionKey, PlanRequest};
 use crate::platform::Platform;
-use crate::registry::{self, Registry};
+use crate::registry::Registry;
 use crate::request::{BuildRequest, Compression, NamedContext, Output, OutputKind};
 use crate::sandbox::Cancel;
 use crate::tree::Changes;
@@ -103,17 +103,11 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Waits for what registries do, unless the user asks to stop. `goal` is told where it fails.
-    pub(super) fn wait_for<T>(
-        &self,
-        goal: &str,
-        transfer: impl Future<Output = Result<T, registry::Error>>,
-    ) -> Result<T, Error> {
+    /// Waits for the network, but not where the user has asked to stop.
+    pub(super) fn wait<T>(&self, work: impl Future<Output = T>) -> Result<T, Error> {
         self.runtime.block_on(async {
             tokio::select! {
-                result = transfer => {
-                    result.map_err(|error| Error::from(error).about(format!("can't {goal}")))
-                }
+                done = work => Ok(done),
                 () = self.canceled() => Err(super::canceled()),
             }
         })

@@ -8,7 +8,7 @@ use plimsoll::digest::Digest;
 use plimsoll::image::media_type;
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::docker_registry::{DockerRegistry, Options};
+use super::docker_registry::DockerRegistry;
 use super::fake::{self, FakeRegistry, Fault, FaultKind};
 use super::program::{Home, stderr, with_busybox};
 
@@ -20,17 +20,17 @@ fn cargo() -> Home {
 
 #[test]
 fn a_registry_that_is_not_there_is_one_message() {
-    let Some(mut registry) = DockerRegistry::start(Options::default()) else { return };
+    let Some(mut registry) = DockerRegistry::plain() else { return };
     registry.stop();
     let home = cargo();
-    let name = format!("{}/app:1", registry.host());
+    let name = format!("{}/app:1", registry.host);
     let output = home.build(&["-t", &name, "--push"]);
     let said = stderr(&output);
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert_eq!(said.matches("\nERROR: ").count(), 1, "{said}");
     assert!(said.contains(&format!("can't push {name}: ")), "{said}");
     assert!(said.contains("Connection refused"), "{said}");
-    assert!(said.contains(&format!("Check that {} can be reached", registry.host())), "{said}");
+    assert!(said.contains(&format!("Check that {} can be reached", registry.host)), "{said}");
 
     registry.resume();
     assert!(!registry.has_tag("app", "1"));
@@ -55,8 +55,8 @@ fn a_registry_that_refuses_a_layer_gets_no_tag() {
 
 #[test]
 fn a_base_that_does_not_exist_is_shown_in_the_dockerfile() {
-    let Some(registry) = DockerRegistry::start(Options::default()) else { return };
-    let base = format!("{}/no/base:7", registry.host());
+    let Some(registry) = DockerRegistry::plain() else { return };
+    let base = format!("{}/no/base:7", registry.host);
     let home = Home::new(&format!("FROM scratch AS first\n\n# the base\nFROM {base}\nENV A=b\n"));
     let output = home.build(&[]);
     let said = stderr(&output);
@@ -74,15 +74,14 @@ fn a_base_that_does_not_exist_is_shown_in_the_dockerfile() {
 
 #[test]
 fn a_base_that_is_refused_is_shown_in_the_dockerfile() {
-    let private = DockerRegistry::start(Options { password: true, ..Options::default() });
-    let (Some(private), Some(mut gone)) = (private, DockerRegistry::start(Options::default()))
-    else {
+    let private = DockerRegistry::with_password();
+    let (Some(private), Some(mut gone)) = (private, DockerRegistry::plain()) else {
         return;
     };
     gone.stop();
     for (host, reason, hint) in [
-        (private.host(), "401 Unauthorized", format!("docker login {}", private.host())),
-        (gone.host(), "Connection refused", format!("Check that {} can be", gone.host())),
+        (&private.host, "401 Unauthorized", format!("docker login {}", private.host)),
+        (&gone.host, "Connection refused", format!("Check that {} can be", gone.host)),
     ] {
         let base = format!("{host}/base:1");
         let output = Home::new(&format!("FROM {base}\n")).build(&[]);

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::docker_registry::{DockerRegistry, Options};
+use super::docker_registry::DockerRegistry;
 use super::program::{Home, busybox, with_busybox};
 
 /// How long a test waits for what must come.
@@ -51,7 +51,7 @@ fn base_layer() -> String {
 
 #[test]
 fn an_image_is_pushed_once_and_read_by_others() {
-    let Some(registry) = DockerRegistry::start(Options::default()) else { return };
+    let Some(registry) = DockerRegistry::plain() else { return };
     let base = with_busybox();
     for (compression, media_type) in [
         ("gzip", "application/vnd.oci.image.layer.v1.tar+gzip"),
@@ -62,7 +62,7 @@ fn an_image_is_pushed_once_and_read_by_others() {
              CMD [\"cat\", \"made\"]\n",
         );
         home.write("context/greeting", "ahoy\n");
-        let name = |tag: &str| format!("{}/{compression}/app:{tag}", registry.host());
+        let name = |tag: &str| format!("{}/{compression}/app:{tag}", registry.host);
         let (one, latest) = (name("1"), name("latest"));
         let output = format!("--output=type=registry,compression={compression}");
         let flags = [&base, "-t", &one, "-t", &latest, &output, "--metadata-file", "metadata.json"];
@@ -111,14 +111,14 @@ fn an_image_is_pushed_once_and_read_by_others() {
 
 #[test]
 fn layers_leave_while_the_next_step_runs() {
-    let Some(registry) = DockerRegistry::start(Options::default()) else { return };
+    let Some(registry) = DockerRegistry::plain() else { return };
     let gate = TcpListener::bind("127.0.0.1:0").unwrap();
     let home = Home::new(&format!(
         "FROM busybox\nCOPY cargo /cargo\nRUN wget -q -O /answer http://{}/\n",
         gate.local_addr().unwrap()
     ));
     home.write("context/cargo", vec![7; 3_000_000]);
-    let name = format!("{}/app:1", registry.host());
+    let name = format!("{}/app:1", registry.host);
     let build = home.start(&[&with_busybox(), "-t", &name, "--push"]);
     // The RUN goes on only when the registry has the layers below it.
     let (mut asking, _) = gate.accept().unwrap();
@@ -139,17 +139,15 @@ fn layers_leave_while_the_next_step_runs() {
 
 #[test]
 fn several_registries_get_one_image() {
-    let (Some(one), Some(other)) =
-        (DockerRegistry::start(Options::default()), DockerRegistry::start(Options::default()))
-    else {
+    let (Some(one), Some(other)) = (DockerRegistry::plain(), DockerRegistry::plain()) else {
         return;
     };
     let home = Home::new("FROM scratch\nCOPY cargo /\n");
     home.write("context/cargo", "cargo");
     let names = [
-        format!("{}/app:1", one.host()),
-        format!("{}/team/app:1", one.host()),
-        format!("{}/app:2", other.host()),
+        format!("{}/app:1", one.host),
+        format!("{}/team/app:1", one.host),
+        format!("{}/app:2", other.host),
     ];
     home.built(&["-t", &names[0], "-t", &names[1], "-t", &names[2], "--push"]);
     let digests = names.each_ref().map(|name| inspect(name).0);
@@ -162,21 +160,21 @@ fn several_registries_get_one_image() {
 
 /// Puts the busybox base into `repository`.
 fn fill(registry: &DockerRegistry, repository: &str) {
-    let to = format!("docker://{}/{repository}:latest", registry.host());
+    let to = format!("docker://{}/{repository}:latest", registry.host);
     skopeo_copy(&format!("oci:{}:latest", busybox().display()), &to);
     registry.forget_requests();
 }
 
 #[test]
 fn a_base_of_the_same_registry_is_mounted() {
-    let Some(registry) = DockerRegistry::start(Options::default()) else { return };
+    let Some(registry) = DockerRegistry::plain() else { return };
     fill(&registry, "library/busybox");
     let home = Home::new(&format!(
         "FROM {}/library/busybox AS base\nFROM base\nCOPY cargo /\n",
-        registry.host()
+        registry.host
     ));
     home.write("context/cargo", "cargo");
-    let name = format!("{}/app:1", registry.host());
+    let name = format!("{}/app:1", registry.host);
     home.built(&["-t", &name, "--push"]);
     let layer = base_layer();
     assert_eq!(registry.count("POST", "mount="), 1);
@@ -189,8 +187,8 @@ fn a_base_of_the_same_registry_is_mounted() {
     assert_eq!(inspect(&name).1["layers"][0]["digest"], layer);
 
     registry.forget_requests();
-    home.write("context/Dockerfile", format!("FROM {}/library/busybox\n", registry.host()));
-    let renamed = format!("{}/renamed:1", registry.host());
+    home.write("context/Dockerfile", format!("FROM {}/library/busybox\n", registry.host));
+    let renamed = format!("{}/renamed:1", registry.host);
     home.built(&["-t", &renamed, "--push", "--label", "a=b"]);
     assert_eq!(registry.count("POST", "mount="), 1);
     let transferred = registry
@@ -202,15 +200,13 @@ fn a_base_of_the_same_registry_is_mounted() {
 
 #[test]
 fn a_base_of_a_mirror_passes_through_without_a_file() {
-    let (Some(mirror), Some(target)) =
-        (DockerRegistry::start(Options::default()), DockerRegistry::start(Options::default()))
-    else {
+    let (Some(mirror), Some(target)) = (DockerRegistry::plain(), DockerRegistry::plain()) else {
         return;
     };
     fill(&mirror, "library/busybox");
     let home = Home::new("FROM busybox\nENV A=b\n");
-    let name = format!("{}/app:1", target.host());
-    let mirrors = format!("--registry-mirror=docker.io=http://{}", mirror.host());
+    let name = format!("{}/app:1", target.host);
+    let mirrors = format!("--registry-mirror=docker.io=http://{}", mirror.host);
     home.built(&[&mirrors, "-t", &name, "--push"]);
     let layer = base_layer();
     assert_eq!(mirror.count("GET", &layer), 1);
@@ -221,4 +217,42 @@ fn a_base_of_a_mirror_passes_through_without_a_file() {
     mirror.forget_requests();
     home.built(&[&mirrors, "-t", &name, "--push", "--label", "a=b"]);
     assert_eq!(mirror.count("GET", &layer), 0, "the target has it");
+}
+
+#[test]
+fn docker_s_media_types_are_read_and_written() {
+    let Some(registry) = DockerRegistry::plain() else { return };
+    let base = format!("{}/base:1", registry.host);
+    let layout = format!("oci:{}:latest", busybox().display());
+    let to = format!("docker://{base}");
+    let words = ["copy", "-q", "--format=v2s2", "--dest-tls-verify=false", &layout, &to];
+    run("skopeo", &words);
+    let docker = |what: &str| format!("application/vnd.docker.{what}");
+    let (manifest, layer) =
+        (docker("distribution.manifest.v2+json"), docker("image.rootfs.diff.tar.gzip"));
+    assert_eq!(inspect(&base).1["mediaType"], manifest);
+
+    let home = Home::new(&format!("FROM {base}\nCOPY cargo /\n"));
+    home.write("context/cargo", "cargo");
+    let name = |tag: &str| format!("{}/app:{tag}", registry.host);
+    let output = |tag: &str, more: &str| format!("type=registry,name={}{more}", name(tag));
+    // Two outputs of one build.
+    home.built(&["-o", &output("oci", ""), "-o", &output("docker", ",oci-mediatypes=false")]);
+    for (tag, manifest, layer) in [
+        ("docker", manifest.as_str(), layer.as_str()),
+        (
+            "oci",
+            "application/vnd.oci.image.manifest.v1+json",
+            "application/vnd.oci.image.layer.v1.tar+gzip",
+        ),
+    ] {
+        let (_, found) = inspect(&name(tag));
+        assert_eq!(found["mediaType"], manifest);
+        let layers = found["layers"].as_array().unwrap();
+        assert_eq!(layers.len(), 2);
+        assert_eq!(layers[0]["digest"], inspect(&base).1["layers"][0]["digest"]);
+        for found in layers {
+            assert_eq!(found["mediaType"], layer);
+        }
+    }
 }

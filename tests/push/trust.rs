@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::docker_registry::{DockerRegistry, Options, USER};
+use super::docker_registry::{DockerRegistry, USER};
 use super::program::{Home, stderr};
 
 fn cargo() -> Home {
@@ -21,14 +21,14 @@ fn errors(text: &str) -> Vec<&str> {
 
 #[test]
 fn credentials_come_from_dockers_configuration() {
-    let registry = DockerRegistry::start(Options { password: true, ..Options::default() });
+    let registry = DockerRegistry::with_password();
     let Some(registry) = registry else { return };
     let home = cargo();
-    let name = format!("{}/app:1", registry.host());
+    let name = format!("{}/app:1", registry.host);
     let flags = ["-t", &name, "--push"];
     let auth = |password: &str| {
         let pair = STANDARD.encode(format!("{}:{password}", USER.0));
-        format!(r#"{{"auths":{{"{}":{{"auth":"{pair}"}}}}}}"#, registry.host())
+        format!(r#"{{"auths":{{"{}":{{"auth":"{pair}"}}}}}}"#, registry.host)
     };
     for config in [None, Some(auth("hunter2"))] {
         if let Some(config) = &config {
@@ -41,7 +41,7 @@ fn credentials_come_from_dockers_configuration() {
         assert_eq!(errors.len(), 1, "{said}");
         assert!(errors[0].contains(&format!("can't push {name}: ")), "{said}");
         assert!(errors[0].contains("401 Unauthorized"), "{said}");
-        assert!(said.contains(&format!("docker login {}", registry.host())), "{said}");
+        assert!(said.contains(&format!("docker login {}", registry.host)), "{said}");
         let secret = STANDARD.encode("me:hunter2");
         assert!(!said.contains("hunter2") && !said.contains(&secret), "{said}");
         assert!(!registry.has_tag("app", "1"));
@@ -54,18 +54,17 @@ fn credentials_come_from_dockers_configuration() {
 
 #[test]
 fn a_credential_helper_is_asked() {
-    let registry = DockerRegistry::start(Options { password: true, ..Options::default() });
+    let registry = DockerRegistry::with_password();
     let Some(registry) = registry else { return };
     let mut home = cargo();
-    let name = format!("{}/app:1", registry.host());
-    let helpers = format!(r#"{{"credHelpers":{{"{}":"test"}}}}"#, registry.host());
+    let name = format!("{}/app:1", registry.host);
+    let helpers = format!(r#"{{"credHelpers":{{"{}":"test"}}}}"#, registry.host);
     home.write(".docker/config.json", helpers);
     let helper = |password: &str| {
         format!(
             "#!/bin/sh\n[ \"$1\" = get ] && [ \"$(cat)\" = {} ] || exit 1\n\
              printf '{{\"Username\":\"{}\",\"Secret\":\"{password}\"}}'\n",
-            registry.host(),
-            USER.0
+            registry.host, USER.0
         )
     };
     home.write("bin/docker-credential-test", helper(USER.1));
@@ -84,7 +83,7 @@ fn a_credential_helper_is_asked() {
 
 #[test]
 fn a_certificate_has_to_be_trusted() {
-    let Some(registry) = DockerRegistry::start(Options { tls: true, ..Options::default() }) else {
+    let Some(registry) = DockerRegistry::with_tls() else {
         return;
     };
     let home = cargo();
@@ -108,13 +107,13 @@ fn a_certificate_has_to_be_trusted() {
 
 #[test]
 fn plain_http_is_for_this_machine_and_what_is_declared_insecure() {
-    let Some(registry) = DockerRegistry::start(Options::default()) else { return };
+    let Some(registry) = DockerRegistry::plain() else { return };
     let home = cargo();
     let host = registry.distant_host();
     let output = home.build(&["-t", &format!("{host}/app:distant"), "--push"]);
     assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
     home.built(&["-t", &format!("{host}/app:insecure"), "--push", "--insecure-registry", &host]);
-    home.built(&["-t", &format!("{}/app:here", registry.host()), "--push"]);
+    home.built(&["-t", &format!("{}/app:here", registry.host), "--push"]);
     let has = ["distant", "insecure", "here"].map(|tag| registry.has_tag("app", tag));
     assert_eq!(has, [false, true, true]);
 }

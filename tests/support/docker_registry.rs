@@ -11,24 +11,17 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-/// Whom [`Options::password`] lets in: the name and the password.
+/// Whom [`DockerRegistry::with_password`] lets in: the name and the password.
 pub const USER: (&str, &str) = ("me", "pa:ss");
 /// `USER` (bcrypt, the only form that it takes).
 const HTPASSWD: &str = "me:$2b$04$Hw/mRfAwf02j/AdCx5DBF.vcRJgD.4IrxjbGpBV1GKPhD45yPp.la\n";
 
-#[derive(Clone, Copy, Default)]
-pub struct Options {
-    /// It wants the password of [`USER`].
-    pub password: bool,
-    /// It speaks TLS with a certificate of its own, for `localhost` and `registry.localhost`.
-    pub tls: bool,
-}
-
 pub struct DockerRegistry {
     child: Option<Child>,
-    options: Options,
     port: u16,
-    directory: TempDir,
+    /// `localhost:PORT`, as it stands in references.
+    pub host: String,
+    pub directory: TempDir,
 }
 
 /// One line of the access log.
@@ -41,22 +34,52 @@ pub struct Request {
 }
 
 impl DockerRegistry {
-    /// `None`, and the reason on the log, where it (or openssl, for a certificate) is missing.
-    pub fn start(options: Options) -> Option<Self> {
-        for (needed, program) in [(true, "docker-registry"), (options.tls, "openssl")] {
-            let version = if program == "openssl" { "version" } else { "--version" };
-            if needed && Command::new(program).arg(version).output().is_err() {
-                eprintln!("SKIPPED: {program} is not installed (apt-get install {program})");
-                return None;
-            }
+    pub fn plain() -> Option<Self> {
+        Self::start("http: {addr: ADDRESS}\n", |_| {})
+    }
+
+    /// It wants the password of [`USER`].
+    pub fn with_password() -> Option<Self> {
+        let configuration =
+            "http: {addr: ADDRESS}\nauth: {htpasswd: {realm: test, path: DIR/htpasswd}}\n";
+        Self::start(configuration, |directory| {
+            std::fs::write(directory.join("htpasswd"), HTPASSWD).unwrap();
+        })
+    }
+
+    /// It speaks TLS with a certificate of its own, for `localhost` and `registry.localhost`.
+    pub fn with_tls() -> Option<Self> {
+        if Command::new("openssl").arg("version").output().is_err() {
+            eprintln!("SKIPPED: openssl is not installed (apt-get install openssl)");
+            return None;
         }
+        Self::start(
+            "http: {addr: ADDRESS, tls: {certificate: DIR/certificate.pem, key: DIR/key.pem}}\n",
+            make_certificate,
+        )
+    }
+
+    /// With these lines in its configuration, in which `DIR` is its directory. `None`, and the
+    /// reason on the log, where it is not installed.
+    pub fn start(configuration: &str, prepare: impl FnOnce(&Path)) -> Option<Self> {
+        if Command::new("docker-registry").arg("--version").output().is_err() {
+            eprintln!(
+                "SKIPPED: docker-registry is not installed (apt-get install docker-registry)"
+            );
+            return None;
+        }
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let directory = tempfile::tempdir().unwrap();
-        std::fs::write(directory.path().join("htpasswd"), HTPASSWD).unwrap();
-        if options.tls {
-            make_certificate(directory.path());
-        }
-        let mut registry = Self { child: None, options, port: 0, directory };
-        registry.port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        prepare(directory.path());
+        let text = format!(
+            "version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: \
+             DIR/data}}}}\n{}",
+            configuration.replace("ADDRESS", &format!("127.0.0.1:{port}"))
+        );
+        let text = text.replace("DIR", directory.path().to_str().unwrap());
+        std::fs::write(directory.path().join("config.yml"), text).unwrap();
+        let host = format!("localhost:{port}");
+        let mut registry = Self { child: None, port, host, directory };
         registry.resume();
         Some(registry)
     }
@@ -69,27 +92,12 @@ impl DockerRegistry {
         }
     }
 
-    /// Starts it again on the same port.
+    /// Starts it again in the same place.
     pub fn resume(&mut self) {
-        let root = self.directory.path().display();
-        let mut text = format!(
-            "version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: \
-             {root}/data}}}}\nhttp: {{addr: '127.0.0.1:{}'",
-            self.port
-        );
-        if self.options.tls {
-            text += &format!(", tls: {{certificate: {root}/certificate.pem, key: {root}/key.pem}}");
-        }
-        text += "}\n";
-        if self.options.password {
-            text += &format!("auth: {{htpasswd: {{realm: test, path: {root}/htpasswd}}}}\n");
-        }
-        let file = self.directory.path().join("config.yml");
-        std::fs::write(&file, text).unwrap();
         let log = File::options().create(true).append(true).open(self.log_file()).unwrap();
         let child = Command::new("docker-registry")
             .arg("serve")
-            .arg(file)
+            .arg(self.directory.path().join("config.yml"))
             .stdout(log)
             .stderr(Stdio::null())
             .spawn();
@@ -99,11 +107,6 @@ impl DockerRegistry {
             TcpStream::connect(("127.0.0.1", self.port)).is_ok()
         });
         assert!(listens, "docker-registry does not listen");
-    }
-
-    /// `localhost:PORT`, as it stands in references.
-    pub fn host(&self) -> String {
-        format!("localhost:{}", self.port)
     }
 
     /// The same place by a name that does not say that it is this machine.
