@@ -68,10 +68,11 @@ impl Running<'_> {
         }
     }
 
-    /// Tells how far a transfer is, in bytes.
-    pub(super) fn progress(&self, what: &str, done: u64, total: u64) {
+    /// Tells how far a transfer is, in bytes. How far it goes shows only at its end, as much may be
+    /// there already.
+    pub(super) fn progress(&self, what: &str, done: u64) {
         let (step, what) = (self.step, what.to_owned());
-        (self.progress.events)(Event::Progress { step, what, done, total: Some(total) });
+        (self.progress.events)(Event::Progress { step, what, done, total: None });
     }
 
     pub(super) fn end(mut self, outcome: StepOutcome) {

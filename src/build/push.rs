@@ -88,11 +88,10 @@ impl<'a, 's> Pushes<'a, 's> {
         made: &Made,
         running: &Running<'_>,
     ) -> Result<Vec<(Reference, u64)>, Error> {
-        let push = self.pushes.iter().find(|push| std::ptr::eq(push.output, output));
+        let push = self.pushes.iter().find(|push| push.output == output);
         let Some(OutputPush { names, push, .. }) = push else { return Ok(Vec::new()) };
         let image = self.image(made)?;
-        let total = image.blobs.iter().map(|(blob, _)| blob.size).sum();
-        let progress = |done| running.progress("layers", done, total);
+        let progress = |sent| running.progress("layers", sent);
         let shown: Vec<String> = names.iter().map(Reference::whole).collect();
         let pushed = self.session.wait(push.finish(&image, &progress))?;
         let pushed = pushed.map_err(|error| {

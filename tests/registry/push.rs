@@ -262,6 +262,21 @@ async fn a_registry_is_not_asked_before_it_wants_to_be() {
 }
 
 #[tokio::test]
+async fn manifests_and_tags_survive_faults() {
+    let image = Image::new("amd64", &[noise(1000)]);
+    for skip in [0, 1] {
+        for kind in [FaultKind::Status(503), FaultKind::StatusAfter(429, 0), FaultKind::LoseAnswer]
+        {
+            let server = FakeRegistry::start(Options::default());
+            server.fault(Fault { skip, ..fault("PUT", "/manifests/", kind) });
+            push(&anonymous(), &image, &[reference(&server.host(), "app/x:1")]).await.unwrap();
+            assert_eq!(server.manifest("app/x", "1").as_ref(), Some(&image.manifest), "{kind:?}");
+            assert_eq!(server.count("PUT", "/manifests/"), 3, "{kind:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn what_failed_early_is_tried_again_at_the_end() {
     let server = FakeRegistry::start(Options::default());
     let image = Image::new("amd64", &[noise(5000)]);
