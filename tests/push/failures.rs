@@ -199,6 +199,7 @@ fn a_signal_ends_uploads_at_once() {
         // It would last an hour.
         let output = build.wait_with_output().unwrap();
         assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
+        assert!(!home.stores("build-"), "what was half made is gone");
         assert_eq!(server.count("PUT", "/manifests/"), 0);
     }
 }
@@ -217,4 +218,5 @@ fn a_signal_ends_the_reading_of_a_base_at_once() {
     interrupt(&build);
     let output = build.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
+    assert!(!home.stores("build-"), "what was half made is gone");
 }
