@@ -62,18 +62,22 @@ impl<'a, 's> Pushes<'a, 's> {
         Ok(begun)
     }
 
-    /// Takes a layer of `stage` that is whole. One that an output wants in another form is left to
-    /// [`Pushes::finish`], and so is one that can't be read.
+    /// Takes a layer of `stage` that is whole. Left to [`Pushes::finish`] is one that an output wants
+    /// in another form, one that can't be read, and a base's that will be a file for another output:
+    /// it is sent from there, not read twice.
     pub(super) fn layer(&self, stage: StageId, layer: &StageLayer) {
         if !self.lineage.contains(&stage) {
             return;
         }
         let Ok(finished) = layer.finished() else { return };
         let blob = finished.descriptor;
-        let file = || self.session.blob(&blob.digest).map(|stored| stored.path);
+        let file = self.session.blob(&blob.digest).map(|stored| stored.path);
+        if file.is_none() && layer.base().is_some() && self.session.keeps_base_blobs() {
+            return;
+        }
         for OutputPush { output, push, .. } in &self.pushes {
             if takes_as_is(self.session, output, layer, &blob.media_type)
-                && let Some(source) = self.source(&blob, file(), layer.base())
+                && let Some(source) = self.source(&blob, file.clone(), layer.base())
             {
                 push.begin(&blob, &source);
             }
