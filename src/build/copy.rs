@@ -16,7 +16,7 @@ use crate::layer;
 use crate::plan::{CopyFrom, CopyOp, CopySource as Named, InlineFile, Unpack};
 use crate::tree::{
     self, Copied, CopySource, Entry, FileInfo, Kind, MAX_ACCOUNT_FILE, Owner, Tree, TreePath, User,
-    What,
+    UserError, What,
 };
 
 /// A source whose files can be opened.
@@ -213,12 +213,30 @@ fn single(name: &[u8], entry: Entry, opener: Opener) -> Source {
     Source { tree, what: What::Path(path), opener }
 }
 
-/// The ids of `--chown`, by the stage's own files (L-135).
+/// The ids of `--chown` (L-135).
 fn owner(work: &Work<'_, '_>, files: &Files, text: &str) -> Result<(u32, u32), Error> {
+    find_owner(work, files, text)?.map_err(|e| Error::build(format!("--chown={text}: {e}")))
+}
+
+/// Whose a directory is that WORKDIR makes; root's, where `USER` names nobody yet (L-165).
+pub(super) fn workdir_owner(
+    work: &Work<'_, '_>,
+    files: &Files,
+    user: &str,
+) -> Result<(u32, u32), Error> {
+    Ok(find_owner(work, files, user)?.unwrap_or_default())
+}
+
+/// By the stage's own files.
+fn find_owner(
+    work: &Work<'_, '_>,
+    files: &Files,
+    text: &str,
+) -> Result<Result<(u32, u32), UserError>, Error> {
     let owner = Owner::parse(text);
     let (passwd, group) =
         if owner.needs_files() { accounts(work, files)? } else { (Vec::new(), Vec::new()) };
-    owner.find(&passwd, &group).map_err(|e| Error::build(format!("--chown={text}: {e}")))
+    Ok(owner.find(&passwd, &group))
 }
 
 /// Who `USER` is, by the stage's own files (L-101).

@@ -14,7 +14,7 @@ use super::stage::Work;
 use crate::cache::{CacheMount, MountLease};
 use crate::error::Error;
 use crate::layer::{self, Stubs};
-use crate::plan::{CopyFrom, Mount, MountKind, RunOp};
+use crate::plan::{CopyFrom, Input, Mount, MountKind, RunOp};
 use crate::request::SshSource;
 use crate::sandbox::{self, RunError, RunMount, RunMountKind, RunSpec, UserIds};
 use crate::tree::{CopyOptions, User, What, clean_path};
@@ -157,7 +157,11 @@ impl Mounts {
                 self.push(mount, RunMountKind::Tree { lowers, subpath, writable });
             }
             MountKind::Tmpfs { size } => self.push(mount, RunMountKind::Tmpfs { size: *size }),
-            MountKind::Cache { id, seed, sharing, readonly, mode, uid, gid } => {
+            MountKind::Cache { id, seed, subpath, sharing, readonly, mode, uid, gid } => {
+                let id = match seed {
+                    Some((from, source)) => &format!("{id} of {}", seed_key(work, from, source)?),
+                    None => id,
+                };
                 let wanted =
                     CacheMount { id, sharing: *sharing, mode: *mode, uid: *uid, gid: *gid };
                 let lease = work.session.store.cache_mount(&wanted).map_err(Error::build)?;
@@ -165,7 +169,8 @@ impl Mounts {
                     fill(work, from, source, &lease)?;
                 }
                 let directory = lease.path.clone();
-                self.push(mount, RunMountKind::Cache { directory, readonly: *readonly });
+                let (subpath, readonly) = (subpath.clone(), *readonly);
+                self.push(mount, RunMountKind::Cache { directory, subpath, readonly });
                 self.leases.push(lease);
             }
             MountKind::Secret { id, env, required, mode, uid, gid } => {
@@ -250,6 +255,22 @@ fn context_selection<'a>(from: &'a CopyFrom, source: &str) -> Selection<'a> {
     }
 }
 
+/// What a cache mount is seeded with: another seed makes another cache.
+fn seed_key(work: &Work<'_, '_>, from: &CopyFrom, source: &str) -> Result<String, Error> {
+    let key = match from {
+        CopyFrom::Context | CopyFrom::Named(_) => {
+            match work.inputs.content(&seed_selection(from, source))? {
+                Input::Content(sum) => sum.hex(),
+                Input::Definition(key) => key.to_string(),
+            }
+        }
+        CopyFrom::Stage(stage) => work.keys[stage.0].last().to_string(),
+        CopyFrom::Image(image) => work.images[image.0].key().to_string(),
+        CopyFrom::Empty => String::new(),
+    };
+    Ok(format!("{source} in {key}"))
+}
+
 /// Puts the seed of a new cache mount into it.
 fn fill(
     work: &Work<'_, '_>,
@@ -257,7 +278,13 @@ fn fill(
     source: &str,
     lease: &MountLease,
 ) -> Result<(), Error> {
-    let selection = Selection {
+    let selection = seed_selection(from, source);
+    let layer = copy::context_layer(work, &selection)?;
+    layers::unpack_into(&layer, &lease.path)
+}
+
+fn seed_selection<'a>(from: &'a CopyFrom, source: &str) -> Selection<'a> {
+    Selection {
         from,
         what: What::Path(clean_path(source.as_bytes())),
         options: CopyOptions {
@@ -265,9 +292,7 @@ fn fill(
             cwd: "/".to_owned(),
             ..CopyOptions::default()
         },
-    };
-    let layer = copy::context_layer(work, &selection)?;
-    layers::unpack_into(&layer, &lease.path)
+    }
 }
 
 impl From<sandbox::Stream> for Stream {

@@ -197,8 +197,10 @@ pub enum MountKind {
     Cache {
         /// The namespace of `BUILDKIT_CACHE_MOUNT_NS` included.
         id: String,
-        /// What an empty cache starts with.
+        /// What an empty cache starts with. A cache with a seed is another one than that without.
         seed: Option<(CopyFrom, String)>,
+        /// What of the cache is shown; empty for all. `source` means this where there is no seed.
+        subpath: String,
         sharing: Sharing,
         readonly: bool,
         mode: u32,

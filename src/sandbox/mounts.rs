@@ -123,8 +123,8 @@ impl Staging {
                 let readonly = if *writable { MountAttrFlags::empty() } else { RDONLY };
                 bind(root, target, fd.as_fd(), readonly | NODEV)
             }
-            MountOrder::Cache { directory, readonly } => {
-                let directory = open_path(directory)?;
+            MountOrder::Cache { directory, subpath, readonly } => {
+                let directory = open_below(open_path(directory)?.as_fd(), subpath)?;
                 let readonly = if *readonly { RDONLY } else { MountAttrFlags::empty() };
                 bind(root, target, directory.as_fd(), readonly | NODEV)
             }

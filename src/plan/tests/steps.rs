@@ -201,6 +201,7 @@ fn mounts_have_their_defaults_filled_in() {
     let cache = |id: &str, sharing, mode, uid| MountKind::Cache {
         id: id.to_owned(),
         seed: None,
+        subpath: String::new(),
         sharing,
         readonly: false,
         mode,
@@ -267,6 +268,7 @@ fn mounts_have_their_defaults_filled_in() {
     let expected = MountKind::Cache {
         id: "ns//c".to_owned(),
         seed: Some((CopyFrom::Stage(StageId(0)), "d".to_owned())),
+        subpath: String::new(),
         sharing: Sharing::Shared,
         readonly: true,
         mode: 0o755,
