@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 
 /// A text is not `sha256:` and 64 lower-case hexadecimal digits.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 #[error("expected sha256: and 64 hexadecimal digits but found {found:?}")]
 pub struct DigestError {
     found: String,

@@ -13,8 +13,9 @@ pub(super) struct Progress<'a> {
 }
 
 impl<'a> Progress<'a> {
-    pub(super) fn new(events: &'a (dyn Fn(Event) + Sync)) -> Self {
-        Self { events, next: AtomicU32::new(1) }
+    /// `first` is the number of the first step.
+    pub(super) fn new(events: &'a (dyn Fn(Event) + Sync), first: u32) -> Self {
+        Self { events, next: AtomicU32::new(first) }
     }
 
     pub(super) fn notice(&self, text: impl Into<String>) {
@@ -66,6 +67,12 @@ impl Running<'_> {
         if !bytes.is_empty() {
             (self.progress.events)(Event::Output { step: self.step, stream, bytes });
         }
+    }
+
+    /// Bytes of a transfer: how many of how many, where that is known.
+    pub(super) fn progress(&self, what: &str, done: u64, total: Option<u64>) {
+        let (step, what) = (self.step, what.to_owned());
+        (self.progress.events)(Event::Progress { step, what, done, total });
     }
 
     pub(super) fn end(mut self, outcome: StepOutcome) {

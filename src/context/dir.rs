@@ -62,6 +62,25 @@ impl DirectoryContext {
         Ok(Self { root, tree })
     }
 
+    /// Gives every entry this time; seconds since 1970.
+    pub fn set_times(&mut self, mtime: i64) {
+        let paths: Vec<TreePath> = self.tree.iter().map(|(path, _)| path.clone()).collect();
+        for path in paths.iter().map(|path| &**path).chain([&b""[..]]) {
+            if let Some(entry) = self.tree.get_mut(path) {
+                entry.mtime = mtime;
+            }
+        }
+    }
+
+    /// As [`DirectoryContext::hash`] of everything.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn hash_all(&mut self, threads: usize) -> Result<(), ContextError> {
+        let paths: Vec<TreePath> = self.tree.iter().map(|(path, _)| path.clone()).collect();
+        self.hash(&paths, threads)
+    }
+
     /// Reads the files among `paths` that have no digest yet, with at most `threads` threads, and
     /// puts digests and extended attributes into the tree. The attributes wait until here because
     /// they need the file to be open.
