@@ -230,7 +230,6 @@ impl Git<'_> {
             ("GIT_CONFIG_GLOBAL", "/dev/null"),
             ("GIT_ATTR_NOSYSTEM", "1"),
             ("GIT_TERMINAL_PROMPT", "0"),
-            ("GIT_ASKPASS", "true"),
             ("GIT_ALLOW_PROTOCOL", "https:http:git:ssh"),
             // The keys of hosts that the user knows are checked, those of others remembered.
             (

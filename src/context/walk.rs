@@ -155,6 +155,7 @@ impl Walker<'_> {
         let (uid, gid, mode) = match self.ownership {
             Ownership::Root => (0, 0, mode),
             Ownership::Keep => (stat.st_uid, stat.st_gid, mode),
+            Ownership::Git if matches!(kind, Kind::Symlink(_)) => (0, 0, mode),
             Ownership::Git => (0, 0, for_all(mode)),
         };
         Entry { kind, mode, uid, gid, mtime: stat.st_mtime, xattrs: Xattrs::new(), layer: 0 }
