@@ -69,7 +69,7 @@ impl Running<'_> {
         }
     }
 
-    /// Bytes of a transfer: how many of how many, where that is known.
+    /// Tells how far a transfer is, in bytes, of how many where that is known.
     pub(super) fn progress(&self, what: &str, done: u64, total: Option<u64>) {
         let (step, what) = (self.step, what.to_owned());
         (self.progress.events)(Event::Progress { step, what, done, total });
