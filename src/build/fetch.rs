@@ -19,7 +19,7 @@ use crate::cache::{DownloadRecord, Store};
 use crate::context::git::{Git, GitError, Revision};
 use crate::context::http::{self as web, Validators};
 use crate::context::{DirectoryContext, Fetched, OneFile, Source, Unpacked};
-use crate::digest::Digest;
+use crate::digest::{ContentSum, Digest};
 use crate::error::Error;
 use crate::http::{Clients, RetryPolicy};
 use crate::layer;
@@ -63,7 +63,16 @@ pub(super) struct Download {
 impl Download {
     /// The file as ADD has it (L-145).
     pub(super) fn file(&self, name: &str) -> OneFile {
-        OneFile::download(name, self.modified, self.size, self.digest.0, self.path.clone())
+        OneFile::download(name, self.modified, self.size, None, self.path.clone())
+    }
+
+    /// The same as a context, whose files have digests; its name is BuildKit's.
+    pub(super) fn context(&self) -> Result<OneFile, Error> {
+        let mut hasher = blake3::Hasher::new();
+        let file = File::open(&self.path).map_err(Error::build)?;
+        hasher.update_reader(file).map_err(Error::build)?;
+        let sum = Some(ContentSum::from(&hasher));
+        Ok(OneFile::download(REMOTE_FILE, self.modified, self.size, sum, self.path.clone()))
     }
 }
 
@@ -290,7 +299,7 @@ fn web_context(download: &Download, folder: PathBuf) -> Result<(Arc<dyn Source>,
     let place = folder.join(REMOTE_FILE);
     std::fs::copy(&download.path, &place).map_err(Error::build)?;
     let download = Download { path: place, ..download.clone() };
-    Ok((Arc::new(download.file(REMOTE_FILE)), true))
+    Ok((Arc::new(download.context()?), true))
 }
 
 /// What BuildKit calls the one file of a context that is a file.

@@ -7,7 +7,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::fetch::{Download, REMOTE_FILE};
+use super::fetch::Download;
 use super::session::Session;
 use crate::context::git::Revision;
 use crate::context::{DirectoryContext, Ownership, Source, small};
@@ -283,7 +283,7 @@ fn context(
                     Arc::new(checkout) as Arc<dyn Source>
                 }
                 RemoteContext::Http(url) => {
-                    Arc::new(fetcher.download(url, None, running)?.file(REMOTE_FILE))
+                    Arc::new(fetcher.download(url, None, running)?.context()?)
                 }
             })
         }),

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::Source;
-use crate::digest::Sha256Sum;
+use crate::digest::ContentSum;
 use crate::tree::{Entry, FileInfo, Kind, Tree, TreePath, clean_path};
 
 #[derive(Clone, Debug)]
@@ -28,14 +28,20 @@ impl OneFile {
     #[must_use]
     pub fn heredoc(name: &str, text: &str) -> Self {
         let text: Arc<[u8]> = text.as_bytes().into();
-        let (size, digest) = (text.len() as u64, Sha256Sum::of(&text));
+        let (size, digest) = (text.len() as u64, Some(ContentSum::of(&text)));
         Self::new(name, 0o644, 0, size, digest, Content::Text(text))
     }
 
     /// A download of `size` bytes whose content is the file at `place`: 0600 0:0 (L-145). `mtime`
-    /// in seconds since 1970.
+    /// in seconds since 1970; `digest` where a key is to be made of it.
     #[must_use]
-    pub fn download(name: &str, mtime: i64, size: u64, digest: Sha256Sum, place: PathBuf) -> Self {
+    pub fn download(
+        name: &str,
+        mtime: i64,
+        size: u64,
+        digest: Option<ContentSum>,
+        place: PathBuf,
+    ) -> Self {
         Self::new(name, 0o600, mtime, size, digest, Content::At(place))
     }
 
@@ -44,10 +50,10 @@ impl OneFile {
         mode: u32,
         mtime: i64,
         size: u64,
-        digest: Sha256Sum,
+        digest: Option<ContentSum>,
         content: Content,
     ) -> Self {
-        let file = FileInfo { size, digest: Some(digest), link: None };
+        let file = FileInfo { size, digest, link: None };
         let entry = Entry { kind: Kind::File(file), mode, mtime, ..Entry::directory(0) };
         let path = clean_path(name.as_bytes());
         let mut tree = Tree::new();
