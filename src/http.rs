@@ -35,6 +35,8 @@ pub enum Failure {
     Broken(String),
     #[error("no byte for {} s", .0.as_secs())]
     Idle(Duration),
+    #[error("too many redirects")]
+    Redirects,
     #[error("cannot set up TLS: {0}")]
     Setup(String),
 }
@@ -47,7 +49,7 @@ impl Failure {
             Self::Connect(_) if self.is_distrust() => None,
             Self::Connect(_) => Some(Outcome::Unsent),
             Self::Broken(_) | Self::Idle(_) => Some(Outcome::Broken),
-            Self::Setup(_) => None,
+            Self::Redirects | Self::Setup(_) => None,
         }
     }
 
@@ -60,6 +62,9 @@ impl Failure {
 
 impl From<reqwest::Error> for Failure {
     fn from(error: reqwest::Error) -> Self {
+        if error.is_redirect() {
+            return Self::Redirects;
+        }
         let connect = error.is_connect();
         let text = innermost(&error.without_url());
         if connect { Self::Connect(text) } else { Self::Broken(text) }
