@@ -8,6 +8,12 @@ mod loopback;
 
 #[path = "actions_cache/basics.rs"]
 mod basics;
+#[path = "actions_cache/faults.rs"]
+mod faults;
+#[path = "actions_cache/official.rs"]
+mod official;
+#[path = "actions_cache/transfer.rs"]
+mod transfer;
 
 use std::io::Read as _;
 use std::sync::Arc;
@@ -43,8 +49,12 @@ impl Job {
     }
 
     fn with(fake: &FakeActionsCache, token: &str, mode: &str) -> Self {
+        Self::at(&fake.url(), token, mode)
+    }
+
+    fn at(url: &str, token: &str, mode: &str) -> Self {
         let variables = [
-            ("ACTIONS_RESULTS_URL", fake.url()),
+            ("ACTIONS_RESULTS_URL", url.to_owned()),
             ("ACTIONS_RUNTIME_TOKEN", token.to_owned()),
             ("ACTIONS_CACHE_MODE", mode.to_owned()),
         ];
@@ -87,10 +97,13 @@ fn entry_key(text: &str) -> EntryKey {
 
 /// `length` bytes that no two places share for long.
 fn noise(length: usize) -> Vec<u8> {
-    let mut state = 1_u32;
-    let mut next = || {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        state.to_be_bytes()[0]
-    };
-    (0..length).map(|_| next()).collect()
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut bytes = vec![0; length];
+    for piece in bytes.chunks_mut(8) {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        piece.copy_from_slice(&state.to_le_bytes()[..piece.len()]);
+    }
+    bytes
 }

@@ -26,6 +26,11 @@ const AT_ONCE: usize = 4;
 /// The first version of the protocol that all of today's stores speak and that has long blocks.
 const PROTOCOL: &str = "2019-12-12";
 
+/// Operations, in the protocol's words.
+const PUT_BLOB: &str = "Put Blob";
+const PUT_BLOCK: &str = "Put Block";
+const PUT_BLOCK_LIST: &str = "Put Block List";
+
 #[derive(Clone, Debug)]
 pub(super) enum Source {
     Bytes(Bytes),
@@ -54,10 +59,10 @@ pub(super) async fn upload(
     size: u64,
 ) -> Result<(), Fault> {
     if size <= BLOCK {
-        return put(service, "Put Blob", url.clone(), source, 0..size).await;
+        return put(service, PUT_BLOB, url.clone(), source, 0..size).await;
     }
     stream::iter(blocks(size))
-        .map(|(id, range)| put(service, "Put Block", block_url(url, &id), source, range))
+        .map(|(id, range)| put(service, PUT_BLOCK, block_url(url, &id), source, range))
         .buffer_unordered(AT_ONCE)
         .try_collect::<()>()
         .await?;
@@ -65,7 +70,7 @@ pub(super) async fn upload(
     url.query_pairs_mut().append_pair("comp", "blocklist");
     let list = Bytes::from(block_list(size));
     let length = list.len() as u64;
-    put(service, "Put Block List", url, &Source::Bytes(list), 0..length).await
+    put(service, PUT_BLOCK_LIST, url, &Source::Bytes(list), 0..length).await
 }
 
 /// One request with these bytes of the source, as often as the policy allows: each may be sent again
@@ -99,18 +104,22 @@ async fn put_once(
     let body = source.pieces(range).inspect_ok(move |piece| {
         counter.fetch_add(piece.len() as u64, Ordering::Relaxed);
     });
-    let request = service
-        .client(asked, &url)
-        .await?
-        .put(url)
+    let mut request = service.client(asked, &url).await?.put(url);
+    if asked == PUT_BLOB {
+        // In the other operations it makes some stores take the body for the blob.
+        request = request.header("x-ms-blob-type", "BlockBlob");
+    }
+    let request = request
         .header("x-ms-version", PROTOCOL)
-        .header("x-ms-blob-type", "BlockBlob")
         .header(CONTENT_TYPE, "application/octet-stream")
         .header(CONTENT_LENGTH, length)
         .body(Body::wrap_stream(body));
     let answer = http::send_counted(request, &sent, length, &|_| ());
-    check_blob(asked, service.counted(asked, length, answer).await?)?;
-    Ok(())
+    let answer = check_blob(asked, service.counted(asked, length, answer).await?)?;
+    match answer.status().as_u16() {
+        201 => Ok(()),
+        status => Err(Fault::Foreign { asked, status, what: "no sign of having kept it" }),
+    }
 }
 
 /// The id of each block, and its bytes. All ids have the same length, as they must.

@@ -75,6 +75,7 @@ impl State {
         };
         let blob = &mut entry.blob;
         let version_missing = asked.header("x-ms-version").is_empty();
+        let blob_type = asked.header("x-ms-blob-type");
         match operation {
             GET_BLOB | BLOB_PROPERTIES => match &blob.content {
                 Some(_) if ignore_ranges => blob.read(""),
@@ -83,13 +84,13 @@ impl State {
             },
             // A URL's signature says so too (`sv`), but all clients send it.
             _ if version_missing => error(400, "MissingRequiredHeader"),
-            PUT_BLOB if asked.header("x-ms-blob-type") != "BlockBlob" => {
-                error(400, "MissingRequiredHeader")
-            }
+            PUT_BLOB if blob_type != "BlockBlob" => error(400, "MissingRequiredHeader"),
             PUT_BLOB => {
                 blob.content = Some(asked.body.clone());
                 Reply::new(201, "").header("etag", "\"0x1\"")
             }
+            // Azurite would take the body for the whole blob.
+            _ if !blob_type.is_empty() => error(400, "UnsupportedHeader"),
             PUT_BLOCK => blob.put_block(asked.query("blockid"), &asked.body),
             _ => blob.put_list(&asked.body),
         }

@@ -10,6 +10,7 @@
 
 mod blobs;
 mod calls;
+pub mod programs;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
