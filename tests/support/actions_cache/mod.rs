@@ -12,7 +12,7 @@ mod blobs;
 mod calls;
 pub mod programs;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -166,7 +166,10 @@ impl FakeActionsCache {
                 log: Vec::new(),
             }));
             shared = Some(Arc::clone(&state));
-            move |asked| state.lock().unwrap().answer(&asked)
+            move |asked| match asked.path.as_str() {
+                "/requests" => state.lock().unwrap().requests(),
+                _ => state.lock().unwrap().answer(&asked),
+            }
         });
         Self { server, state: shared.unwrap() }
     }
@@ -243,6 +246,21 @@ impl State {
     fn tick(&mut self) -> u64 {
         self.clock += 1;
         self.clock
+    }
+
+    /// What was asked so far, for those in other processes: for each operation how often, and the
+    /// bytes of its bodies.
+    fn requests(&self) -> Reply {
+        let mut sums = BTreeMap::<_, [usize; 3]>::new();
+        for Logged { operation, received, sent, .. } in &self.log {
+            let sum = sums.entry(*operation).or_default();
+            *sum = [sum[0] + 1, sum[1] + received, sum[2] + sent];
+        }
+        let sums = sums.into_iter().map(|(operation, [count, received, sent])| {
+            let sum = json!({ "count": count, "received": received, "sent": sent });
+            (operation.to_owned(), sum)
+        });
+        Reply::json(200, &sums.collect::<serde_json::Map<_, _>>().into())
     }
 
     fn answer(&mut self, asked: &Asked) -> Reply {
