@@ -12,6 +12,8 @@ mod basics;
 mod faults;
 #[path = "actions_cache/official.rs"]
 mod official;
+#[path = "actions_cache/repository.rs"]
+mod repository;
 #[path = "actions_cache/transfer.rs"]
 mod transfer;
 

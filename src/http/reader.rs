@@ -21,14 +21,16 @@ pub struct StreamReader<E> {
 }
 
 impl<E: Error + Send + Sync + 'static> StreamReader<E> {
-    /// The reader must not run on `runtime`'s own threads.
+    /// The reader must not run on `runtime`'s own threads. It ends with an error when `stop` comes
+    /// first.
     #[must_use]
     pub fn new(
         runtime: &Handle,
         stream: impl Stream<Item = Result<Bytes, E>> + Send + 'static,
+        stop: impl Future<Output = ()> + Send + 'static,
     ) -> Self {
         let (sender, pieces) = mpsc::channel(WAITING);
-        runtime.spawn(async move {
+        let drive = async move {
             let mut stream = std::pin::pin!(stream);
             while let Some(piece) = stream.next().await {
                 // An empty one would say that all is over.
@@ -39,6 +41,12 @@ impl<E: Error + Send + Sync + 'static> StreamReader<E> {
             }
             // An empty piece says that all is well; a runtime that is shut down says nothing.
             let _ = sender.send(Ok(Bytes::new())).await;
+        };
+        runtime.spawn(async move {
+            tokio::select! {
+                () = drive => {}
+                () = stop => {}
+            }
         });
         Self { pieces, current: Bytes::new(), ended: false }
     }

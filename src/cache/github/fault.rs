@@ -9,10 +9,10 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::CacheFault;
-use crate::http::{self, Failure, Outcome};
+use crate::http::{self, Failure, Outcome, RetryPolicy};
 
 /// What is read of an answer that is no entry's bytes.
-pub(super) const BODY_LIMIT: usize = 64 * 1024;
+pub(super) const BODY_LIMIT: usize = 256 * 1024;
 /// What is shown of a message of the service, in characters.
 const SHOWN_MESSAGE: usize = 200;
 
@@ -80,7 +80,25 @@ impl From<Fault> for CacheFault {
     }
 }
 
-/// Twirp's errors; some servers write `message`.
+/// Waits before another attempt, or gives the fault back if there is to be none. `attempt` counts
+/// those made.
+pub(super) async fn pause(
+    policy: &RetryPolicy,
+    attempt: &mut u32,
+    fault: Fault,
+) -> Result<(), Fault> {
+    *attempt += 1;
+    let delay = |outcome| policy.delay(*attempt, outcome, fault.retry_after(), http::jitter());
+    match fault.outcome().and_then(delay) {
+        Some(delay) => {
+            tokio::time::sleep(delay).await;
+            Ok(())
+        }
+        None => Err(fault),
+    }
+}
+
+/// Twirp's errors; the REST API and some servers write `message`.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct TwirpError {

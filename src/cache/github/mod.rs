@@ -8,6 +8,7 @@ mod access;
 mod download;
 mod fault;
 mod name;
+mod repository;
 mod service;
 mod settings;
 mod upload;
@@ -25,7 +26,7 @@ use service::{Reservation, Service};
 use upload::Source;
 
 pub use access::{Access, CacheMode, Scope};
-pub use name::NAME_PREFIX;
+pub use repository::{ListedEntry, RepositoryCaches, Usage};
 pub use service::Traffic;
 pub use settings::{GithubSettings, NoService};
 
@@ -177,7 +178,7 @@ impl CacheBackend for GithubCache {
             .map_err(|_| CacheFault::Failed(format!("{} has no URL", entry.key.0)))?;
         let download = download::download(Arc::clone(&self.service), entry.key.clone(), url);
         let pieces = self.runtime.block_on(download)?;
-        Ok(Box::new(StreamReader::new(&self.runtime, pieces)))
+        Ok(Box::new(StreamReader::new(&self.runtime, pieces, std::future::pending())))
     }
 
     fn save(

@@ -6,8 +6,8 @@
 
 use super::EntryKey;
 
-/// Common to all names, for those who list a repository's caches.
-pub const NAME_PREFIX: &str = "plimsoll-";
+/// Common to all names of ours.
+const NAME_PREFIX: &str = "plimsoll-";
 
 /// The name to ask for: what [`spare`] makes begins with it.
 pub(super) fn first(key: &EntryKey) -> String {

@@ -13,7 +13,7 @@ use super::CacheFault;
 use super::fault::{self, Fault};
 use super::settings::GithubSettings;
 use crate::digest::Sha256Sum;
-use crate::http::{self, Clients, Failure, Outcome, Peer, RetryPolicy};
+use crate::http::{self, Clients, Failure, Peer, RetryPolicy};
 
 /// What was asked of the service and its blob store so far, repeated requests included.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -251,20 +251,8 @@ impl Service {
         self.received.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
-    /// Waits before another attempt, or gives the fault back if there is to be none. `attempt`
-    /// counts those made.
     pub(super) async fn pause(&self, attempt: &mut u32, fault: Fault) -> Result<(), Fault> {
-        *attempt += 1;
-        let wait = |outcome: Outcome| {
-            self.policy.delay(*attempt, outcome, fault.retry_after(), http::jitter())
-        };
-        match fault.outcome().and_then(wait) {
-            Some(delay) => {
-                tokio::time::sleep(delay).await;
-                Ok(())
-            }
-            None => Err(fault),
-        }
+        fault::pause(&self.policy, attempt, fault).await
     }
 
     fn clean(&self, message: &str) -> String {

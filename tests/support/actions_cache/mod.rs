@@ -11,6 +11,7 @@
 mod blobs;
 mod calls;
 pub mod programs;
+mod rest;
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
@@ -24,6 +25,7 @@ use serde_json::json;
 
 use super::loopback::{Asked, Loopback, Reply};
 use blobs::Blob;
+pub use rest::REST_TOKEN;
 
 /// The last part of every token; it must never show up anywhere.
 pub const TOKEN_CANARY: &str = "token-canary-5xAeQ";
@@ -38,6 +40,8 @@ pub const PUT_BLOCK: &str = "Put Block";
 pub const PUT_BLOCK_LIST: &str = "Put Block List";
 pub const GET_BLOB: &str = "Get Blob";
 pub const BLOB_PROPERTIES: &str = "Get Blob Properties";
+/// Whatever is asked of the REST API.
+pub const REST: &str = "REST";
 
 #[derive(Clone, Debug, Default)]
 pub struct Options {
@@ -311,6 +315,7 @@ impl State {
     fn route(&mut self, operation: &str, asked: &Asked) -> Reply {
         match operation {
             CREATE | FINALIZE | LOOKUP => self.call(operation, asked),
+            REST => self.rest(asked),
             "" => Reply::new(404, "404 page not found"),
             _ => self.blob(operation, asked),
         }
@@ -361,6 +366,9 @@ fn operation(asked: &Asked) -> &'static str {
     if let Some(call) = call {
         let known = [CREATE, FINALIZE, LOOKUP];
         return known.into_iter().find(|known| *known == call).unwrap_or_default();
+    }
+    if asked.path.starts_with("/repos/") {
+        return REST;
     }
     if !asked.path.contains("/actions-cache/") {
         return "";
