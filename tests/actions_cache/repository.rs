@@ -6,7 +6,8 @@ use plimsoll::cache::CacheFault;
 use plimsoll::cache::github::{RepositoryCaches, Usage};
 use tokio::runtime::Runtime;
 
-use super::actions_cache::{FakeActionsCache, FaultKind, Options, REST, REST_TOKEN};
+use super::actions_cache::rest::REST_TOKEN;
+use super::actions_cache::{FakeActionsCache, FaultKind, Options, REST};
 use super::{IMPATIENT, Job, MAIN, PULL};
 
 fn caches(fake: &FakeActionsCache, token: &str) -> (RepositoryCaches, Runtime) {

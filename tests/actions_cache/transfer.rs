@@ -110,22 +110,34 @@ fn blocks_and_ranges_are_tried_again_alone() {
 }
 
 #[test]
-fn an_entry_that_stays_broken_ends_in_an_error() {
+fn a_store_that_stays_broken_ends_the_reading_with_an_error() {
     let fake = fake();
     let job = job(&fake);
-    job.save("b-1", &noise(9 * MIB)).unwrap();
+    // More ranges than are asked for ahead of the reader.
+    job.save("b-1", &noise(60 * MIB)).unwrap();
     let found = job.cache.find(&[entry_key("b-1")]).unwrap().unwrap();
     let mut reader = job.cache.open(&found).unwrap();
-    drop(job.cache.open(&found).unwrap());
-    fake.fault(GET_BLOB, 100, FaultKind::Status(503));
-    let mut reader_of_nothing = job.cache.open(&found);
-    assert!(matches!(reader_of_nothing.as_mut().err(), Some(CacheFault::Failed(_))));
-    // The first range is here; the rest may have been asked for before the fault.
-    let mut first = vec![0; 4 * MIB];
-    reader.read_exact(&mut first).unwrap();
+    fake.fault(GET_BLOB, 1000, FaultKind::Status(503));
+    let mut bytes = Vec::new();
+    let error = reader.read_to_end(&mut bytes).unwrap_err().to_string();
+    assert_eq!(error, "Get Blob: status 503");
+    assert!(bytes.len() < 60 * MIB && bytes.len() >= 4 * MIB, "{}", bytes.len());
+    assert!(matches!(job.cache.open(&found).err(), Some(CacheFault::Failed(_))));
+    // One entry's fault says nothing of the service.
     fake.stop_faults();
-    fake.replace("plimsoll-b-1~", noise(5 * MIB));
-    assert!(job.read("b-1").unwrap().unwrap() == noise(5 * MIB));
+    assert!(job.find(&["b-1"]).unwrap().is_some());
+}
+
+#[test]
+fn a_reader_that_is_dropped_ends_its_fetching() {
+    let fake = fake();
+    let job = job(&fake);
+    job.save("b-1", &noise(60 * MIB)).unwrap();
+    let found = job.cache.find(&[entry_key("b-1")]).unwrap().unwrap();
+    drop(job.cache.open(&found).unwrap());
+    // All that could have been asked for ahead has been by the time that this is answered.
+    assert!(job.find(&["b-1"]).unwrap().is_some());
+    assert!(fake.count(GET_BLOB) < 15, "{}", fake.count(GET_BLOB));
 }
 
 #[test]

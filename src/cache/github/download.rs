@@ -28,14 +28,13 @@ const ASKED: &str = "Get Blob";
 
 pub(super) type Pieces = BoxStream<'static, Result<Bytes, CacheFault>>;
 
-#[derive(Debug)]
 struct Download {
     service: Arc<Service>,
     key: EntryKey,
     place: Mutex<Place>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 struct Place {
     url: Url,
     /// How often the service was asked again.

@@ -11,7 +11,7 @@
 mod blobs;
 mod calls;
 pub mod programs;
-mod rest;
+pub mod rest;
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
@@ -25,7 +25,6 @@ use serde_json::json;
 
 use super::loopback::{Asked, Loopback, Reply};
 use blobs::Blob;
-pub use rest::REST_TOKEN;
 
 /// The last part of every token; it must never show up anywhere.
 pub const TOKEN_CANARY: &str = "token-canary-5xAeQ";
