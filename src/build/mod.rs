@@ -8,6 +8,7 @@ mod compress;
 mod copy;
 mod demand;
 mod export;
+mod fetch;
 mod files;
 mod images;
 mod inputs;
@@ -29,7 +30,7 @@ use crate::cache::StoreError;
 use crate::dockerfile;
 use crate::error::Error;
 use crate::plan::{Op, Plan, StageId};
-use crate::request::BuildRequest;
+use crate::request::{BuildRequest, MainContext};
 use crate::sandbox::{self, Cancel, Sandbox};
 use crate::ui::Event;
 
@@ -44,6 +45,7 @@ use session::Session;
 use slot::Slot;
 use stage::{StageFiles, Work};
 
+pub use fetch::{Access, Fetching, REMOTE_FILE, fetch_context, unpack_context};
 pub use result::*;
 
 #[cfg(test)]
@@ -61,7 +63,9 @@ pub fn build(
     cancel: &Cancel,
     events: &(dyn Fn(Event) + Sync),
 ) -> Result<BuildResult, Error> {
-    let session = Session::open(request, cancel, Progress::new(events))?;
+    // Bringing the context here was the first.
+    let first_step = if matches!(request.context, MainContext::Fetched(_)) { 2 } else { 1 };
+    let session = Session::open(request, cancel, Progress::new(events, first_step))?;
     let file = dockerfile::parse(&request.dockerfile.bytes).map_err(first)?;
     let (plan, images) = plan_with_images(&session, &file)?;
     warn_unused(&session, &plan);

@@ -6,6 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use tokio::runtime::Runtime;
+
+use super::fetch::{Access, Fetcher};
 use super::progress::Progress;
 use crate::cache::{Record, Store, StoredBlob};
 use crate::digest::{DiffId, Digest};
@@ -24,7 +27,8 @@ const CANCEL_CHECK: Duration = Duration::from_millis(50);
 pub(super) struct Session<'a> {
     pub(super) request: &'a BuildRequest,
     pub(super) store: Store,
-    pub(super) runtime: tokio::runtime::Runtime,
+    pub(super) runtime: Runtime,
+    clients: Arc<Clients>,
     pub(super) registry: Registry,
     pub(super) progress: Progress<'a>,
     pub(super) cancel: &'a Cancel,
@@ -43,15 +47,11 @@ impl<'a> Session<'a> {
         progress: Progress<'a>,
     ) -> Result<Self, Error> {
         let store = Store::open(&request.store)?;
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(request.threads.max(1))
-            .enable_all()
-            .build()
-            .map_err(|e| Error::build(format!("can't start the network threads: {e}")))?;
+        let runtime = runtime(request.threads)?;
         let clients = Arc::new(Clients::new(request.registry.ca_certificates.clone()));
-        let registry = Registry::new(request.registry.clone(), clients);
+        let registry = Registry::new(request.registry.clone(), Arc::clone(&clients));
         let shape = |context: &NamedContext| match context {
-            NamedContext::Directory(_) => ContextShape::Directory,
+            NamedContext::Directory(_) | NamedContext::Remote(_) => ContextShape::Directory,
             NamedContext::Image(_) | NamedContext::Layout { .. } => ContextShape::Image,
         };
         let contexts =
@@ -60,6 +60,7 @@ impl<'a> Session<'a> {
             request,
             store,
             runtime,
+            clients,
             registry,
             progress,
             cancel,
@@ -70,6 +71,18 @@ impl<'a> Session<'a> {
             scratch: AtomicU64::new(0),
             fetches: Mutex::default(),
         })
+    }
+
+    pub(super) fn fetcher(&self) -> Fetcher<'_> {
+        let BuildRequest { secrets, ssh, git_environment, .. } = self.request;
+        Fetcher {
+            access: Access { secrets, ssh, git_environment },
+            store: &self.store,
+            runtime: &self.runtime,
+            clients: &self.clients,
+            progress: &self.progress,
+            cancel: self.cancel,
+        }
     }
 
     pub(super) fn plan_request(&self) -> PlanRequest<'_> {
@@ -181,4 +194,13 @@ impl<'a> Session<'a> {
     pub(super) fn keep_record(&self, key: &DefinitionKey, record: &Record) -> Result<(), Error> {
         Ok(self.store.keep_record(key, record)?)
     }
+}
+
+/// The threads that talk to other machines.
+pub(super) fn runtime(threads: usize) -> Result<Runtime, Error> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads.max(1))
+        .enable_all()
+        .build()
+        .map_err(|e| Error::build(format!("can't start the network threads: {e}")))
 }

@@ -104,9 +104,9 @@ impl Work<'_, '_> {
         let since = Instant::now();
         let layer = match &step.op {
             Op::Config => return Ok(()),
-            Op::Copy(op) => {
-                session.progress.step(step.title.clone(), |_| copy::copy(self, op, files))?
-            }
+            Op::Copy(op) => session
+                .progress
+                .step(step.title.clone(), |running| copy::copy(self, op, files, running))?,
             Op::Run(op) => session
                 .progress
                 .step(step.title.clone(), |running| run::run(self, op, files, running))?,

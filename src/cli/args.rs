@@ -62,7 +62,8 @@ pub enum Command {
 
 #[derive(Debug, Default, Args)]
 pub struct BuildArgs {
-    /// Folder that COPY and ADD read from
+    /// What COPY and ADD read from: a folder, the URL of a git repository (URL#REF:FOLDER), of a
+    /// tar or of a Dockerfile, or "-" for a tar or a Dockerfile on standard input
     pub context: PathBuf,
 
     /// Dockerfile (default: CONTEXT/Dockerfile); "-" reads it from standard input
@@ -81,7 +82,8 @@ pub struct BuildArgs {
     #[arg(long = "build-arg", value_name = "NAME[=VALUE]")]
     pub build_args: Vec<String>,
 
-    /// Named context: a folder, docker-image://REF or oci-layout://PATH[:TAG][@DIGEST]
+    /// Named context: a folder, the URL of a git repository or of a file, docker-image://REF or
+    /// oci-layout://PATH[:TAG][@DIGEST]
     #[arg(long = "build-context", value_name = "NAME=SOURCE")]
     pub build_contexts: Vec<String>,
 

@@ -10,8 +10,8 @@ mod csv;
 mod docker_config;
 mod dockerfile;
 mod environment;
-mod file;
 mod flag;
+mod main_context;
 mod output;
 mod progress;
 mod reference;
@@ -68,21 +68,29 @@ fn build(args: &BuildArgs, environment: &Environment) -> ExitCode {
         Err(error) => return fail(&Ui::new(Form::Plain), &error, None),
     };
     let ui = Ui::new(form);
-    let request = match build::request(args, environment, &mut std::io::stdin()) {
-        Ok(request) => request,
-        Err(error) => return fail(&ui, &error, None),
-    };
-    if request.outputs.is_empty() {
-        let text = "no output was asked for: the image will only be in the local store; \
-                    add --push or --output";
-        ui.event(&Event::Notice(text.to_owned()));
-    }
     let signals = match Signals::watch() {
         Ok(signals) => signals,
         Err(error) => {
             return fail(&ui, &Error::build(format!("can't watch for signals: {error}")), None);
         }
     };
+    let outside = build::Outside {
+        stdin: &mut std::io::stdin(),
+        cancel: &signals.cancel,
+        events: &|event| ui.event(&event),
+    };
+    let request = match build::request(args, environment, outside) {
+        Ok(request) => request,
+        Err(error) => {
+            let code = fail(&ui, &error, None);
+            return signals.exit_code().map_or(code, ExitCode::from);
+        }
+    };
+    if request.outputs.is_empty() {
+        let text = "no output was asked for: the image will only be in the local store; \
+                    add --push or --output";
+        ui.event(&Event::Notice(text.to_owned()));
+    }
     let built = crate::build::build(&request, &signals.cancel, &|event| ui.event(&event));
     match built.and_then(|result| publish(args, &result).map(|()| result)) {
         Ok(result) => {

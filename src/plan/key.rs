@@ -233,7 +233,6 @@ fn encode_copy(parent: &DefinitionKey, copy: &CopyOp, inputs: &[Input]) -> Encod
         parents,
         exclude,
         unpack,
-        checksum,
     } = copy;
     let mut encoder = Encoder::step("copy", parent);
     encoder.inputs(inputs);
@@ -247,9 +246,13 @@ fn encode_copy(parent: &DefinitionKey, copy: &CopyOp, inputs: &[Input]) -> Encod
                 let shows = if *parents { path } else { path::base(path) };
                 encoder.selection(inputs.next(), path, shows);
             }
-            CopySource::Http(url) => {
+            CopySource::Http { url, checksum: _ } => {
                 encoder.tag(1);
                 encoder.selection(inputs.next(), url, &source.file_name());
+            }
+            CopySource::Git { text, url: _ } => {
+                encoder.tag(2);
+                encoder.selection(inputs.next(), text, &source.file_name());
             }
         }
     }
@@ -260,7 +263,7 @@ fn encode_copy(parent: &DefinitionKey, copy: &CopyOp, inputs: &[Input]) -> Encod
     }
     encoder.text(destination);
     encoder.text(cwd);
-    for option in [chown, chmod, checksum] {
+    for option in [chown, chmod] {
         encoder.optional(option.as_deref());
     }
     encoder.tag((*link).into());
