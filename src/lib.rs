@@ -25,3 +25,4 @@ pub mod sandbox;
 pub mod snapshot;
 pub mod tree;
 pub mod ui;
+pub mod weight;
