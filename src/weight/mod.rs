@@ -8,17 +8,23 @@
 //! Directories, links and the tar around the files weigh nothing unpacked. *Compressed* bytes of a
 //! layer are those of its blob, exactly; of anything smaller they are an estimate.
 
+mod attribute;
 mod difference;
 mod efficiency;
+pub mod facts;
 mod file;
 mod finding;
 mod identity;
+mod input;
 mod layer;
 mod package;
+pub mod packages;
 pub mod path;
 mod size;
 
 use serde::Serialize;
+
+use crate::tree::Tree;
 
 pub use difference::{
     ChangeKind, ComponentChange, Difference, DirectoryChange, FileChange, FileSide, LayerChange,
@@ -28,6 +34,7 @@ pub use efficiency::Efficiency;
 pub use file::{ContentId, Fate, File};
 pub use finding::{Advice, Finding, FindingKind, Patch};
 pub use identity::Identity;
+pub use input::{Image, ReadLayer};
 pub use layer::{Blob, Layer, Source, Step};
 pub use package::{Component, Package, PackageKind};
 pub use size::Size;
@@ -46,6 +53,31 @@ pub struct Weight {
     /// The heaviest first; no byte is in two of them.
     pub findings: Vec<Finding>,
     pub efficiency: Efficiency,
+}
+
+/// Weighs an image that was read.
+#[must_use]
+pub fn weigh(image: &Image) -> Weight {
+    let mut tree = Tree::new();
+    for (index, layer) in (0..).zip(&image.layers) {
+        tree.apply(&layer.changes, index);
+    }
+    let mut files = attribute::files(image);
+    let packages = packages::assign(image, &tree, &mut files);
+    let layers = image.layers.iter().map(|layer| Layer {
+        diff_id: layer.diff_id,
+        blob: layer.blob,
+        unpacked: layer.changes.unpacked_size(),
+        step: layer.step.clone(),
+    });
+    Weight {
+        image: image.identity.clone(),
+        layers: layers.collect(),
+        files,
+        packages,
+        findings: Vec::new(),
+        efficiency: efficiency::efficiency(image.layers.iter().map(|layer| &layer.changes)),
+    }
 }
 
 impl Weight {
