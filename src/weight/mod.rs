@@ -9,23 +9,27 @@
 //! layer are those of its blob, exactly; of anything smaller they are an estimate.
 
 mod attribute;
+mod compare;
 mod difference;
 mod efficiency;
 pub mod facts;
 mod file;
 mod finding;
+mod findings;
 mod identity;
 mod input;
 mod layer;
 mod package;
 pub mod packages;
 pub mod path;
+mod saved;
 mod size;
 
 use serde::Serialize;
 
 use crate::tree::Tree;
 
+pub use compare::{Growth, compare};
 pub use difference::{
     ChangeKind, ComponentChange, Difference, DirectoryChange, FileChange, FileSide, LayerChange,
     LayerSide, PackageChange, PackageSide, Side,
@@ -37,6 +41,7 @@ pub use identity::Identity;
 pub use input::{Image, ReadLayer};
 pub use layer::{Blob, Layer, Source, Step};
 pub use package::{Component, Package, PackageKind};
+pub use saved::{SavedError, decode, encode};
 pub use size::Size;
 
 /// What one image weighs. Everything refers to [`Weight::layers`] by index, from the lowest.
@@ -64,6 +69,7 @@ pub fn weigh(image: &Image) -> Weight {
     }
     let mut files = attribute::files(image);
     let packages = packages::assign(image, &tree, &mut files);
+    let findings = findings::findings(image, &tree, &files, &packages);
     let layers = image.layers.iter().map(|layer| Layer {
         diff_id: layer.diff_id,
         blob: layer.blob,
@@ -75,7 +81,7 @@ pub fn weigh(image: &Image) -> Weight {
         layers: layers.collect(),
         files,
         packages,
-        findings: Vec::new(),
+        findings,
         efficiency: efficiency::efficiency(image.layers.iter().map(|layer| &layer.changes)),
     }
 }

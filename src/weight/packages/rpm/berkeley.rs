@@ -1,7 +1,7 @@
 //! A hash table of Berkeley DB, as far as rpm uses it: every header is larger than a page and stands
 //! in a chain of overflow pages (`dbinc/db_page.h`).
 
-use super::little;
+use super::{Allowance, little};
 
 const HASH_MAGIC: usize = 0x0006_1561;
 /// Of a page, in bytes.
@@ -18,10 +18,11 @@ pub(super) fn blobs(bytes: &[u8]) -> Vec<Vec<u8>> {
         return Vec::new();
     }
     let pages = bytes.chunks_exact(size).skip(1).filter(|page| HASH_PAGES.contains(&page[25]));
-    pages.flat_map(|page| in_page(bytes, size, page)).collect()
+    let mut allowance = Allowance(bytes.len());
+    pages.flat_map(|page| in_page(bytes, size, page, &mut allowance)).collect()
 }
 
-fn in_page(bytes: &[u8], size: usize, page: &[u8]) -> Vec<Vec<u8>> {
+fn in_page(bytes: &[u8], size: usize, page: &[u8], allowance: &mut Allowance) -> Vec<Vec<u8>> {
     // Keys and values take turns.
     let items = (1..little(page, 20, 2).unwrap_or(0)).step_by(2);
     let place = |item| little(page, HEADER + 2 * item, 2);
@@ -29,7 +30,11 @@ fn in_page(bytes: &[u8], size: usize, page: &[u8]) -> Vec<Vec<u8>> {
     items
         .filter_map(|index| item(place(index)?))
         .filter(|item| item[0] == OFF_PAGE)
-        .filter_map(|item| chain(bytes, size, little(item, 4, 4)?, little(item, 8, 4)?))
+        .filter_map(|item| {
+            let length = little(item, 8, 4)?;
+            allowance.take(length)?;
+            chain(bytes, size, little(item, 4, 4)?, length)
+        })
         .collect()
 }
 

@@ -51,6 +51,17 @@ fn claim(blob: &[u8]) -> Option<Claim> {
     })
 }
 
+/// The bytes of blobs that may still be handed out: together no more than the database has, so that
+/// a small file can't be made to look like a huge one by naming the same pages again and again.
+struct Allowance(usize);
+
+impl Allowance {
+    fn take(&mut self, bytes: usize) -> Option<()> {
+        self.0 = self.0.checked_sub(bytes)?;
+        Some(())
+    }
+}
+
 /// An unsigned little-endian number.
 fn little(bytes: &[u8], at: usize, width: usize) -> Option<usize> {
     let bytes = bytes.get(at..at.checked_add(width)?)?;

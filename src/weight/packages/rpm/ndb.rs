@@ -1,6 +1,6 @@
 //! rpm's own database (`lib/backend/ndb/rpmpkg.c`): slots that say where the blobs are.
 
-use super::little;
+use super::{Allowance, little};
 
 const PAGE: usize = 4096;
 const SLOT: usize = 16;
@@ -15,10 +15,11 @@ pub(super) fn blobs(bytes: &[u8]) -> Vec<Vec<u8>> {
     let pages = little(bytes, 12, 4).unwrap_or(0);
     let slots = pages.saturating_mul(PAGE).min(bytes.len());
     let slots = bytes[..slots].chunks_exact(SLOT).skip(FIRST_SLOT);
-    slots.filter_map(|slot| blob(bytes, slot)).collect()
+    let mut allowance = Allowance(bytes.len());
+    slots.filter_map(|slot| blob(bytes, slot, &mut allowance)).collect()
 }
 
-fn blob(bytes: &[u8], slot: &[u8]) -> Option<Vec<u8>> {
+fn blob(bytes: &[u8], slot: &[u8], allowance: &mut Allowance) -> Option<Vec<u8>> {
     let (package, block) = (little(slot, 4, 4)?, little(slot, 8, 4)?);
     if !slot.starts_with(b"Slot") || block == 0 {
         return None;
@@ -28,7 +29,9 @@ fn blob(bytes: &[u8], slot: &[u8]) -> Option<Vec<u8>> {
     if !head.starts_with(b"BlbS") || little(head, 4, 4)? != package {
         return None;
     }
-    Some(bytes.get(start + 16..)?.get(..little(head, 12, 4)?)?.to_vec())
+    let blob = bytes.get(start + 16..)?.get(..little(head, 12, 4)?)?;
+    allowance.take(blob.len())?;
+    Some(blob.to_vec())
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Reads the blobs of the table `Packages` of an SQLite file (<https://sqlite.org/fileformat2.html>).
 
-use super::big;
+use super::{Allowance, big};
 
 const MAGIC: &[u8] = b"SQLite format 3\0";
 /// The file's header, before the first page's own.
@@ -56,6 +56,7 @@ impl<'a> File<'a> {
         let mut rows = Vec::new();
         // No page is read more often than there are pages, whatever the pages say.
         let mut left = self.bytes.len() / self.page;
+        let mut allowance = Allowance(self.bytes.len());
         let mut pages = vec![(root, 0)];
         while let Some((number, depth)) = pages.pop() {
             if left == 0 || depth > MAX_DEPTH {
@@ -76,7 +77,10 @@ impl<'a> File<'a> {
                     children.reverse();
                     pages.extend(children.into_iter().map(|child| (child, depth + 1)));
                 }
-                LEAF => rows.extend(cells(8).filter_map(|cell| self.record(page, cell))),
+                LEAF => {
+                    let record = |cell| self.record(page, cell, &mut allowance);
+                    rows.extend(cells(8).filter_map(record));
+                }
                 _ => {}
             }
         }
@@ -84,10 +88,11 @@ impl<'a> File<'a> {
     }
 
     /// The payload of a cell, put together from its overflow pages.
-    fn record(&self, page: &[u8], cell: usize) -> Option<Vec<u8>> {
+    fn record(&self, page: &[u8], cell: usize, allowance: &mut Allowance) -> Option<Vec<u8>> {
         let (length, rest) = varint(page.get(cell..)?)?;
         let (_row, rest) = varint(rest)?;
-        let length = usize::try_from(length).ok().filter(|length| *length <= self.bytes.len())?;
+        let length = usize::try_from(length).ok()?;
+        allowance.take(length)?;
         // Section 1.6 of the format: how much stays in the cell.
         let most = self.usable - 35;
         let least = (self.usable - 12) * 32 / 255 - 23;
