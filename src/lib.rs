@@ -15,6 +15,7 @@ pub mod error;
 pub mod http;
 pub mod ignore;
 pub mod image;
+pub mod inspect;
 pub mod layer;
 pub mod plan;
 pub mod platform;
