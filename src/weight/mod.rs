@@ -11,6 +11,8 @@
 mod attribute;
 mod compare;
 mod difference;
+mod directory;
+mod dive;
 mod efficiency;
 pub mod facts;
 mod file;
@@ -34,6 +36,8 @@ pub use difference::{
     ChangeKind, ComponentChange, Difference, DirectoryChange, FileChange, FileSide, LayerChange,
     LayerSide, PackageChange, PackageSide, Side,
 };
+pub use directory::{Directory, SourceWeight};
+pub use dive::DiveRules;
 pub use efficiency::Efficiency;
 pub use file::{ContentId, Fate, File};
 pub use finding::{Advice, Finding, FindingKind, Patch};
