@@ -26,6 +26,8 @@ pub mod packages;
 pub mod path;
 mod saved;
 mod size;
+#[cfg(test)]
+mod tests;
 
 use serde::Serialize;
 
