@@ -310,7 +310,7 @@ pub(super) fn extract(
 }
 
 /// Gives `work` the uncompressed tar of a layer, verified to its end: digest, size and diff ID.
-fn read_through<T>(
+pub(super) fn read_through<T>(
     session: &Session<'_>,
     images: &Images,
     layer: &StageLayer,

@@ -20,6 +20,7 @@ mod run;
 mod session;
 mod slot;
 mod stage;
+mod weigh;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, ScopedJoinHandle};
@@ -74,7 +75,12 @@ pub fn build(
     let export =
         export::Export { session: &session, plan: &plan, images: &images, target: &target };
     let written = export.write_all()?;
-    Ok(outcome::summarize(&session, &plan, &images, &keys, &done, written))
+    let weight = match request.weigh {
+        true => Some(weigh::weigh(&session, &plan, &images, &target, &written)?),
+        false => None,
+    };
+    let result = outcome::summarize(&session, &plan, &images, &keys, &done, written);
+    Ok(BuildResult { weight, ..result })
 }
 
 /// All mistakes of a Dockerfile are known at once; the first is told.

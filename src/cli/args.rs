@@ -154,6 +154,10 @@ pub struct BuildArgs {
     #[arg(long, value_name = "FILE")]
     pub metadata_file: Option<PathBuf>,
 
+    /// Write what the image weighs to this file, for weight:FILE of weigh and diff
+    #[arg(long, value_name = "FILE")]
+    pub output_weight: Option<PathBuf>,
+
     /// How progress is shown; auto is tty on a terminal and plain elsewhere
     #[arg(long, value_name = "MODE", default_value = "auto")]
     pub progress: ProgressMode,
@@ -195,7 +199,7 @@ pub struct StoreArgs {
 
 #[derive(Debug, Args)]
 pub struct WeighArgs {
-    /// A name in a registry, oci:DIR[:TAG], docker-archive:FILE or weight:FILE
+    /// A name in a registry, oci:PATH[:TAG], docker-archive:FILE or weight:FILE
     pub image: String,
 
     /// Dockerfile that it was built from: gives lines, stages and patches

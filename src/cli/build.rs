@@ -52,6 +52,7 @@ pub fn request(
         now: environment.now,
         store: store::directory(args.store.store.as_ref(), environment)?,
         threads: environment.threads.max(1),
+        weigh: args.output_weight.is_some(),
     })
 }
 

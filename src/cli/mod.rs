@@ -36,6 +36,7 @@ use crate::error::Error;
 use crate::report;
 use crate::request::BuildRequest;
 use crate::ui::{Event, Form, Ui};
+use crate::weight;
 
 use args::{Arguments, BuildArgs, Command, WeighArgs};
 use environment::Environment;
@@ -129,14 +130,17 @@ fn publish(args: &BuildArgs, result: &BuildResult) -> Result<(), Error> {
     if let Some(path) = &args.metadata_file {
         write_file("--metadata-file", path, &format!("{:#}", report::metadata(result)))?;
     }
+    if let (Some(path), Some(weight)) = (&args.output_weight, &result.weight) {
+        write_file("--output-weight", path, weight::encode(weight))?;
+    }
     if progress::is_quiet(args) {
         print(&format!("{id}\n"));
     }
     Ok(())
 }
 
-fn write_file(flag: &str, path: &Path, text: &str) -> Result<(), Error> {
-    std::fs::write(path, text)
+fn write_file(flag: &str, path: &Path, content: impl AsRef<[u8]>) -> Result<(), Error> {
+    std::fs::write(path, content)
         .map_err(|error| Error::build(format!("{flag}: can't write {}: {error}", path.display())))
 }
 

@@ -5,7 +5,8 @@ use crate::weight::{Source, Step};
 
 /// One step for each of `layers`, from the lowest. Tools that write no history, or another number of
 /// layers than there are, leave them without instruction.
-pub(super) fn steps(history: &[History], layers: usize) -> Vec<Step> {
+#[must_use]
+pub fn steps(history: &[History], layers: usize) -> Vec<Step> {
     let made: Vec<&History> = history.iter().filter(|entry| !entry.empty_layer).collect();
     let unknown = || Step { instruction: String::new(), lines: None, source: Source::Unknown };
     if made.len() != layers {

@@ -11,11 +11,21 @@ use super::sources::{Found, FoundLayer};
 use super::{InspectError, Reading, history, lines};
 use crate::layer::{LayerError, VerifiedLayer, scan_layer_with};
 use crate::tree::{Entry, Kind, TreePath};
-use crate::weight::facts::{self, Fact};
+use crate::weight::facts::{self, Facts};
 use crate::weight::{Image, ReadLayer, Step};
 
 /// How many compressed bytes are taken at once: the smaller, the better is known which belong where.
 const STEP: usize = 1 << 12;
+
+/// What the files of a layer say, from its tar.
+///
+/// # Errors
+/// When the tar can't be read.
+pub fn read_facts(tar: impl Read) -> Result<Facts, LayerError> {
+    let mut looked = Looked::default();
+    scan_layer_with(tar, &mut |path, entry, shown| looked.look(path, entry, shown.content))?;
+    Ok(looked.facts)
+}
 
 /// Reads all layers, several at a time.
 pub(super) fn read_all(found: Found, reading: &Reading<'_>) -> Result<Image, InspectError> {
@@ -111,7 +121,7 @@ fn size(entry: &Entry) -> u64 {
 /// What was learned so far.
 #[derive(Default)]
 struct Looked {
-    facts: HashMap<TreePath, Fact>,
+    facts: Facts,
     /// Used again for each file.
     bytes: Vec<u8>,
 }

@@ -17,6 +17,8 @@ use crate::registry::{self, Registry};
 use crate::weight::{self, SavedError, Weight};
 
 pub use archive::ArchiveError;
+pub use history::steps;
+pub use layer::read_facts;
 pub use reference::{ImageReference, ReferenceError};
 
 /// Why an image can't be weighed.

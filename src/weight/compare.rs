@@ -170,7 +170,8 @@ fn directories(old: &Weight, new: &Weight, files: &[FileChange]) -> Vec<Director
     }
     add(old, &mut sizes, |sizes, size| sizes.0 += size);
     add(new, &mut sizes, |sizes, size| sizes.1 += size);
-    let changed = sizes.into_iter().filter(|(_, (old, new))| old != new);
+    // Compressed sizes of directories are estimates, which differ by how they were made.
+    let changed = sizes.into_iter().filter(|(_, (old, new))| old.unpacked != new.unpacked);
     changed.map(|(path, (old, new))| DirectoryChange { path: path.into(), old, new }).collect()
 }
 
@@ -229,7 +230,10 @@ fn packages(old: &Weight, new: &Weight) -> Vec<PackageChange> {
     let change = |((kind, name, path), (old, new)): (PackageKey<'_>, Both<'_>)| {
         let (components, old, new) =
             (components(&old, &new), package_side(&old), package_side(&new));
-        if old == new && components.is_empty() {
+        let known = |side: &Option<PackageSide>| {
+            side.as_ref().map(|side| (side.version.clone(), side.size.unpacked))
+        };
+        if known(&old) == known(&new) && components.is_empty() {
             return None;
         }
         Some(PackageChange {

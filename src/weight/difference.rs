@@ -18,9 +18,9 @@ pub struct Difference {
     pub new: Side,
     /// In the order of the new image; what only the old one has follows the layer it stood on.
     pub layers: Vec<LayerChange>,
-    /// Sorted by path; `""` is the root.
+    /// Those whose unpacked bytes changed. Sorted by path; `""` is the root.
     pub directories: Vec<DirectoryChange>,
-    /// Sorted by kind, name and path.
+    /// Those whose version, unpacked bytes or components changed. Sorted by kind, name and path.
     pub packages: Vec<PackageChange>,
     /// What a container sees. Sorted by path. Together with [`Side::buried`] these add up to the
     /// difference of the totals, unpacked, to the byte.

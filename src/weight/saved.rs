@@ -66,6 +66,8 @@ pub fn encode(weight: &Weight) -> Vec<u8> {
     let compress = || -> std::io::Result<Vec<u8>> {
         let mut encoder = zstd::Encoder::new(MAGIC.to_vec(), LEVEL)?;
         encoder.include_checksum(true)?;
+        // So that a small weight takes a small encoder.
+        encoder.set_pledged_src_size(Some(plain.len() as u64))?;
         encoder.write_all(&plain)?;
         encoder.finish()
     };
