@@ -1,7 +1,6 @@
 //! `plimsoll weigh` and `plimsoll diff`, on images that are made here with known weights.
 
 #[path = "support/registry/mod.rs"]
-#[allow(dead_code, reason = "shared with the tests of the registry client, which use all of it")]
 mod fake;
 #[path = "weigh/images.rs"]
 mod images;

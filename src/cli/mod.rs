@@ -128,7 +128,7 @@ fn publish(args: &BuildArgs, result: &BuildResult) -> Result<(), Error> {
         write_file("--iidfile", path, &id)?;
     }
     if let Some(path) = &args.metadata_file {
-        write_file("--metadata-file", path, &format!("{:#}", report::metadata(result)))?;
+        write_file("--metadata-file", path, format!("{:#}", report::metadata(result)))?;
     }
     if let (Some(path), Some(weight)) = (&args.output_weight, &result.weight) {
         write_file("--output-weight", path, weight::encode(weight))?;

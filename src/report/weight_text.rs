@@ -133,7 +133,7 @@ fn directories(weight: &Weight) -> Vec<Vec<String>> {
 
 fn packages(weight: &Weight) -> Vec<Vec<String>> {
     let mut packages: Vec<_> = weight.packages.iter().collect();
-    packages.sort_by(|a, b| b.size.unpacked.cmp(&a.size.unpacked));
+    packages.sort_by_key(|package| std::cmp::Reverse(package.size.unpacked));
     let row = |package: &&crate::weight::Package| {
         let name = format!("{} {}", plain(&package.name), plain(&package.version));
         part(name, package.size, "~", package.kind.name().to_owned())

@@ -310,14 +310,19 @@ fn versions<'a>(packages: &[&'a Package]) -> BTreeMap<&'a str, Vec<&'a str>> {
     versions
 }
 
-/// Findings of the same kind about the same thing are the same finding, whatever their layer's index.
+/// Findings of the same kind that share one of their heaviest files are the same finding, in
+/// whatever layer it is now.
 fn new_findings(old: &Weight, new: &Weight) -> Vec<Finding> {
-    let key = |weight: &Weight, finding: &Finding| {
-        let step = weight.layers.get(finding.layer as usize).map(|l| l.step.instruction.clone());
-        (finding.kind, finding.detail.clone(), step)
+    let places = |finding: &Finding, path: &TreePath| (finding.kind, path.clone());
+    let known: HashSet<_> = old
+        .findings
+        .iter()
+        .flat_map(|finding| finding.paths.iter().map(move |path| places(finding, path)))
+        .collect();
+    let is_new = |finding: &&Finding| {
+        !finding.paths.iter().any(|path| known.contains(&places(finding, path)))
     };
-    let known: HashSet<_> = old.findings.iter().map(|finding| key(old, finding)).collect();
-    new.findings.iter().filter(|finding| !known.contains(&key(new, finding))).cloned().collect()
+    new.findings.iter().filter(is_new).cloned().collect()
 }
 
 impl Difference {

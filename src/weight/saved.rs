@@ -183,9 +183,18 @@ fn read_files(input: &mut Input<'_>) -> Result<Vec<File>> {
             package: None,
         });
     }
-    input.column(&mut files, |file, value| Ok(file.layer = small(value)?))?;
-    input.column(&mut files, |file, value| Ok(file.bytes = value))?;
-    input.column(&mut files, |file, value| Ok(file.compressed = value))?;
+    input.column(&mut files, |file, value| {
+        file.layer = small(value)?;
+        Ok(())
+    })?;
+    input.column(&mut files, |file, value| {
+        file.bytes = value;
+        Ok(())
+    })?;
+    input.column(&mut files, |file, value| {
+        file.compressed = value;
+        Ok(())
+    })?;
     input.column(&mut files, |file, value| {
         file.package = value.checked_sub(1).map(small).transpose()?;
         Ok(())
