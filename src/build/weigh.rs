@@ -1,6 +1,9 @@
 //! What the image weighs that was just built: everything is known but what its files say, which is
 //! read once from each layer and kept.
 
+use std::collections::HashMap;
+use std::io::Read;
+
 use super::export::Done as Exported;
 use super::images::Images;
 use super::layers::{self, StageLayer};
@@ -10,7 +13,9 @@ use crate::digest::DiffId;
 use crate::error::Error;
 use crate::image::LayerPart;
 use crate::inspect;
+use crate::layer;
 use crate::plan::{CopyFrom, Lines, Op, Plan, StageFrom};
+use crate::tree::Changes;
 use crate::weight::facts::Facts;
 use crate::weight::{self, Blob, Identity, Image, ReadLayer, Source, Step, Weight};
 
@@ -33,7 +38,7 @@ pub(super) fn weigh(
             changes: layers::contents(session, images, stage_layer)?.as_ref().clone(),
             facts: facts(session, images, stage_layer)?,
             // Nobody looks at the stream; a file has its share of the blob.
-            compressed: std::collections::HashMap::new(),
+            compressed: HashMap::new(),
         })
     };
     let image = &exported.image;
@@ -55,9 +60,23 @@ fn facts(session: &Session<'_>, images: &Images, layer: &StageLayer) -> Result<F
     if let Some(facts) = session.store.facts(&diff_id) {
         return Ok(facts);
     }
-    let facts = layers::read_through(session, images, layer, |tar| Ok(inspect::read_facts(tar)?))?;
+    let (_, facts) =
+        layers::read_through(session, images, layer, |tar| Ok(inspect::read_contents(tar)?))?;
     session.store.keep_facts(&diff_id, &facts)?;
     Ok(facts)
+}
+
+/// The table of contents of a layer that is read for the first time; where a weight is wanted, what
+/// its files say too, so that no base is read twice.
+pub(super) fn scan(
+    session: &Session<'_>,
+    tar: &mut dyn Read,
+) -> Result<(Changes, Option<Facts>), Error> {
+    if !session.request.weigh {
+        return Ok((layer::scan_layer(tar)?, None));
+    }
+    let (changes, facts) = inspect::read_contents(tar)?;
+    Ok((changes, Some(facts)))
 }
 
 /// One for each layer of the target: those of its base, then those of the stages that it stands on.

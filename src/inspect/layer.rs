@@ -9,22 +9,24 @@ use std::thread;
 
 use super::sources::{Found, FoundLayer};
 use super::{InspectError, Reading, history, lines};
-use crate::layer::{LayerError, VerifiedLayer, scan_layer_with};
-use crate::tree::{Entry, Kind, TreePath};
+use crate::layer::{LayerError, Shown, VerifiedLayer, scan_layer_with};
+use crate::tree::{Changes, Entry, Kind, TreePath};
 use crate::weight::facts::{self, Facts};
 use crate::weight::{Image, ReadLayer, Step};
 
 /// How many compressed bytes are taken at once: the smaller, the better is known which belong where.
 const STEP: usize = 1 << 12;
 
-/// What the files of a layer say, from its tar.
+/// The table of contents of a layer and what its files say, from its tar.
 ///
 /// # Errors
 /// When the tar can't be read.
-pub fn read_facts(tar: impl Read) -> Result<Facts, LayerError> {
+pub fn read_contents(tar: impl Read) -> Result<(Changes, Facts), LayerError> {
     let mut looked = Looked::default();
-    scan_layer_with(tar, &mut |path, entry, shown| looked.look(path, entry, shown.content))?;
-    Ok(looked.facts)
+    let mut look =
+        |path: &TreePath, entry: &Entry, shown: Shown| looked.look(path, entry, shown.content);
+    let changes = scan_layer_with(tar, &mut look)?;
+    Ok((changes, looked.facts))
 }
 
 /// Reads all layers, several at a time.
