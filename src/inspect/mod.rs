@@ -1,5 +1,5 @@
 //! An image, wherever it is, read once for its weight: the tables of contents of its layers, and the
-//! few bytes of their files that [`weight::facts`](crate::weight::facts) asks for.
+//! few bytes of their files that [`weight::facts`] asks for.
 
 mod archive;
 mod history;

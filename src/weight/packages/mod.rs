@@ -1,6 +1,6 @@
 //! Which packages an image has, and which files are whose.
 //!
-//! A database or a file makes [`Claim`]s; [`assign`] settles them on the files that are left when
+//! A database or a file makes [`Claim`]s; `assign` settles them on the files that are left when
 //! all layers lie on each other. A file has one owner: the system's package manager comes first,
 //! then what language package managers say, then programs and archives that are packages themselves.
 
