@@ -22,6 +22,7 @@ mod run;
 mod session;
 mod slot;
 mod stage;
+mod weigh;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, ScopedJoinHandle};
@@ -85,7 +86,12 @@ pub fn build(
         pushes: &done.pushes,
     };
     let written = export.write_all()?;
-    Ok(outcome::summarize(&session, &plan, &images, &keys, &done, written))
+    let weight = match request.weigh {
+        true => Some(weigh::weigh(&session, &plan, &images, &target, &written)?),
+        false => None,
+    };
+    let result = outcome::summarize(&session, &plan, &images, &keys, &done, written);
+    Ok(BuildResult { weight, ..result })
 }
 
 /// All mistakes of a Dockerfile are known at once; the first is told.

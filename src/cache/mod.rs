@@ -6,6 +6,7 @@
 
 mod backend;
 mod download;
+mod facts;
 pub mod github;
 mod mounts;
 mod prune;

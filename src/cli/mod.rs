@@ -7,6 +7,8 @@ mod build;
 mod build_context;
 mod cache;
 mod csv;
+mod diff;
+mod dive_ci;
 mod docker_config;
 mod dockerfile;
 mod environment;
@@ -14,6 +16,7 @@ mod flag;
 mod main_context;
 mod output;
 mod progress;
+mod reading;
 mod reference;
 mod registry;
 mod secret;
@@ -22,6 +25,7 @@ mod size;
 mod ssh;
 mod store;
 mod ulimit;
+mod weigh;
 
 use std::io::Write as _;
 use std::path::Path;
@@ -32,8 +36,9 @@ use crate::error::Error;
 use crate::report;
 use crate::request::BuildRequest;
 use crate::ui::{Event, Form, Ui};
+use crate::weight;
 
-use args::{Arguments, BuildArgs, Command};
+use args::{Arguments, BuildArgs, Command, WeighArgs};
 use environment::Environment;
 use signal::Signals;
 
@@ -52,6 +57,14 @@ pub fn run() -> ExitCode {
     let environment = Environment::of_process();
     match arguments.command {
         Command::Build(args) => build(&args, &environment),
+        Command::Weigh(args) => weigh(&args, &environment),
+        Command::Diff(args) => match diff::run(&args, &environment) {
+            Ok(text) => {
+                print(&text);
+                ExitCode::SUCCESS
+            }
+            Err(error) => fail(&Ui::new(Form::Plain), &error, None),
+        },
         Command::Cache(args) => match cache::run(&args, &environment) {
             Ok(text) => {
                 print(&text);
@@ -104,6 +117,18 @@ fn build(args: &BuildArgs, environment: &Environment) -> ExitCode {
     }
 }
 
+/// The report comes first, also where a rule is broken: it says why.
+fn weigh(args: &WeighArgs, environment: &Environment) -> ExitCode {
+    let weighed = weigh::run(args, environment).and_then(|(text, verdict)| {
+        print(&text);
+        verdict
+    });
+    match weighed {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&Ui::new(Form::Plain), &error, None),
+    }
+}
+
 /// What the user asked to be told of the result: the files, and the ID on standard output.
 fn publish(args: &BuildArgs, result: &BuildResult) -> Result<(), Error> {
     let id = result.image.config.to_string();
@@ -111,7 +136,10 @@ fn publish(args: &BuildArgs, result: &BuildResult) -> Result<(), Error> {
         write_file("--iidfile", path, &id)?;
     }
     if let Some(path) = &args.metadata_file {
-        write_file("--metadata-file", path, &format!("{:#}", report::metadata(result)))?;
+        write_file("--metadata-file", path, format!("{:#}", report::metadata(result)))?;
+    }
+    if let (Some(path), Some(weight)) = (&args.output_weight, &result.weight) {
+        write_file("--output-weight", path, weight::encode(weight))?;
     }
     if progress::is_quiet(args) {
         print(&format!("{id}\n"));
@@ -119,8 +147,8 @@ fn publish(args: &BuildArgs, result: &BuildResult) -> Result<(), Error> {
     Ok(())
 }
 
-fn write_file(flag: &str, path: &Path, text: &str) -> Result<(), Error> {
-    std::fs::write(path, text)
+fn write_file(flag: &str, path: &Path, content: impl AsRef<[u8]>) -> Result<(), Error> {
+    std::fs::write(path, content)
         .map_err(|error| Error::build(format!("{flag}: can't write {}: {error}", path.display())))
 }
 
