@@ -163,11 +163,7 @@ fn place<'s>(
 ) -> Result<(String, &'s Path, Patterns), Error> {
     let request = session.request;
     let Some(name) = name else {
-        let parse = |(file, bytes): &(String, Vec<u8>)| {
-            Patterns::parse(bytes).map_err(|e| Error::build(format!("{file}: {e}")))
-        };
-        let ignore = request.dockerfile.ignore.as_ref().map(parse).transpose()?.unwrap_or_default();
-        return Ok(("build context".to_owned(), &request.context, ignore));
+        return Ok(("build context".to_owned(), &request.context, session.ignore.clone()));
     };
     match request.build_contexts.get(name) {
         Some(NamedContext::Directory(path)) => {

@@ -4,6 +4,7 @@
 //! compression while the next step runs. The pure folders say what has to happen; here it happens.
 
 mod assemble;
+mod check;
 mod compress;
 mod copy;
 mod demand;
@@ -26,6 +27,7 @@ use std::thread::{self, ScopedJoinHandle};
 
 use crate::cache::StoreError;
 use crate::dockerfile;
+use crate::dockerfile::lint::Findings;
 use crate::error::Error;
 use crate::plan::{Op, Plan, StageId};
 use crate::request::BuildRequest;
@@ -42,6 +44,7 @@ use session::Session;
 use slot::Slot;
 use stage::{StageFiles, Work};
 
+pub use check::{Checked, check};
 pub use result::*;
 
 #[cfg(test)]
@@ -61,7 +64,10 @@ pub fn build(
 ) -> Result<BuildResult, Error> {
     let session = Session::open(request, cancel, Progress::new(events))?;
     let file = dockerfile::parse(&request.dockerfile.bytes).map_err(first)?;
-    let (plan, images) = plan_with_images(&session, &file)?;
+    let mut findings = Findings::default();
+    let planned = plan_with_images(&session, &file, &session.plan_request(), &mut findings);
+    session.progress.findings(&request.dockerfile.name, &findings);
+    let (plan, images) = planned?;
     warn_unused(&session, &plan);
     let inputs = inputs::gather(&session, &plan)?;
     let keys = definition_keys(&plan, &images, &inputs)?;

@@ -11,6 +11,7 @@ use crate::cache::{Record, Store, StoredBlob};
 use crate::digest::{DiffId, Digest};
 use crate::error::Error;
 use crate::http::Clients;
+use crate::ignore::Patterns;
 use crate::plan::{ContextShape, DefinitionKey, PlanRequest};
 use crate::platform::Platform;
 use crate::registry::Registry;
@@ -26,6 +27,8 @@ pub(super) struct Session<'a> {
     pub(super) progress: Progress<'a>,
     pub(super) cancel: &'a Cancel,
     pub(super) since: Instant,
+    /// What of the main context is ignored.
+    pub(super) ignore: Patterns,
     host: Platform,
     hosts: Vec<String>,
     contexts: BTreeMap<String, ContextShape>,
@@ -39,6 +42,12 @@ impl<'a> Session<'a> {
         cancel: &'a Cancel,
         progress: Progress<'a>,
     ) -> Result<Self, Error> {
+        let ignore = match &request.dockerfile.ignore {
+            Some((file, bytes)) => {
+                Patterns::parse(bytes).map_err(|e| Error::build(format!("{file}: {e}")))?
+            }
+            None => Patterns::default(),
+        };
         let store = Store::open(&request.store)?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(request.threads.max(1))
@@ -61,6 +70,7 @@ impl<'a> Session<'a> {
             progress,
             cancel,
             since: Instant::now(),
+            ignore,
             host: Platform::host(),
             hosts: request.run.add_hosts.iter().map(|(name, _)| name.clone()).collect(),
             contexts,
@@ -82,6 +92,8 @@ impl<'a> Session<'a> {
             no_cache: &request.no_cache,
             network: request.run.network,
             hosts: &self.hosts,
+            ignore: &self.ignore,
+            all_stages: false,
         }
     }
 

@@ -31,6 +31,9 @@ impl Arguments {
         T: Into<std::ffi::OsString> + Clone,
     {
         let mut command = Self::command().mut_subcommand("build", |build| build.mut_args(switch));
+        for name in ["check"] {
+            command = command.mut_subcommand(name, |sub| sub.mut_args(|arg| switch(quiet(arg))));
+        }
         let matches = command.try_get_matches_from_mut(words)?;
         Self::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
     }
@@ -51,11 +54,41 @@ fn switch(arg: Arg) -> Arg {
         .hide_possible_values(true)
 }
 
+/// Flags of a build that change what it would do. `check` takes the others too, so that its name
+/// can stand in place of `build` in any command line, but does not show them.
+const SHAPING: [&str; 15] = [
+    "context",
+    "file",
+    "target",
+    "build_args",
+    "build_contexts",
+    "platforms",
+    "no_cache",
+    "no_cache_filters",
+    "progress",
+    "mirrors",
+    "insecure",
+    "ca_certificates",
+    "store",
+    "format",
+    "help",
+];
+
+fn quiet(arg: Arg) -> Arg {
+    let shown = SHAPING.contains(&arg.get_id().as_str());
+    if shown { arg } else { arg.hide(true) }
+}
+
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Build an image from a Dockerfile
     #[command(visible_alias = "b", args_override_self = true)]
     Build(Box<BuildArgs>),
+    /// Check a Dockerfile for what is right but should be written otherwise
+    ///
+    /// Takes the flags of build. Without --target, all stages are checked.
+    #[command(args_override_self = true)]
+    Check(Box<CheckArgs>),
     /// Show or empty the local store
     Cache(CacheArgs),
 }
@@ -165,6 +198,24 @@ pub struct BuildArgs {
     pub store: StoreArgs,
 }
 
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// How findings are printed; github is annotations of a workflow
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub format: CheckFormat,
+
+    #[command(flatten)]
+    pub build: BuildArgs,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum CheckFormat {
+    #[default]
+    Text,
+    Json,
+    Github,
+}
+
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Registries")]
 pub struct RegistryArgs {
@@ -243,7 +294,7 @@ mod tests {
     fn build(words: &[&str]) -> Result<BuildArgs, clap::Error> {
         match Arguments::of(["plimsoll", "build"].iter().chain(words))?.command {
             Command::Build(args) => Ok(*args),
-            Command::Cache(_) => panic!("not a build"),
+            other => panic!("{other:?} is not a build"),
         }
     }
 

@@ -6,6 +6,7 @@ mod args;
 mod build;
 mod build_context;
 mod cache;
+mod check;
 mod csv;
 mod docker_config;
 mod dockerfile;
@@ -52,6 +53,7 @@ pub fn run() -> ExitCode {
     let environment = Environment::of_process();
     match arguments.command {
         Command::Build(args) => build(&args, &environment),
+        Command::Check(args) => check::run(&args, &environment),
         Command::Cache(args) => match cache::run(&args, &environment) {
             Ok(text) => {
                 print(&text);
