@@ -1,12 +1,12 @@
-//! The checks without a build: the Dockerfile is planned, nothing is run.
+//! The checks of a Dockerfile: before a build, and without one.
 
-use super::images::plan_with_images;
+use super::images::{Images, plan_with_images};
 use super::progress::Progress;
 use super::session::Session;
-use crate::dockerfile;
 use crate::dockerfile::lint::{Finding, Findings};
+use crate::dockerfile::{self, Dockerfile};
 use crate::error::Error;
-use crate::plan::PlanRequest;
+use crate::plan::{Plan, PlanRequest};
 use crate::request::BuildRequest;
 use crate::sandbox::Cancel;
 use crate::ui::Event;
@@ -38,4 +38,19 @@ fn find(
     let all_stages = request.target.is_none();
     let wanted = PlanRequest { all_stages, ..session.plan_request() };
     plan_with_images(&session, &file, &wanted, findings).map(drop)
+}
+
+/// Plans `file` for a build, and tells what the checks found and which arguments were for nothing.
+pub(super) fn plan_and_warn(
+    session: &Session<'_>,
+    file: &Dockerfile,
+) -> Result<(Plan, Images), Error> {
+    let mut findings = Findings::default();
+    let planned = plan_with_images(session, file, &session.plan_request(), &mut findings);
+    session.progress.findings(&session.request.dockerfile.name, &findings);
+    let (plan, images) = planned?;
+    for name in &plan.unused_args {
+        session.progress.warning(format!("the build argument {name} is not used by any ARG"));
+    }
+    Ok((plan, images))
 }

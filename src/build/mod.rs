@@ -10,6 +10,7 @@ mod copy;
 mod demand;
 mod export;
 mod files;
+mod forecast;
 mod images;
 mod inputs;
 mod keys;
@@ -27,16 +28,16 @@ use std::thread::{self, ScopedJoinHandle};
 
 use crate::cache::StoreError;
 use crate::dockerfile;
-use crate::dockerfile::lint::Findings;
 use crate::error::Error;
 use crate::plan::{Op, Plan, StageId};
 use crate::request::BuildRequest;
 use crate::sandbox::{self, Cancel, Sandbox};
 use crate::ui::Event;
 
+use check::plan_and_warn;
 use compress::{Compressor, compress_all};
 use demand::{Demand, demands};
-use images::{Images, plan_with_images};
+use images::Images;
 use inputs::Inputs;
 use keys::{StageKeys, definition_keys};
 use progress::Progress;
@@ -45,6 +46,7 @@ use slot::Slot;
 use stage::{StageFiles, Work};
 
 pub use check::{Checked, check};
+pub use forecast::*;
 pub use result::*;
 
 #[cfg(test)]
@@ -64,11 +66,7 @@ pub fn build(
 ) -> Result<BuildResult, Error> {
     let session = Session::open(request, cancel, Progress::new(events))?;
     let file = dockerfile::parse(&request.dockerfile.bytes).map_err(first)?;
-    let mut findings = Findings::default();
-    let planned = plan_with_images(&session, &file, &session.plan_request(), &mut findings);
-    session.progress.findings(&request.dockerfile.name, &findings);
-    let (plan, images) = planned?;
-    warn_unused(&session, &plan);
+    let (plan, images) = plan_and_warn(&session, &file)?;
     let inputs = inputs::gather(&session, &plan)?;
     let keys = definition_keys(&plan, &images, &inputs)?;
     let demands = demands(&session, &plan, &images, &keys);
@@ -89,12 +87,6 @@ fn first(errors: Vec<dockerfile::SyntaxError>) -> Error {
         .into_iter()
         .next()
         .map_or_else(|| Error::build("the Dockerfile can't be read"), Error::from)
-}
-
-fn warn_unused(session: &Session<'_>, plan: &Plan) {
-    for name in &plan.unused_args {
-        session.progress.warning(format!("the build argument {name} is not used by any ARG"));
-    }
 }
 
 fn sandbox_for(

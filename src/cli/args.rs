@@ -31,7 +31,7 @@ impl Arguments {
         T: Into<std::ffi::OsString> + Clone,
     {
         let mut command = Self::command().mut_subcommand("build", |build| build.mut_args(switch));
-        for name in ["check"] {
+        for name in ["check", "plan"] {
             command = command.mut_subcommand(name, |sub| sub.mut_args(|arg| switch(quiet(arg))));
         }
         let matches = command.try_get_matches_from_mut(words)?;
@@ -54,8 +54,8 @@ fn switch(arg: Arg) -> Arg {
         .hide_possible_values(true)
 }
 
-/// Flags of a build that change what it would do. `check` takes the others too, so that its name
-/// can stand in place of `build` in any command line, but does not show them.
+/// Flags of a build that change what it would do. `check` and `plan` take the others too,
+/// so that their names can stand in place of `build` in any command line, but don't show them.
 const SHAPING: [&str; 15] = [
     "context",
     "file",
@@ -89,6 +89,11 @@ pub enum Command {
     /// Takes the flags of build. Without --target, all stages are checked.
     #[command(args_override_self = true)]
     Check(Box<CheckArgs>),
+    /// Show the stages of a Dockerfile, what would run, and why
+    ///
+    /// Takes the flags of build. Nothing is run or written.
+    #[command(args_override_self = true)]
+    Plan(Box<PlanArgs>),
     /// Show or empty the local store
     Cache(CacheArgs),
 }
@@ -206,6 +211,25 @@ pub struct CheckArgs {
 
     #[command(flatten)]
     pub build: BuildArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct PlanArgs {
+    /// How the plan is printed; mermaid is for Markdown, svg a picture
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub format: PlanFormat,
+
+    #[command(flatten)]
+    pub build: BuildArgs,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum PlanFormat {
+    #[default]
+    Text,
+    Json,
+    Mermaid,
+    Svg,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]

@@ -14,6 +14,7 @@ mod environment;
 mod file;
 mod flag;
 mod output;
+mod plan;
 mod progress;
 mod reference;
 mod registry;
@@ -27,6 +28,7 @@ mod ulimit;
 use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use crate::build::BuildResult;
 use crate::error::Error;
@@ -54,6 +56,7 @@ pub fn run() -> ExitCode {
     match arguments.command {
         Command::Build(args) => build(&args, &environment),
         Command::Check(args) => check::run(&args, &environment),
+        Command::Plan(args) => plan::run(&args, &environment),
         Command::Cache(args) => match cache::run(&args, &environment) {
             Ok(text) => {
                 print(&text);
@@ -64,37 +67,52 @@ pub fn run() -> ExitCode {
     }
 }
 
+/// What every command on a Dockerfile begins with.
+struct Prepared {
+    ui: Ui,
+    request: BuildRequest,
+    signals: Arc<Signals>,
+}
+
+impl Prepared {
+    /// The exit code where something typed can't be used, which has been told.
+    fn new(args: &BuildArgs, environment: &Environment) -> Result<Self, ExitCode> {
+        let form = progress::form(args, environment)
+            .map_err(|error| fail(&Ui::new(Form::Plain), &error, None))?;
+        let ui = Ui::new(form);
+        let request = build::request(args, environment, &mut std::io::stdin())
+            .map_err(|error| fail(&ui, &error, None))?;
+        let signals = Signals::watch().map_err(|error| {
+            fail(&ui, &Error::build(format!("can't watch for signals: {error}")), None)
+        })?;
+        Ok(Self { ui, request, signals })
+    }
+
+    /// Tells the error. Its exit code, or that of the signal that was its cause.
+    fn fail(&self, error: &Error) -> ExitCode {
+        let code = fail(&self.ui, error, Some(&self.request));
+        self.signals.exit_code().map_or(code, ExitCode::from)
+    }
+}
+
 fn build(args: &BuildArgs, environment: &Environment) -> ExitCode {
-    let form = match progress::form(args, environment) {
-        Ok(form) => form,
-        Err(error) => return fail(&Ui::new(Form::Plain), &error, None),
+    let prepared = match Prepared::new(args, environment) {
+        Ok(prepared) => prepared,
+        Err(code) => return code,
     };
-    let ui = Ui::new(form);
-    let request = match build::request(args, environment, &mut std::io::stdin()) {
-        Ok(request) => request,
-        Err(error) => return fail(&ui, &error, None),
-    };
+    let Prepared { ui, request, signals } = &prepared;
     if request.outputs.is_empty() {
         let text = "no output was asked for: the image will only be in the local store; \
                     add --push or --output";
         ui.event(&Event::Notice(text.to_owned()));
     }
-    let signals = match Signals::watch() {
-        Ok(signals) => signals,
-        Err(error) => {
-            return fail(&ui, &Error::build(format!("can't watch for signals: {error}")), None);
-        }
-    };
-    let built = crate::build::build(&request, &signals.cancel, &|event| ui.event(&event));
+    let built = crate::build::build(request, &signals.cancel, &|event| ui.event(&event));
     match built.and_then(|result| publish(args, &result).map(|()| result)) {
         Ok(result) => {
             ui.result(&report::text(&result), &report::json(&result));
             ExitCode::SUCCESS
         }
-        Err(error) => {
-            let code = fail(&ui, &error, Some(&request));
-            signals.exit_code().map_or(code, ExitCode::from)
-        }
+        Err(error) => prepared.fail(&error),
     }
 }
 

@@ -1,7 +1,8 @@
-//! A build result as terminal text and JSON.
+//! A build result as terminal text and JSON; a forecast as these, Mermaid and SVG.
 
 mod json;
 mod metadata;
+pub mod plan;
 mod size;
 mod table;
 mod text;
