@@ -33,8 +33,8 @@ fn find(
     events: &(dyn Fn(Event) + Sync),
     findings: &mut Findings,
 ) -> Result<(), Error> {
-    let session = Session::open(request, cancel, Progress::new(events))?;
     let file = dockerfile::parse(&request.dockerfile.bytes).map_err(super::first)?;
+    let session = Session::open(request, cancel, Progress::new(events))?;
     let all_stages = request.target.is_none();
     let wanted = PlanRequest { all_stages, ..session.plan_request() };
     plan_with_images(&session, &file, &wanted, findings).map(drop)

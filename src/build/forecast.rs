@@ -173,8 +173,8 @@ pub fn forecast(
     cancel: &Cancel,
     events: &(dyn Fn(Event) + Sync),
 ) -> Result<Forecast, Error> {
-    let session = Session::open(request, cancel, Progress::new(events))?;
     let file = dockerfile::parse(&request.dockerfile.bytes).map_err(super::first)?;
+    let session = Session::open(request, cancel, Progress::new(events))?;
     let (plan, images) = plan_and_warn(&session, &file)?;
     let inputs = inputs::gather(&session, &plan)?;
     let keys = definition_keys(&plan, &images, &inputs)?;
