@@ -82,10 +82,7 @@ impl State {
         if !variables.iter().any(names) && self.image.platform.os != "windows" {
             variables.push(format!("PATH={DEFAULT_PATH}"));
         }
-        for variable in variables {
-            let (name, value) = environment::split(variable);
-            self.environment.set(name, value);
-        }
+        self.environment.set_all(variables.iter().map(|variable| environment::split(variable)));
         self
     }
 
