@@ -129,7 +129,7 @@ fn stack(items: &mut [Item], column: &[usize]) {
 /// Orders each column by where the neighbors of its items are, and moves the items there, as far as
 /// the others leave room. Every other round looks at the other neighbors.
 fn settle(items: &mut [Item], order: &mut [Vec<usize>], round: usize) {
-    let forth = round % 2 == 0;
+    let forth = round.is_multiple_of(2);
     let columns: Vec<usize> =
         if forth { (0..order.len()).collect() } else { (0..order.len()).rev().collect() };
     for column in columns {
