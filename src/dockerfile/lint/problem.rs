@@ -64,9 +64,8 @@ pub enum Problem {
     /// C-10
     #[error("Relative workdir {0:?} can have unexpected results if the base image changes")]
     WorkdirRelativePath(String),
-    /// C-11
+    /// C-11. The suggestion has a `$` too.
     #[error("Usage of undefined variable '${name}'{}", tail(.suggestion.as_ref()))]
-    /// The suggestion has a `$` too.
     UndefinedVar { name: String, suggestion: Option<String> },
     /// C-12
     #[error(

@@ -25,7 +25,8 @@ pub fn mermaid(forecast: &Forecast) -> String {
             class(stage.fate)
         );
         if let Some(base) = stage_of(&stage.base) {
-            let _ = writeln!(arrows, "  s{base} ==> s{index}");
+            let arrow = if stage.fate == StageFate::LeftOut { "-.->" } else { "==>" };
+            let _ = writeln!(arrows, "  s{base} {arrow} s{index}");
         }
         // Several steps that read the same place are one arrow.
         let mut from: BTreeMap<String, Vec<String>> = BTreeMap::new();

@@ -164,7 +164,7 @@ flowchart LR
   s2[[\"app<br>on scratch<br>1 to run\"]]:::runs
   c0([\"the context\"])
   c0 -->|\"go.mod go.sum\"| s0
-  s0 ==> s1
+  s0 -.-> s1
   s0 -->|\"/app\"| s2
   classDef runs stroke:#d97706,stroke-width:3px
   classDef cached stroke:#16a34a
