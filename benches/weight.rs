@@ -8,7 +8,7 @@ use std::fs;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use plimsoll::digest::{DiffId, Digest, ContentSum};
+use plimsoll::digest::{ContentSum, DiffId, Digest};
 use plimsoll::tree::{Change, Changes, Entry, FileInfo, Kind};
 use plimsoll::weight::{
     Blob, Identity, Image, ReadLayer, Source, Step, compare, decode, encode, weigh,
