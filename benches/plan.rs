@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use plimsoll::dockerfile;
 use plimsoll::dockerfile::lint::Findings;
 use plimsoll::ignore::Patterns;
-use plimsoll::plan::{Network, Plan, PlanRequest, Planned, plan};
+use plimsoll::plan::{Entitlements, Network, Plan, PlanRequest, Planned, plan};
 use plimsoll::platform::Platform;
 use plimsoll::request::NoCache;
 
@@ -94,6 +94,7 @@ fn planned(text: &str) -> Plan {
         labels: &nothing,
         no_cache: &NoCache::Never,
         network: Network::Default,
+        entitlements: Entitlements::default(),
         hosts: &[],
         ignore: &Patterns::default(),
         all_stages: false,

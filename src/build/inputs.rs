@@ -62,10 +62,7 @@ impl Inputs {
             Error::build(format!("the context {:?} has not been walked", selection.from))
         })?;
         let source = CopySource { tree: context.tree(), what: selection.what.clone() };
-        // The words that BuildKit has for it, which people search for (L-132).
-        let sum = content_key(&source, &selection.options)
-            .map_err(|e| Error::build(format!("failed to compute cache key: {e}")))?;
-        Ok(Input::Content(sum))
+        content_key(&source, &selection.options).map(Input::Content).map_err(Error::build)
     }
 
     /// The input of a step's key for what it reads of a URL or a repository (K-07).

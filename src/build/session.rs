@@ -110,6 +110,7 @@ impl<'a> Session<'a> {
             labels: &request.labels,
             no_cache: &request.no_cache,
             network: request.run.network,
+            entitlements: request.run.entitlements,
             hosts: &self.hosts,
             ignore: &self.ignore,
             all_stages: false,

@@ -174,6 +174,10 @@ pub struct BuildArgs {
     #[arg(long, value_name = "MODE", default_value = "default")]
     pub network: NetworkMode,
 
+    /// Let the Dockerfile's RUN --network=host or --security=insecure have it
+    #[arg(long, value_name = "ENTITLEMENT")]
+    pub allow: Vec<Entitlement>,
+
     /// Line of /etc/hosts for RUN
     #[arg(long = "add-host", value_name = "NAME:ADDRESS")]
     pub add_hosts: Vec<String>,
@@ -367,6 +371,14 @@ pub enum NetworkMode {
     Default,
     None,
     Host,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Entitlement {
+    #[value(name = "network.host")]
+    NetworkHost,
+    #[value(name = "security.insecure")]
+    SecurityInsecure,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]

@@ -59,6 +59,7 @@ pub struct PlanRequest<'a> {
     pub no_cache: &'a NoCache,
     /// Of a RUN that doesn't say (L-113).
     pub network: Network,
+    pub entitlements: Entitlements,
     /// The names of `--add-host`.
     pub hosts: &'a [String],
     /// What of the main context is ignored, for the checks.

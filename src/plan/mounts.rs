@@ -47,10 +47,15 @@ pub(super) fn plan(
         MountType::Cache => {
             let target = absolute(&written)?;
             let (mode, uid, gid) = owner(0o755);
-            let seed = flag.from.is_some().then(|| (source, flag.source.clone()));
+            let below = flag.source.clone().unwrap_or_default();
+            let (seed, subpath) = match flag.from {
+                Some(_) => (Some((source, below)), String::new()),
+                None => (None, below),
+            };
             let kind = MountKind::Cache {
                 id: cache_id(&flag, &written, scope),
-                seed: seed.map(|(from, source)| (from, source.unwrap_or_default())),
+                seed,
+                subpath,
                 sharing: match flag.sharing {
                     None | Some(CacheSharing::Shared) => Sharing::Shared,
                     Some(CacheSharing::Private) => Sharing::Private,

@@ -348,7 +348,9 @@ impl<'a> Graph<'a> {
                     continue;
                 };
                 if path.iter().any(|(node, ..)| *node == next) {
-                    let lines = path.iter().filter_map(|(.., by)| *by).chain([lines]).collect();
+                    // The line that closes the circle first, as BuildKit has it.
+                    let led = path.iter().rev().filter_map(|(.., by)| *by);
+                    let lines = [lines].into_iter().chain(led).collect();
                     let kind = PlanErrorKind::Cycle(self.nodes[start].name.clone());
                     return Err(PlanError { kind, lines });
                 }

@@ -24,6 +24,7 @@ struct Given {
     no_cache: NoCache,
     network: Network,
     ignore: Patterns,
+    entitlements: Entitlements,
     /// By normalized reference; any other image has [`base`] for its configuration.
     images: BTreeMap<&'static str, ImageConfig>,
 }
@@ -84,6 +85,7 @@ impl Given {
             labels: &self.labels,
             no_cache: &self.no_cache,
             network: self.network,
+            entitlements: self.entitlements,
             hosts: &[],
             ignore: &self.ignore,
             all_stages,
