@@ -44,6 +44,8 @@ pub struct BuildRequest {
     pub store: PathBuf,
     /// Threads for compression and hashing.
     pub threads: usize,
+    /// Say what the image weighs, file by file.
+    pub weigh: bool,
 }
 
 /// The text of the Dockerfile, read once, with the name that errors show.

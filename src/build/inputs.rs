@@ -255,13 +255,8 @@ fn context(
             MainContext::Fetched(fetched) => return Ok(Arc::clone(&fetched.source)),
             MainContext::Empty => return Ok(Arc::new(Nothing::default())),
         };
-        let parse = |(file, bytes): &(String, Vec<u8>)| {
-            Patterns::parse(bytes).map_err(|e| Error::build(format!("{file}: {e}")))
-        };
-        let ignore = request.dockerfile.ignore.as_ref().map(parse).transpose()?.unwrap_or_default();
-        return session
-            .progress
-            .step("[internal] load build context", |_| walk(session, path, &ignore, selections));
+        let title = "[internal] load build context";
+        return session.progress.step(title, |_| walk(session, path, &session.ignore, selections));
     };
     let title = format!("[internal] load build context {name}");
     match request.build_contexts.get(name) {

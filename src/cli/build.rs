@@ -84,6 +84,7 @@ pub fn request(
         now: environment.now,
         store,
         threads,
+        weigh: args.output_weight.is_some(),
     })
 }
 

@@ -78,6 +78,12 @@ impl Patterns {
         self.patterns.iter().any(|pattern| pattern.negated)
     }
 
+    /// Whether a pattern ignores whatever is there.
+    #[must_use]
+    pub fn has_everything(&self) -> bool {
+        self.patterns.iter().any(|pattern| pattern.is_everything && !pattern.negated)
+    }
+
     /// What holds for `path`, given what holds for the directory it stands in
     /// ([`Matched::default`] at the top). Paths have no leading `/`.
     #[must_use]
@@ -130,7 +136,7 @@ fn read(text: &str, line: usize) -> Result<Option<(String, bool)>, IgnoreError> 
 }
 
 /// As Go's `filepath.Clean`.
-fn clean(path: &str) -> String {
+pub(crate) fn clean(path: &str) -> String {
     let absolute = path.starts_with('/');
     let mut parts: Vec<&str> = Vec::new();
     for part in path.split('/') {

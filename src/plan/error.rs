@@ -5,6 +5,7 @@ use std::fmt;
 use crate::digest::DigestError;
 use crate::dockerfile::ForeignFrontend;
 use crate::dockerfile::expand::ExpandError;
+use crate::dockerfile::lint::CheckOptionError;
 use crate::dockerfile::mount::MountError;
 use crate::dockerfile::suggest;
 use crate::error::{Error, Location};
@@ -99,6 +100,11 @@ pub enum PlanErrorKind {
     Unsupported { what: String, hint: &'static str },
     #[error(transparent)]
     Frontend(#[from] ForeignFrontend),
+    #[error("failed to parse {of}: {reason}")]
+    CheckOptions { of: &'static str, reason: CheckOptionError },
+    /// The names of rules, where `error=true` makes a finding a failure.
+    #[error("lint violation found for rules: {0}")]
+    Lint(String),
 }
 
 impl PlanErrorKind {

@@ -75,6 +75,12 @@ impl From<RangeInclusive<usize>> for Lines {
     }
 }
 
+impl From<Lines> for RangeInclusive<usize> {
+    fn from(lines: Lines) -> Self {
+        lines.first..=lines.last
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ImageSource {
     /// A normalized reference, `docker.io/library/alpine:latest` (L-074).
