@@ -8,7 +8,7 @@ use std::fs;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use plimsoll::digest::{DiffId, Digest, Sha256Sum};
+use plimsoll::digest::{ContentSum, DiffId, Digest};
 use plimsoll::tree::{Change, Changes, Entry, FileInfo, Kind};
 use plimsoll::weight::{
     Blob, Identity, Image, ReadLayer, Source, Step, compare, decode, encode, weigh,
@@ -59,7 +59,7 @@ fn image(files: usize, seed: usize) -> Image {
                 number % 60 / 20
             );
             let version = if number % 50 == 0 { seed } else { 0 };
-            let digest = Some(Sha256Sum::of(
+            let digest = Some(ContentSum::of(
                 &[number.to_le_bytes(), version.to_le_bytes(), index.to_le_bytes()].concat(),
             ));
             let size = (number * 37 % 9000 + version) as u64;

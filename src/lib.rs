@@ -26,4 +26,5 @@ pub mod sandbox;
 pub mod snapshot;
 pub mod tree;
 pub mod ui;
+pub mod url;
 pub mod weight;

@@ -4,11 +4,14 @@
 //! compression while the next step runs. The pure folders say what has to happen; here it happens.
 
 mod assemble;
+mod check;
 mod compress;
 mod copy;
 mod demand;
 mod export;
+mod fetch;
 mod files;
+mod forecast;
 mod images;
 mod inputs;
 mod keys;
@@ -34,17 +37,20 @@ use crate::request::BuildRequest;
 use crate::sandbox::{self, Cancel, Sandbox};
 use crate::ui::Event;
 
+use check::plan_and_warn;
 use compress::{Compressor, compress_all};
 use demand::{Demand, demands};
-use images::{Images, plan_with_images};
+use images::Images;
 use inputs::Inputs;
 use keys::{StageKeys, definition_keys};
-use progress::Progress;
 use push::Pushes;
 use session::Session;
 use slot::Slot;
 use stage::{StageFiles, Work};
 
+pub use check::{Checked, check};
+pub use fetch::{Access, Fetching, REMOTE_FILE, fetch_context, unpack_context};
+pub use forecast::*;
 pub use result::*;
 
 #[cfg(test)]
@@ -62,10 +68,9 @@ pub fn build(
     cancel: &Cancel,
     events: &(dyn Fn(Event) + Sync),
 ) -> Result<BuildResult, Error> {
-    let session = Session::open(request, cancel, Progress::new(events))?;
     let file = dockerfile::parse(&request.dockerfile.bytes).map_err(first)?;
-    let (plan, images) = plan_with_images(&session, &file)?;
-    warn_unused(&session, &plan);
+    let session = Session::open(request, cancel, events)?;
+    let (plan, images) = plan_and_warn(&session, &file)?;
     let inputs = inputs::gather(&session, &plan)?;
     let keys = definition_keys(&plan, &images, &inputs)?;
     let demands = demands(&session, &plan, &images, &keys);
@@ -96,12 +101,6 @@ fn first(errors: Vec<dockerfile::SyntaxError>) -> Error {
         .into_iter()
         .next()
         .map_or_else(|| Error::build("the Dockerfile can't be read"), Error::from)
-}
-
-fn warn_unused(session: &Session<'_>, plan: &Plan) {
-    for name in &plan.unused_args {
-        session.progress.warning(format!("the build argument {name} is not used by any ARG"));
-    }
 }
 
 fn sandbox_for(

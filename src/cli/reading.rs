@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::args::ReadingArgs;
 use super::environment::Environment;
-use super::{docker_config, file, registry};
+use super::{docker_config, registry};
+use crate::context::small;
 use crate::error::Error;
 use crate::http::Clients;
 use crate::inspect::{self, ImageReference, InspectError, Reading};
@@ -66,7 +67,7 @@ impl Reader {
 /// The text of `--file`.
 pub fn dockerfile(path: Option<&Path>) -> Result<Option<String>, Error> {
     let Some(path) = path else { return Ok(None) };
-    let bytes = file::read(path, DOCKERFILE_LIMIT)
+    let bytes = small::read(path, DOCKERFILE_LIMIT)
         .map_err(|error| Error::usage(format!("--file: can't read {}: {error}", path.display())))?;
     Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
 }
