@@ -11,7 +11,7 @@ use crate::cache::{Record, RecordLayer};
 use crate::error::Error;
 use crate::image::{Descriptor, media_type};
 use crate::layer::{LayerWriter, WriteOptions, write_layer};
-use crate::plan::DefinitionKey;
+use crate::plan::{ContentKey, DefinitionKey};
 use crate::request::Compression;
 
 /// Takes layers in the order in which they are made, so that those below one are done before it.
@@ -25,11 +25,15 @@ pub(super) struct Compressor {
 #[derive(Debug)]
 pub(super) struct StepResult {
     pub(super) key: DefinitionKey,
+    /// Under which the layer alone is kept too.
+    pub(super) layer_key: Option<ContentKey>,
     /// All layers up to this one.
     pub(super) layers: Vec<StageLayer>,
     pub(super) ran: Duration,
     /// Bytes, of all layers together.
     pub(super) unpacked_size: u64,
+    /// Bytes, of the last layer.
+    pub(super) own_size: u64,
 }
 
 #[derive(Debug)]
@@ -44,7 +48,7 @@ impl Compressor {
         (Self { jobs: Mutex::new(Some(jobs)) }, receiver)
     }
 
-    /// Hands over a layer that this build has made; [`StageLayer::finished`] waits for it.
+    /// Hands over a layer; of one that this build has made, [`StageLayer::finished`] waits for it.
     pub(super) fn submit(&self, layer: StageLayer, result: Option<StepResult>) {
         let job = Job { layer, result };
         let jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
@@ -70,10 +74,10 @@ pub(super) fn compress_all(session: &Session<'_>, jobs: &Receiver<Job>) {
             layer.finish(Err(error));
             continue;
         }
-        let finished = compress(session, &layer);
-        let whole = finished.is_ok();
-        layer.finish(finished);
-        if let (true, Some(result)) = (whole, result)
+        if layer.made().is_some() {
+            layer.finish(compress(session, &layer));
+        }
+        if let (Ok(_), Some(result)) = (layer.finished(), result)
             && let Err(error) = record(session, &result)
         {
             session.progress.notice(format!("a step's result is not kept: {error}"));
@@ -116,5 +120,11 @@ fn record(session: &Session<'_>, result: &StepResult) -> Result<(), Error> {
         run_millis: u64::try_from(result.ran.as_millis()).unwrap_or(u64::MAX),
         unpacked_size: result.unpacked_size,
     };
-    session.keep_record(&result.key, &record)
+    session.keep_record(result.key, &record)?;
+    if let (Some(key), Some(own)) = (result.layer_key, record.layers.last()) {
+        let unpacked_size = result.own_size;
+        let own = Record { layers: vec![own.clone()], unpacked_size, ..record };
+        session.keep_record(key, &own)?;
+    }
+    Ok(())
 }

@@ -1,6 +1,8 @@
 //! Which steps must run: from the target backwards, a stage is looked at only if somebody needs its
 //! result and no record has it.
 
+use std::collections::BTreeMap;
+
 use super::images::Images;
 use super::keys::StageKeys;
 use super::layers::{self, StageLayer};
@@ -14,6 +16,9 @@ pub(super) struct Demand {
     pub(super) first: usize,
     /// The layers of the record; `None`: start at what the stage stands on.
     pub(super) had: Option<Vec<StageLayer>>,
+    /// Of the steps from `first` on, the layers that are known though what they stand on is not, by
+    /// the step's position.
+    pub(super) links: BTreeMap<usize, StageLayer>,
 }
 
 /// For each stage, what must be done, or `None` where nobody needs its result.
@@ -40,8 +45,10 @@ pub(super) fn demands(
         {
             need(id);
         }
-        for step in &stage.steps[demand.first..] {
-            sources(step).filter_map(read_stage).for_each(&mut need);
+        for (index, step) in stage.steps.iter().enumerate().skip(demand.first) {
+            if !demand.links.contains_key(&index) {
+                sources(step).filter_map(read_stage).for_each(&mut need);
+            }
         }
         demands[index] = Some(demand);
     }
@@ -56,15 +63,19 @@ fn deepest(
     keys: &StageKeys,
     fresh: usize,
 ) -> Demand {
+    let mut links = BTreeMap::new();
     for (index, step) in steps.iter().enumerate().take(fresh).rev() {
         if step.op == Op::Config {
             continue;
         }
-        let Some(record) = session.record(&keys.steps[index]) else { continue };
-        let Some(layers) = layers::of_record(session, images, &record) else { continue };
-        return Demand { first: index + 1, had: Some(layers) };
+        let record = session.record(keys.steps[index]);
+        if let Some(layers) = record.and_then(|r| layers::of_record(session, images, &r)) {
+            return Demand { first: index + 1, had: Some(layers), links };
+        }
+        let link = keys.links[index].and_then(|key| layers::known_layer(session, images, key));
+        links.extend(link.map(|layer| (index, layer)));
     }
-    Demand { first: 0, had: None }
+    Demand { first: 0, had: None, links }
 }
 
 /// For each stage, the first step that must not be had from a record: a step of a stage without

@@ -125,7 +125,7 @@ impl Export<'_, '_> {
             .layers
             .iter()
             .filter_map(StageLayer::created)
-            .map(|created| self.session.request.source_date_epoch.unwrap_or(created))
+            .map(|created| self.session.source_date_epoch.unwrap_or(created))
             .collect();
         let diff_ids: Vec<DiffId> = layers.iter().map(|layer| layer.diff_id).collect();
         let now = self.session.time();
@@ -161,7 +161,7 @@ impl Export<'_, '_> {
         let base = layer.base();
         let wanted = layer_media_type(output.compression);
         let as_is = oci_type(&finished.descriptor.media_type) == wanted;
-        let epoch = self.session.request.source_date_epoch.filter(|_| output.rewrite_timestamp);
+        let epoch = self.session.source_date_epoch.filter(|_| output.rewrite_timestamp);
         let rewrite = base.is_none() && epoch.is_some();
         let recompress = !as_is && (base.is_none() || output.force_compression);
         if rewrite || recompress {
@@ -271,7 +271,7 @@ impl Export<'_, '_> {
             Ok(tar)
         };
         let entries = files.tree.iter().filter(|(path, _)| !path.is_empty());
-        let epoch = session.request.source_date_epoch;
+        let epoch = session.source_date_epoch;
         flatten(entries, &contents, &mut open, epoch, output)?;
         Ok(())
     }

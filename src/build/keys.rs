@@ -2,12 +2,14 @@
 //! `plan/key.rs`; here is where its ingredients come from.
 
 use super::images::Images;
-use super::inputs::{Inputs, selections, whole};
+use super::inputs::{Inputs, copy_options, selections, whole};
+use super::session::Session;
 use crate::error::{Error, Location};
 use crate::plan::{
-    CopyFrom, DefinitionKey, Input, Plan, StageFrom, StageId, Step, base_key, context_key,
-    scratch_key, step_key,
+    ContentKey, CopyFrom, DefinitionKey, Input, Op, Plan, StageFrom, StageId, Step, base_key,
+    context_key, link_key, scratch_key, step_key,
 };
+use crate::tree::Owner;
 
 /// The keys of one stage.
 #[derive(Clone, Debug)]
@@ -16,6 +18,8 @@ pub(super) struct StageKeys {
     pub(super) base: DefinitionKey,
     /// Of each step, after it. A step that changes the configuration only has its parent's.
     pub(super) steps: Vec<DefinitionKey>,
+    /// Of the layer of each step that is the same on whatever it stands: `COPY --link`.
+    pub(super) links: Vec<Option<ContentKey>>,
 }
 
 impl StageKeys {
@@ -27,6 +31,7 @@ impl StageKeys {
 
 /// The keys of all stages; the positions are those of [`Plan::stages`].
 pub(super) fn definition_keys(
+    session: &Session<'_>,
     plan: &Plan,
     images: &Images,
     inputs: &Inputs,
@@ -48,15 +53,25 @@ pub(super) fn definition_keys(
         };
         let mut parent = base;
         let mut steps = Vec::with_capacity(stage.steps.len());
+        let mut links = Vec::with_capacity(stage.steps.len());
         for step in &stage.steps {
-            let read = ingredients(step, images, inputs, &all)
-                .map_err(|e| e.at(Location::from(step.lines)))?;
-            parent = step_key(&parent, &step.op, &read);
+            let at = |e: Error| e.at(Location::from(step.lines));
+            let read = ingredients(step, images, inputs, &all).map_err(at)?;
+            parent = step_key(&parent, &step.op, &read, session.source_date_epoch);
             steps.push(parent);
+            links.push(link(session, step, &read).map_err(at)?);
         }
-        all.push(StageKeys { base, steps });
+        all.push(StageKeys { base, steps, links });
     }
     Ok(all)
+}
+
+/// The key of a layer in which nothing of the parent shows, not even the names of its users.
+fn link(session: &Session<'_>, step: &Step, read: &[Input]) -> Result<Option<ContentKey>, Error> {
+    let Op::Copy(copy) = &step.op else { return Ok(None) };
+    let named = copy.chown.as_ref().is_some_and(|chown| Owner::parse(chown).needs_files());
+    let detached = copy_options(copy)?.is_detached() && !named;
+    Ok(detached.then(|| link_key(copy, read, session.source_date_epoch)))
 }
 
 /// What a step reads from elsewhere: the content of files, or the key of the stage that makes them.

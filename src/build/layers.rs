@@ -16,7 +16,7 @@ use crate::digest::DiffId;
 use crate::error::Error;
 use crate::image::Descriptor;
 use crate::layer;
-use crate::plan::ImageId;
+use crate::plan::{ContentKey, ImageId};
 use crate::tree::{Changes, TreePath};
 
 /// What is known of a layer when its last byte has been compressed.
@@ -150,6 +150,17 @@ pub(super) fn of_record(
         Some(StageLayer::known(source, finished, layer.created))
     };
     record.layers.iter().map(layer).collect()
+}
+
+/// The one layer that a content key stands for.
+pub(super) fn known_layer(
+    session: &Session<'_>,
+    images: &Images,
+    key: ContentKey,
+) -> Option<StageLayer> {
+    let [layer] =
+        <[StageLayer; 1]>::try_from(of_record(session, images, &session.record(key)?)?).ok()?;
+    Some(layer)
 }
 
 /// The table of contents of a layer. A base's is kept in the local store; the first time it is read

@@ -27,7 +27,7 @@ use std::thread::{self, ScopedJoinHandle};
 use crate::cache::StoreError;
 use crate::dockerfile;
 use crate::error::Error;
-use crate::plan::{Op, Plan, StageId};
+use crate::plan::{Op, Plan, StageId, source_date_epoch};
 use crate::request::BuildRequest;
 use crate::sandbox::{self, Cancel, Sandbox};
 use crate::ui::Event;
@@ -59,12 +59,14 @@ pub fn build(
     cancel: &Cancel,
     events: &(dyn Fn(Event) + Sync),
 ) -> Result<BuildResult, Error> {
-    let session = Session::open(request, cancel, Progress::new(events))?;
+    let mut session = Session::open(request, cancel, Progress::new(events))?;
     let file = dockerfile::parse(&request.dockerfile.bytes).map_err(first)?;
+    let default_epoch = source_date_epoch(&file, &session.plan_request())?;
+    session.source_date_epoch = session.source_date_epoch.or(default_epoch);
     let (plan, images) = plan_with_images(&session, &file)?;
     warn_unused(&session, &plan);
     let inputs = inputs::gather(&session, &plan)?;
-    let keys = definition_keys(&plan, &images, &inputs)?;
+    let keys = definition_keys(&session, &plan, &images, &inputs)?;
     let demands = demands(&session, &plan, &images, &keys);
     // Before any layer is fetched: a machine that can't run the steps is told so at once.
     let sandbox = sandbox_for(&session, &plan, &demands)?;

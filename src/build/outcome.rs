@@ -104,7 +104,7 @@ fn recorded(
     stage: &Stage,
     keys: &StageKeys,
 ) -> Vec<LayerResult> {
-    if let Some(record) = session.record(&keys.last()) {
+    if let Some(record) = session.record(keys.last()) {
         return record.layers.iter().map(|layer| of_record(session, layer)).collect();
     }
     match stage.from {

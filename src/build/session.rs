@@ -7,11 +7,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use super::progress::Progress;
-use crate::cache::{Record, Store, StoredBlob};
+use crate::cache::{Record, RecordKey, Store, StoredBlob};
 use crate::digest::{DiffId, Digest};
 use crate::error::Error;
 use crate::http::Clients;
-use crate::plan::{ContextShape, DefinitionKey, PlanRequest};
+use crate::plan::{ContextShape, PlanRequest};
 use crate::platform::Platform;
 use crate::registry::Registry;
 use crate::request::{BuildRequest, Compression, NamedContext, OutputKind};
@@ -26,6 +26,8 @@ pub(super) struct Session<'a> {
     pub(super) progress: Progress<'a>,
     pub(super) cancel: &'a Cancel,
     pub(super) since: Instant,
+    /// Seconds since 1970: of the build arguments, or the default that the Dockerfile gives (L-056).
+    pub(super) source_date_epoch: Option<i64>,
     host: Platform,
     hosts: Vec<String>,
     contexts: BTreeMap<String, ContextShape>,
@@ -61,6 +63,7 @@ impl<'a> Session<'a> {
             progress,
             cancel,
             since: Instant::now(),
+            source_date_epoch: request.source_date_epoch,
             host: Platform::host(),
             hosts: request.run.add_hosts.iter().map(|(name, _)| name.clone()).collect(),
             contexts,
@@ -92,7 +95,7 @@ impl<'a> Session<'a> {
 
     /// The time that new things have: SOURCE_DATE_EPOCH, else the start of the build.
     pub(super) fn time(&self) -> i64 {
-        self.request.source_date_epoch.unwrap_or(self.request.now)
+        self.source_date_epoch.unwrap_or(self.request.now)
     }
 
     /// A new, empty directory that goes with the build.
@@ -137,11 +140,15 @@ impl<'a> Session<'a> {
     }
 
     /// What is known of a step with this key.
-    pub(super) fn record(&self, key: &DefinitionKey) -> Option<Record> {
-        self.store.record(key)
+    pub(super) fn record(&self, key: impl Into<RecordKey>) -> Option<Record> {
+        self.store.record(&key.into())
     }
 
-    pub(super) fn keep_record(&self, key: &DefinitionKey, record: &Record) -> Result<(), Error> {
-        Ok(self.store.keep_record(key, record)?)
+    pub(super) fn keep_record(
+        &self,
+        key: impl Into<RecordKey>,
+        record: &Record,
+    ) -> Result<(), Error> {
+        Ok(self.store.keep_record(&key.into(), record)?)
     }
 }

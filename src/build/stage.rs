@@ -77,8 +77,11 @@ impl Work<'_, '_> {
         for (index, step) in stage.steps.iter().enumerate().skip(demand.first) {
             self.session.check_canceled()?;
             let since = Instant::now();
-            self.step(id, index, step, &mut files).map_err(|e| e.at(Location::from(step.lines)))?;
-            trace.push(StepTrace { cached: false, took: since.elapsed() });
+            let link = demand.links.get(&index).cloned();
+            let cached = link.is_some();
+            self.step(id, index, step, link, &mut files)
+                .map_err(|e| e.at(Location::from(step.lines)))?;
+            trace.push(StepTrace { cached, took: since.elapsed() });
         }
         let layers = files.layers.clone();
         Ok(StageFiles { layers, files: Some(Arc::new(files)), steps: trace })
@@ -99,18 +102,30 @@ impl Work<'_, '_> {
         }
     }
 
-    fn step(&self, id: StageId, index: usize, step: &Step, files: &mut Files) -> Result<(), Error> {
+    /// `known`: its layer, where only what is below it is new.
+    fn step(
+        &self,
+        id: StageId,
+        index: usize,
+        step: &Step,
+        known: Option<StageLayer>,
+        files: &mut Files,
+    ) -> Result<(), Error> {
         let session = self.session;
         let since = Instant::now();
-        let layer = match &step.op {
-            Op::Config => return Ok(()),
-            Op::Copy(op) => {
+        let layer = match (&step.op, known) {
+            (Op::Config, _) => return Ok(()),
+            (_, Some(layer)) => {
+                session.progress.cached(step.title.clone());
+                layer
+            }
+            (Op::Copy(op), None) => {
                 session.progress.step(step.title.clone(), |_| copy::copy(self, op, files))?
             }
-            Op::Run(op) => session
+            (Op::Run(op), None) => session
                 .progress
                 .step(step.title.clone(), |running| run::run(self, op, files, running))?,
-            Op::Workdir(op) => session.progress.step(step.title.clone(), |_| {
+            (Op::Workdir(op), None) => session.progress.step(step.title.clone(), |_| {
                 let user = copy::user(self, files, &op.user)?;
                 let owner = (user.uid, user.gid);
                 let changes = tree::workdir(&files.tree, &op.path, owner, session.time())
@@ -123,9 +138,11 @@ impl Work<'_, '_> {
         files.push(layer.clone(), &changes);
         let result = super::compress::StepResult {
             key: self.keys[id.0].steps[index],
+            layer_key: self.keys[id.0].links[index],
             layers: files.layers.clone(),
             ran: since.elapsed(),
             unpacked_size: files.tree.unpacked_size(),
+            own_size: changes.unpacked_size(),
         };
         self.compressor.submit(layer, Some(result));
         Ok(())

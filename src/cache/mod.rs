@@ -13,5 +13,5 @@ mod store;
 pub use backend::{CacheBackend, CacheFault, EntryContent, EntryKey, FoundEntry, Saved};
 pub use mounts::{CacheMount, MountLease};
 pub use prune::{PruneFilter, StoreItem, StoreItemKind};
-pub use record::{Record, RecordLayer};
+pub use record::{Record, RecordKey, RecordLayer};
 pub use store::{Spool, Store, StoreError, StoredBlob};

@@ -7,13 +7,30 @@ use serde::{Deserialize, Serialize};
 use super::store::{Store, StoreError};
 use crate::digest::{DiffId, Sha256Sum};
 use crate::image::Descriptor;
-use crate::plan::DefinitionKey;
+use crate::plan::{ContentKey, DefinitionKey};
 
-/// The result of a step. It is self-contained: all layers up to this one, never a reference to the
-/// record of another step, so records of different builds can't be mixed.
+/// What a record is found by: either key of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RecordKey(pub Sha256Sum);
+
+impl From<DefinitionKey> for RecordKey {
+    fn from(key: DefinitionKey) -> Self {
+        Self(key.0)
+    }
+}
+
+impl From<ContentKey> for RecordKey {
+    fn from(key: ContentKey) -> Self {
+        Self(key.0)
+    }
+}
+
+/// The result of a step. It is self-contained: never a reference to the record of another step, so
+/// records of different builds can't be mixed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
-    /// The lowest first, the base's included.
+    /// Under a definition key all layers up to the step's, the lowest first, the base's included.
+    /// Under a content key the step's own layer alone.
     pub layers: Vec<RecordLayer>,
     /// How long the step itself ran, in milliseconds.
     pub run_millis: u64,
@@ -41,13 +58,13 @@ struct Envelope {
 }
 
 impl Store {
-    fn record_path(&self, key: &DefinitionKey) -> PathBuf {
-        self.root().join("records").join(key.to_string())
+    fn record_path(&self, key: &RecordKey) -> PathBuf {
+        self.root().join("records").join(key.0.hex())
     }
 
     /// The record under `key`; a damaged one is a miss.
     #[must_use]
-    pub fn record(&self, key: &DefinitionKey) -> Option<Record> {
+    pub fn record(&self, key: &RecordKey) -> Option<Record> {
         let bytes = std::fs::read(self.record_path(key)).ok()?;
         let envelope: Envelope = serde_json::from_slice(&bytes).ok()?;
         let whole = envelope.version == VERSION
@@ -63,7 +80,7 @@ impl Store {
     ///
     /// # Errors
     /// When it can't be written.
-    pub fn keep_record(&self, key: &DefinitionKey, record: &Record) -> Result<(), StoreError> {
+    pub fn keep_record(&self, key: &RecordKey, record: &Record) -> Result<(), StoreError> {
         let path = self.record_path(key);
         let damaged = |reason: serde_json::Error| StoreError::Damaged {
             path: path.clone(),
@@ -87,7 +104,7 @@ mod tests {
     fn a_record_comes_back_whole_or_not_at_all() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path()).unwrap();
-        let key = DefinitionKey(Sha256Sum::of(b"key"));
+        let key = RecordKey(Sha256Sum::of(b"key"));
         assert_eq!(store.record(&key), None);
         let descriptor = Descriptor::new(media_type::OCI_LAYER_GZIP, Digest::of(b"blob"), 4);
         let layer = RecordLayer { diff_id: DiffId::of(b"tar"), descriptor, created: Some(7) };

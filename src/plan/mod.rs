@@ -32,9 +32,13 @@ use crate::image::ImageConfig;
 use crate::platform::Platform;
 use crate::request::NoCache;
 
+pub use args::source_date_epoch;
 pub use error::{PlanError, PlanErrorKind};
 pub use graph::*;
-pub use key::{DefinitionKey, Input, base_key, context_key, image_key, scratch_key, step_key};
+pub use key::{
+    ContentKey, DefinitionKey, Input, base_key, context_key, image_key, link_key, scratch_key,
+    step_key,
+};
 
 /// What a plan depends on besides the Dockerfile and its base images.
 #[derive(Clone, Copy, Debug)]
