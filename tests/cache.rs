@@ -2,9 +2,12 @@
 //!
 //! Needs root and a static busybox; without them every test says so and passes.
 
+#[path = "support/docker_registry.rs"]
+mod docker_registry;
 #[path = "cache/runner.rs"]
 mod runner;
 
+use docker_registry::DockerRegistry;
 use runner::Project;
 
 /// Compiles one file and leaves the compiler behind.
@@ -90,4 +93,26 @@ COPY --from=maker /made /copied
     assert_eq!(again.ran_titles(), ["RUN echo 2 > /below", "COPY --from=maker /made /copied"]);
     let fresh = project.machine().build(&["--build-arg", "BELOW=2"]);
     assert_eq!(again.image(), fresh.image());
+}
+
+#[test]
+fn a_tag_that_was_resolved_before_does_without_its_registry() {
+    let Some(project) = Project::new("FROM base\nCOPY note.txt /\n") else { return };
+    project.write("note.txt", "a note\n");
+    let Some(registry) = DockerRegistry::start("http: {addr: ADDRESS}\n", |_| {}) else { return };
+    let machine = project.machine();
+    let name = format!("{}/team/base:1", registry.host);
+    machine.build(&["--push", "-t", &name]);
+
+    project.write("Dockerfile", &format!("FROM {name}\nCOPY note.txt /again\n"));
+    let first = machine.build(&[]);
+    assert_eq!(first.notices, [""; 0]);
+    drop(registry);
+    let second = machine.build(&[]);
+    assert_eq!(second.image(), first.image());
+    let [notice] = &second.notices[..] else { panic!("{:?}", second.notices) };
+    assert!(notice.contains("does not answer") && notice.contains(&name), "{notice}");
+
+    let output = machine.command(&["--pull"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
 }

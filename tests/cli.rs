@@ -103,6 +103,7 @@ fn every_flag_of_the_help_is_docker_s() {
         "--platform",
         "--no-cache",
         "--no-cache-filter",
+        "--pull",
         "--push",
         "-o, --output",
         "--secret",

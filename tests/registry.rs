@@ -1,6 +1,8 @@
 //! The registry client and downloads, against a registry in this process that can misbehave, and
 //! against Debian's docker-registry where that is installed.
 
+#[path = "support/docker_registry.rs"]
+mod docker_registry;
 #[path = "registry/download.rs"]
 mod download;
 #[path = "support/registry/mod.rs"]

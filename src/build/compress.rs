@@ -30,10 +30,6 @@ pub(super) struct StepResult {
     /// All layers up to this one.
     pub(super) layers: Vec<StageLayer>,
     pub(super) ran: Duration,
-    /// Bytes, of all layers together.
-    pub(super) unpacked_size: u64,
-    /// Bytes, of the last layer.
-    pub(super) own_size: u64,
 }
 
 #[derive(Debug)]
@@ -118,12 +114,10 @@ fn record(session: &Session<'_>, result: &StepResult) -> Result<(), Error> {
     let record = Record {
         layers: result.layers.iter().map(layer).collect::<Result<_, Error>>()?,
         run_millis: u64::try_from(result.ran.as_millis()).unwrap_or(u64::MAX),
-        unpacked_size: result.unpacked_size,
     };
     session.keep_record(result.key, &record)?;
     if let (Some(key), Some(own)) = (result.layer_key, record.layers.last()) {
-        let unpacked_size = result.own_size;
-        let own = Record { layers: vec![own.clone()], unpacked_size, ..record };
+        let own = Record { layers: vec![own.clone()], ..record };
         session.keep_record(key, &own)?;
     }
     Ok(())

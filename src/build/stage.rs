@@ -141,8 +141,6 @@ impl Work<'_, '_> {
             layer_key: self.keys[id.0].links[index],
             layers: files.layers.clone(),
             ran: since.elapsed(),
-            unpacked_size: files.tree.unpacked_size(),
-            own_size: changes.unpacked_size(),
         };
         self.compressor.submit(layer, Some(result));
         Ok(())

@@ -5,13 +5,18 @@
 //! two builds may use one store at once, and a crash leaves nothing but files in `tmp/`.
 
 mod backend;
+mod local;
 mod mounts;
 mod prune;
 mod record;
+mod sealed;
 mod store;
+mod tags;
 
 pub use backend::{CacheBackend, CacheFault, EntryContent, EntryKey, FoundEntry, Saved};
+pub use local::LocalFolder;
 pub use mounts::{CacheMount, MountLease};
 pub use prune::{PruneFilter, StoreItem, StoreItemKind};
 pub use record::{Record, RecordKey, RecordLayer};
 pub use store::{Spool, Store, StoreError, StoredBlob};
+pub use tags::ResolvedTag;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::sealed::{seal, unseal};
 use super::store::{Store, StoreError};
 use crate::digest::{DiffId, Sha256Sum};
 use crate::image::Descriptor;
@@ -34,8 +35,6 @@ pub struct Record {
     pub layers: Vec<RecordLayer>,
     /// How long the step itself ran, in milliseconds.
     pub run_millis: u64,
-    /// Of all layers together; bytes.
-    pub unpacked_size: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,16 +45,7 @@ pub struct RecordLayer {
     pub created: Option<i64>,
 }
 
-/// Records of another format are misses.
-const VERSION: u32 = 1;
-
-#[derive(Serialize, Deserialize)]
-struct Envelope {
-    version: u32,
-    /// Of `record` as written.
-    sum: String,
-    record: String,
-}
+const FORMAT: &str = "plimsoll-record-2";
 
 impl Store {
     fn record_path(&self, key: &RecordKey) -> PathBuf {
@@ -65,14 +55,7 @@ impl Store {
     /// The record under `key`; a damaged one is a miss.
     #[must_use]
     pub fn record(&self, key: &RecordKey) -> Option<Record> {
-        let bytes = std::fs::read(self.record_path(key)).ok()?;
-        let envelope: Envelope = serde_json::from_slice(&bytes).ok()?;
-        let whole = envelope.version == VERSION
-            && envelope.sum == Sha256Sum::of(envelope.record.as_bytes()).hex();
-        if !whole {
-            return None;
-        }
-        serde_json::from_str(&envelope.record).ok()
+        unseal(FORMAT, &std::fs::read(self.record_path(key)).ok()?)
     }
 
     /// Keeps `record` under `key`, in place of an older one: whoever builds without the cache wants
@@ -82,15 +65,9 @@ impl Store {
     /// When it can't be written.
     pub fn keep_record(&self, key: &RecordKey, record: &Record) -> Result<(), StoreError> {
         let path = self.record_path(key);
-        let damaged = |reason: serde_json::Error| StoreError::Damaged {
-            path: path.clone(),
-            reason: reason.to_string(),
-        };
-        let record = serde_json::to_string(record).map_err(damaged)?;
-        let sum = Sha256Sum::of(record.as_bytes()).hex();
-        let envelope =
-            serde_json::to_vec(&Envelope { version: VERSION, sum, record }).map_err(damaged)?;
-        self.write_whole(&path, &envelope)
+        let sealed = seal(FORMAT, record)
+            .map_err(|e| StoreError::Damaged { path: path.clone(), reason: e.to_string() })?;
+        self.write_whole(&path, &sealed)
     }
 }
 
@@ -108,7 +85,7 @@ mod tests {
         assert_eq!(store.record(&key), None);
         let descriptor = Descriptor::new(media_type::OCI_LAYER_GZIP, Digest::of(b"blob"), 4);
         let layer = RecordLayer { diff_id: DiffId::of(b"tar"), descriptor, created: Some(7) };
-        let record = Record { layers: vec![layer], run_millis: 12, unpacked_size: 3 };
+        let record = Record { layers: vec![layer], run_millis: 12 };
         store.keep_record(&key, &record).unwrap();
         assert_eq!(store.record(&key), Some(record));
 

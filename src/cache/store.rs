@@ -42,7 +42,7 @@ pub struct Store {
     _in_use: File,
 }
 
-const FOLDERS: [&str; 6] = ["blobs/sha256", "layers", "trees", "records", "mounts", "tmp"];
+const FOLDERS: [&str; 7] = ["blobs/sha256", "layers", "trees", "records", "tags", "mounts", "tmp"];
 
 impl Store {
     /// Opens or makes the store in `root`, and removes what dead processes left in it.
@@ -226,7 +226,7 @@ pub(super) fn open_lock(path: &Path) -> Result<File, StoreError> {
 }
 
 /// Marks a file as used, for pruning by age. Best effort: an old time costs a later build some work.
-fn touch(path: &Path) {
+pub(super) fn touch(path: &Path) {
     let times = rustix::fs::Timestamps {
         last_access: rustix::fs::Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_NOW },
         last_modification: rustix::fs::Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_OMIT },

@@ -105,6 +105,18 @@ pub struct BuildArgs {
     #[arg(long = "no-cache-filter", value_name = "STAGE[,STAGE…]")]
     pub no_cache_filters: Vec<String>,
 
+    /// Fail where the registry of a base image does not answer, even if its tag was resolved before
+    #[arg(long)]
+    pub pull: bool,
+
+    /// Where to look for results of earlier builds: type=local,src=DIR; can be repeated
+    #[arg(long = "cache-from", value_name = "SPEC", hide = true)]
+    pub cache_from: Vec<String>,
+
+    /// Where to keep results for later builds: type=local,dest=DIR[,mode=min|max]; can be repeated
+    #[arg(long = "cache-to", value_name = "SPEC", hide = true)]
+    pub cache_to: Vec<String>,
+
     /// Shorthand for --output=type=registry
     #[arg(long)]
     pub push: bool,

@@ -6,6 +6,7 @@ mod args;
 mod build;
 mod build_context;
 mod cache;
+mod cache_spec;
 mod csv;
 mod docker_config;
 mod dockerfile;

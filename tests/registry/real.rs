@@ -1,70 +1,17 @@
 //! The same client against Debian's docker-registry: plain, with passwords, and with TLS.
 
 use std::io::Write as _;
-use std::net::{TcpListener, TcpStream};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::process::{Command, Stdio};
 
+use super::docker_registry::DockerRegistry;
+use super::{Image, anonymous, layer, noise, password, reference, silent, with_credential};
 use futures_util::TryStreamExt as _;
 use plimsoll::http::{Clients, Peer};
 use plimsoll::registry::{BlobSource, PushedBlobs, Transfer};
-use tempfile::TempDir;
-
-use super::{Image, anonymous, layer, noise, password, reference, silent, with_credential};
 
 /// `me` with the password `pa:ss` (bcrypt, the only form that it takes).
 const HTPASSWD: &str = "me:$2b$04$Hw/mRfAwf02j/AdCx5DBF.vcRJgD.4IrxjbGpBV1GKPhD45yPp.la\n";
-
-struct DockerRegistry {
-    child: Child,
-    host: String,
-    directory: TempDir,
-}
-
-impl DockerRegistry {
-    /// With these lines in its configuration, in which `DIR` is its directory. `None`, and the
-    /// reason on the log, where it is not installed.
-    fn start(configuration: &str, prepare: impl FnOnce(&Path)) -> Option<Self> {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let host = format!("localhost:{port}");
-        let directory = tempfile::tempdir().unwrap();
-        prepare(directory.path());
-        let text = format!(
-            "version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: \
-             DIR/data}}}}\n{}",
-            configuration.replace("ADDRESS", &format!("127.0.0.1:{port}"))
-        );
-        let file = directory.path().join("config.yml");
-        std::fs::write(&file, text.replace("DIR", directory.path().to_str().unwrap())).unwrap();
-        let child = Command::new("docker-registry")
-            .arg("serve")
-            .arg(file)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn();
-        let Ok(child) = child else {
-            eprintln!(
-                "SKIPPED: docker-registry is not installed (apt-get install docker-registry)"
-            );
-            return None;
-        };
-        let registry = Self { child, host, directory };
-        let listens = (0..500).any(|_| {
-            std::thread::sleep(Duration::from_millis(20));
-            TcpStream::connect(("127.0.0.1", port)).is_ok()
-        });
-        assert!(listens, "docker-registry does not listen");
-        Some(registry)
-    }
-}
-
-impl Drop for DockerRegistry {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
 
 #[tokio::test]
 async fn images_are_pushed_and_pulled() {
