@@ -8,7 +8,7 @@ mod docker_registry;
 mod runner;
 
 use docker_registry::DockerRegistry;
-use runner::Project;
+use runner::{Built, Project};
 
 /// Compiles one file and leaves the compiler behind.
 const TWO_STAGES: &str = "\
@@ -115,4 +115,257 @@ fn a_tag_that_was_resolved_before_does_without_its_registry() {
 
     let output = machine.command(&["--pull"]).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
+}
+
+/// Machines that are born empty, and a folder that outlives them.
+struct Runners(Project);
+
+impl Runners {
+    fn flags(&self, folder: &str) -> [String; 2] {
+        let folder = self.0.path(folder).display().to_string();
+        [
+            format!("--cache-from=type=local,src={folder}"),
+            format!("--cache-to=type=local,dest={folder},mode=max"),
+        ]
+    }
+
+    /// A build on a new machine, whose image is the one that is built without cache.
+    fn build(&self) -> Built {
+        self.build_with(&[])
+    }
+
+    fn build_with(&self, more: &[&str]) -> Built {
+        let flags = self.flags("cache");
+        let flags: Vec<&str> =
+            flags.iter().map(String::as_str).chain(more.iter().copied()).collect();
+        let built = self.0.machine().build(&flags);
+        assert_eq!(built.image(), self.0.machine().build(more).image(), "{}", built.log);
+        built
+    }
+
+    fn entries(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(self.0.path("cache")).unwrap();
+        let mut names: Vec<String> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    fn entry(&self, name: &str) -> std::path::PathBuf {
+        self.0.path("cache").join(name)
+    }
+}
+
+/// Two stages, each with a step that is worth an entry, and a layer too large for a record.
+const SLOW_STAGES: &str = "\
+FROM base AS builder
+WORKDIR /src
+COPY deps.txt .
+RUN sleep 2; head -c 400000 /dev/urandom > /random; cp deps.txt /installed
+COPY main.txt .
+RUN sleep 2; cat /installed main.txt > /program
+
+FROM base
+COPY note.txt /
+COPY --from=builder /program /bin/
+CMD [\"/bin/program\"]
+";
+
+fn slow_stages() -> Option<Runners> {
+    // The same bytes whenever it runs.
+    let text =
+        SLOW_STAGES.replace("head -c 400000 /dev/urandom", "dd if=/bin/busybox bs=1000 count=900");
+    let project = Project::new(&text)?;
+    project.write("deps.txt", "a library\n");
+    project.write("main.txt", "a program\n");
+    project.write("note.txt", "a note\n");
+    Some(Runners(project))
+}
+
+const DEPENDENCIES: &str = "RUN sleep 2; dd";
+const COMPILE: &str = "RUN sleep 2; cat";
+
+fn begin(titles: &[String], beginnings: &[&str]) {
+    assert_eq!(titles.len(), beginnings.len(), "{titles:?}");
+    for (title, beginning) in titles.iter().zip(beginnings) {
+        assert!(title.starts_with(beginning), "{titles:?}");
+    }
+}
+
+#[test]
+fn an_empty_machine_has_what_others_have_made() {
+    let Some(runners) = slow_stages() else { return };
+    assert_eq!(runners.build().ran().len(), 7, "first build");
+    let entries = runners.entries();
+    assert!(entries.iter().any(|name| name.starts_with("b-")), "{entries:?}");
+
+    begin(&runners.build().ran_titles(), &[]);
+    assert_eq!(runners.entries(), entries, "nothing changed, nothing new");
+
+    runners.0.write("main.txt", "another program\n");
+    let copied = "COPY --from=builder /program /bin/";
+    begin(&runners.build().ran_titles(), &["COPY main.txt .", COMPILE, copied]);
+
+    runners.0.write("deps.txt", "another library\n");
+    begin(
+        &runners.build().ran_titles(),
+        &["COPY deps.txt .", DEPENDENCIES, "COPY main.txt .", COMPILE, copied],
+    );
+    begin(&runners.build().ran_titles(), &[]);
+}
+
+#[test]
+fn what_is_evicted_damaged_or_forged_costs_time_only() {
+    let Some(runners) = slow_stages() else { return };
+    runners.build();
+    let cache = runners.0.path("cache");
+    let saved = runners.0.path("saved");
+    std::fs::rename(&cache, &saved).unwrap();
+    let restore = || {
+        let _ = std::fs::remove_dir_all(&cache);
+        let status = std::process::Command::new("cp").arg("-a").args([&saved, &cache]).status();
+        assert!(status.unwrap().success());
+    };
+    // One that has to unpack the layer of the dependencies.
+    runners.0.write("main.txt", "another program\n");
+    restore();
+    let usual = ["COPY main.txt .", COMPILE, "COPY --from=builder /program /bin/"];
+    begin(&runners.build().ran_titles(), &usual);
+    let all = ["WORKDIR /src", "COPY deps.txt .", DEPENDENCIES, usual[0], usual[1], usual[2]];
+
+    let blobs = || runners.entries().into_iter().filter(|name| name.starts_with("b-"));
+    restore();
+    for name in blobs() {
+        std::fs::remove_file(runners.entry(&name)).unwrap();
+    }
+    begin(&runners.build().ran_titles()[..], &all[2..]);
+
+    for damage in [
+        |bytes: &mut Vec<u8>| bytes.truncate(bytes.len() / 2),
+        |bytes: &mut Vec<u8>| {
+            let middle = bytes.len() / 2;
+            bytes[middle] ^= 1;
+        },
+    ] {
+        restore();
+        for name in blobs() {
+            let mut bytes = std::fs::read(runners.entry(&name)).unwrap();
+            damage(&mut bytes);
+            std::fs::write(runners.entry(&name), bytes).unwrap();
+        }
+        let built = runners.build();
+        begin(&built.ran_titles(), &all[2..]);
+        assert_eq!(built.notices.len(), 1, "{:?}", built.notices);
+    }
+    // Every entry, one after the other, in place of another.
+    restore();
+    let names = runners.entries();
+    for (name, other) in names.iter().zip(names.iter().cycle().skip(1)) {
+        std::fs::copy(saved.join(other), runners.entry(name)).unwrap();
+    }
+    let built = runners.build();
+    assert_eq!(built.notices.len(), 1, "{:?}", built.notices);
+}
+
+#[test]
+fn a_cache_that_fails_is_one_notice() {
+    let Some(project) = two_stages() else { return };
+    let runners = Runners(project);
+    std::fs::write(runners.0.path("cache"), "a file").unwrap();
+    let built = runners.build();
+    assert_eq!(built.ran().len(), 7);
+    let [notice] = &built.notices[..] else { panic!("{:?}", built.notices) };
+    assert!(notice.contains("costs time only"), "{notice}");
+}
+
+#[test]
+fn two_builds_at_once_save_the_same() {
+    let Some(runners) = slow_stages() else { return };
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| assert_eq!(runners.build().ran().len(), 7));
+        }
+    });
+    begin(&runners.build().ran_titles(), &[]);
+}
+
+#[test]
+fn what_a_canceled_build_had_finished_is_there_for_the_next() {
+    let Some(runners) = slow_stages() else { return };
+    let flags = runners.flags("cache");
+    let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+    let machine = runners.0.machine();
+    let mut building = machine.command(&flags).stderr(std::process::Stdio::null()).spawn().unwrap();
+    let saved = (0..3000).any(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+        let entries = std::fs::read_dir(runners.0.path("cache"));
+        entries.is_ok_and(|mut entries| {
+            entries.any(|entry| entry.unwrap().file_name().to_string_lossy().starts_with("r-"))
+        })
+    });
+    assert!(saved, "nothing was saved early");
+    // As a runner that loses its machine: nothing can be done any more.
+    building.kill().unwrap();
+    building.wait().unwrap();
+    let titles = runners.build().ran_titles();
+    begin(
+        &titles,
+        &["COPY main.txt .", COMPILE, "COPY note.txt /", "COPY --from=builder /program /bin/"],
+    );
+}
+
+#[test]
+fn what_is_quickly_made_is_not_saved_and_told() {
+    let text = "FROM base\nRUN dd if=/bin/busybox bs=1000 count=900 of=/large\n";
+    let Some(project) = Project::new(text) else { return };
+    let runners = Runners(project);
+    let built = runners.build();
+    let skipped = &built.result["not_saved"];
+    assert!(skipped[0]["title"].as_str().unwrap().contains("RUN dd"), "{skipped}");
+    assert!(skipped[0]["bytes"].as_u64().unwrap() > 256 << 10, "{skipped}");
+    assert_eq!(runners.build().ran().len(), 1);
+}
+
+#[test]
+fn only_the_image_s_own_stages_are_saved_with_mode_min() {
+    let Some(runners) = slow_stages() else { return };
+    let folder = runners.0.path("cache").display().to_string();
+    let to = format!("--cache-to=type=local,dest={folder},mode=min");
+    let from = format!("--cache-from=type=local,src={folder}");
+    runners.0.machine().build(&[&to]);
+    assert_eq!(runners.0.machine().build(&[&from]).ran().len(), 0);
+    runners.0.write("main.txt", "another program\n");
+    let ran = runners.0.machine().build(&[&from]).ran_titles();
+    assert_eq!(ran.len(), 6, "all of the builder: {ran:?}");
+}
+
+#[test]
+fn no_secret_is_in_anything_that_is_kept() {
+    const CANARY: &str = "canary-5b1c9e77";
+    let text = "\
+FROM base
+RUN --mount=type=secret,id=token sleep 2; cat /run/secrets/token > /dev/null
+RUN --mount=type=secret,id=token,env=TOKEN echo $TOKEN; echo x > /y
+";
+    let Some(project) = Project::new(text) else { return };
+    let runners = Runners(project);
+    let secret = runners.0.path("token");
+    std::fs::write(&secret, CANARY).unwrap();
+    let flags = runners.flags("cache");
+    let secret = format!("--secret=id=token,src={}", secret.display());
+    let machine = runners.0.machine();
+    let built = machine.build(&[&flags[0], &flags[1], &secret]);
+    assert!(!built.log.contains(CANARY), "{}", built.log);
+    let status = std::process::Command::new("grep")
+        .args(["-rl", CANARY])
+        .args([machine.store(), &runners.0.path("cache")])
+        .status();
+    assert_eq!(status.unwrap().code(), Some(1), "grep finds nothing");
+    // What is compressed is looked at plain.
+    for name in runners.entries() {
+        let bytes = std::fs::read(runners.entry(&name)).unwrap();
+        let plain = zstd::decode_all(&bytes[..]).unwrap_or(bytes);
+        let text = String::from_utf8_lossy(&plain).into_owned();
+        assert!(!text.contains(CANARY), "{name}");
+    }
 }

@@ -104,6 +104,8 @@ fn every_flag_of_the_help_is_docker_s() {
         "--no-cache",
         "--no-cache-filter",
         "--pull",
+        "--cache-from",
+        "--cache-to",
         "--push",
         "-o, --output",
         "--secret",

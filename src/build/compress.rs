@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use super::layers::{Finished, StageLayer};
 use super::session::Session;
-use crate::cache::{Record, RecordLayer};
+use crate::cache::Record;
 use crate::error::Error;
 use crate::image::{Descriptor, media_type};
 use crate::layer::{LayerWriter, WriteOptions, write_layer};
-use crate::plan::{ContentKey, DefinitionKey};
+use crate::plan::{ContentKey, DefinitionKey, StageId};
 use crate::request::Compression;
 
 /// Takes layers in the order in which they are made, so that those below one are done before it.
@@ -29,7 +29,14 @@ pub(super) struct StepResult {
     pub(super) layer_key: Option<ContentKey>,
     /// All layers up to this one.
     pub(super) layers: Vec<StageLayer>,
-    pub(super) ran: Duration,
+    /// Making it again takes so long, what is below it aside.
+    pub(super) cost: Duration,
+    /// All of it from nothing.
+    pub(super) made: Duration,
+    pub(super) stage: StageId,
+    pub(super) title: String,
+    /// Its stage is one that the image consists of.
+    pub(super) in_image: bool,
 }
 
 #[derive(Debug)]
@@ -107,18 +114,15 @@ pub(super) fn layer_media_type(compression: Compression) -> &'static str {
 }
 
 fn record(session: &Session<'_>, result: &StepResult) -> Result<(), Error> {
-    let layer = |layer: &StageLayer| {
-        let Finished { diff_id, descriptor } = layer.finished()?;
-        Ok(RecordLayer { diff_id, descriptor, created: layer.created() })
-    };
     let record = Record {
-        layers: result.layers.iter().map(layer).collect::<Result<_, Error>>()?,
-        run_millis: u64::try_from(result.ran.as_millis()).unwrap_or(u64::MAX),
+        layers: result.layers.iter().map(StageLayer::recorded).collect::<Result<_, Error>>()?,
+        made_millis: u64::try_from(result.made.as_millis()).unwrap_or(u64::MAX),
     };
     session.keep_record(result.key, &record)?;
     if let (Some(key), Some(own)) = (result.layer_key, record.layers.last()) {
-        let own = Record { layers: vec![own.clone()], ..record };
+        let own = Record { layers: vec![own.clone()], made_millis: record.made_millis };
         session.keep_record(key, &own)?;
     }
+    session.saver.step(session, result, &record);
     Ok(())
 }

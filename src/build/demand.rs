@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use super::images::Images;
 use super::keys::StageKeys;
 use super::layers::{self, StageLayer};
-use super::session::Session;
+use super::session::{Had, RecordPlace, Session};
+use crate::cache::{Record, RecordKey};
 use crate::plan::{CopyFrom, MountKind, Op, Plan, StageFrom, StageId, Step};
 
 /// What is known of a stage that somebody needs.
@@ -14,11 +15,20 @@ use crate::plan::{CopyFrom, MountKind, Op, Plan, StageFrom, StageId, Step};
 pub(super) struct Demand {
     /// Steps before this one are had from a record, the rest must run.
     pub(super) first: usize,
-    /// The layers of the record; `None`: start at what the stage stands on.
-    pub(super) had: Option<Vec<StageLayer>>,
+    /// The record; `None`: start at what the stage stands on.
+    pub(super) had: Option<HadStage>,
     /// Of the steps from `first` on, the layers that are known though what they stand on is not, by
     /// the step's position.
     pub(super) links: BTreeMap<usize, StageLayer>,
+}
+
+/// A stage up to some step, as a record has it.
+#[derive(Debug)]
+pub(super) struct HadStage {
+    pub(super) key: RecordKey,
+    pub(super) record: Record,
+    pub(super) place: RecordPlace,
+    pub(super) layers: Vec<StageLayer>,
 }
 
 /// For each stage, what must be done, or `None` where nobody needs its result.
@@ -63,19 +73,27 @@ fn deepest(
     keys: &StageKeys,
     fresh: usize,
 ) -> Demand {
-    let mut links = BTreeMap::new();
-    for (index, step) in steps.iter().enumerate().take(fresh).rev() {
-        if step.op == Op::Config {
-            continue;
-        }
-        let record = session.record(keys.steps[index]);
-        if let Some(layers) = record.and_then(|r| layers::of_record(session, images, &r)) {
-            return Demand { first: index + 1, had: Some(layers), links };
-        }
-        let link = keys.links[index].and_then(|key| layers::known_layer(session, images, key));
-        links.extend(link.map(|layer| (index, layer)));
+    let eligible = steps.iter().enumerate().take(fresh).rev();
+    let eligible: Vec<usize> =
+        eligible.filter(|(_, step)| step.op != Op::Config).map(|(index, _)| index).collect();
+    let wanted: Vec<RecordKey> = eligible.iter().map(|index| keys.steps[*index].into()).collect();
+    let had = session
+        .first_record(&wanted, |record, place| layers::of_record(session, images, record, place));
+    let above = had.as_ref().map_or(eligible.len(), |had| had.position);
+    let link = |index: &usize| {
+        let layer = layers::known_layer(session, images, keys.links[*index]?)?;
+        Some((*index, layer))
+    };
+    Demand {
+        first: had.as_ref().map_or(0, |had| eligible[had.position] + 1),
+        links: eligible[..above].iter().filter_map(link).collect(),
+        had: had.map(|Had { position, record, place, value: layers }| HadStage {
+            key: wanted[position],
+            record,
+            place,
+            layers,
+        }),
     }
-    Demand { first: 0, had: None, links }
 }
 
 /// For each stage, the first step that must not be had from a record: a step of a stage without
@@ -114,7 +132,7 @@ pub(super) fn sources(step: &Step) -> impl Iterator<Item = &CopyFrom> {
     }))
 }
 
-fn read_stage(from: &CopyFrom) -> Option<StageId> {
+pub(super) fn read_stage(from: &CopyFrom) -> Option<StageId> {
     match from {
         CopyFrom::Stage(id) => Some(*id),
         CopyFrom::Context | CopyFrom::Named(_) | CopyFrom::Image(_) | CopyFrom::Empty => None,

@@ -58,7 +58,7 @@ struct Made {
 struct OutputLayer {
     diff_id: DiffId,
     descriptor: Descriptor,
-    /// The blob; `None` where only the registry that the base comes from has it.
+    /// The blob; `None` where only a registry has it: the base's, or the one that is pushed to.
     file: Option<PathBuf>,
     base: Option<ImageId>,
 }
@@ -135,16 +135,7 @@ impl Export<'_, '_> {
             .into_iter()
             .map(|layer| LayerPart { descriptor: layer.descriptor, file: layer.file })
             .collect();
-        let names = match &output.kind {
-            OutputKind::Registry { names }
-            | OutputKind::Oci { names, .. }
-            | OutputKind::Docker { names, .. }
-                if !names.is_empty() =>
-            {
-                names.clone()
-            }
-            _ => self.session.request.tags.clone(),
-        };
+        let names = self.names(output);
         let parts = ImageParts::assemble(
             &config,
             parts,
@@ -154,6 +145,31 @@ impl Export<'_, '_> {
             names,
         );
         Ok(Made { parts, diff_ids, bases })
+    }
+
+    fn names(&self, output: &Output) -> Vec<String> {
+        match &output.kind {
+            OutputKind::Registry { names }
+            | OutputKind::Oci { names, .. }
+            | OutputKind::Docker { names, .. }
+                if !names.is_empty() =>
+            {
+                names.clone()
+            }
+            _ => self.session.request.tags.clone(),
+        }
+    }
+
+    /// The registry that is pushed to has a layer that is not here, so that it need not come here.
+    fn is_pushed(&self, output: &Output, layer: &Descriptor) -> bool {
+        let session = self.session;
+        let OutputKind::Registry { .. } = output.kind else { return false };
+        let target = self.names(output).first().and_then(|name| parse_reference(name).ok());
+        session.blob(&layer.digest).is_none()
+            && target.is_some_and(|target| {
+                let has = session.registry.has_blob(&target, layer);
+                session.runtime.block_on(has).unwrap_or(false)
+            })
     }
 
     fn output_layer(&self, output: &Output, layer: &StageLayer) -> Result<OutputLayer, Error> {
@@ -170,6 +186,8 @@ impl Export<'_, '_> {
         // The blob of a base image is fetched only where a file of it is wanted.
         let file = if base.is_some() && !self.session.keeps_base_blobs() {
             self.session.blob(&finished.descriptor.digest).map(|blob| blob.path)
+        } else if self.is_pushed(output, &finished.descriptor) {
+            None
         } else {
             Some(layers::blob(self.session, self.images, layer)?.path)
         };
@@ -226,6 +244,7 @@ impl Export<'_, '_> {
             .collect::<Result<Vec<Reference>, Error>>()?;
         let manifest: Manifest = serde_json::from_slice(&image.manifest).map_err(Error::build)?;
         let config = Bytes::from(image.config.clone());
+        let Some(target) = names.first() else { return Ok(Vec::new()) };
         let mut blobs = vec![(manifest.config, BlobSource::Bytes(config))];
         for (layer, base) in image.layers.iter().zip(bases) {
             let source = match (&layer.file, base.map(|id| &self.images[id.0].origin)) {
@@ -234,7 +253,8 @@ impl Export<'_, '_> {
                 (None, Some(Origin::Layout(layout))) => {
                     BlobSource::File(layout.blob_path(&layer.descriptor.digest))
                 }
-                (None, None) => return Err(Error::build("a layer that is nowhere")),
+                // It is there already, which is why it was not brought here.
+                (None, None) => BlobSource::Registry(target.clone()),
             };
             blobs.push((layer.descriptor.clone(), source));
         }

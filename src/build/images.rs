@@ -127,7 +127,7 @@ fn from_registry(
         Err(error) if is_silence(&error) && !session.request.pull => {
             let known = session.store.tag(reference, platform);
             let Some(tag) = known else { return Err(error.into()) };
-            session.progress.notice(format!(
+            session.notice(format!(
                 "{} does not answer: {reference} is taken as it was, {}",
                 parsed.registry(),
                 tag.digest()

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 
 use super::images::{BaseImage, Images, Origin};
-use super::session::Session;
+use super::session::{RecordPlace, Session};
 use super::slot::Slot;
 use crate::cache::{Record, RecordLayer, StoredBlob};
 use crate::digest::DiffId;
@@ -17,6 +17,7 @@ use crate::error::Error;
 use crate::image::Descriptor;
 use crate::layer;
 use crate::plan::{ContentKey, ImageId};
+use crate::registry::parse_reference;
 use crate::tree::{Changes, TreePath};
 
 /// What is known of a layer when its last byte has been compressed.
@@ -46,8 +47,8 @@ struct Inner {
 enum Source {
     /// A layer of an image that the plan names.
     Base(ImageId),
-    /// The blob is in the local store.
-    Stored,
+    /// Of a record: the blob is in the local store, or can be had from elsewhere.
+    Recorded(Box<RecordLayer>),
     /// Made by this build: where each change's bytes are.
     Built(Arc<Open>),
 }
@@ -103,6 +104,17 @@ impl StageLayer {
         }
     }
 
+    /// What a record has on the layer.
+    pub(super) fn recorded(&self) -> Result<RecordLayer, Error> {
+        if let Source::Recorded(layer) = &self.0.source {
+            return Ok((**layer).clone());
+        }
+        let Finished { diff_id, descriptor } = self.finished()?;
+        let unpacked_size = self.0.contents.get().map(|contents| contents.unpacked_size());
+        let (created, contents, pushed_to) = (self.created(), None, None);
+        Ok(RecordLayer { diff_id, descriptor, created, unpacked_size, contents, pushed_to })
+    }
+
     pub(super) fn created(&self) -> Option<i64> {
         self.0.created
     }
@@ -111,7 +123,7 @@ impl StageLayer {
     pub(super) fn base(&self) -> Option<ImageId> {
         match self.0.source {
             Source::Base(image) => Some(image),
-            Source::Stored | Source::Built(_) => None,
+            Source::Recorded(_) | Source::Built(_) => None,
         }
     }
 }
@@ -133,23 +145,32 @@ pub(super) fn of_record(
     session: &Session<'_>,
     images: &Images,
     record: &Record,
+    place: RecordPlace,
 ) -> Option<Vec<StageLayer>> {
     let layer = |layer: &RecordLayer| {
         let finished = Finished { diff_id: layer.diff_id, descriptor: layer.descriptor.clone() };
-        let digest = layer.descriptor.digest;
-        let base = images
-            .iter()
-            .position(|image| image.manifest.layers.iter().any(|d| d.digest == digest));
-        let source = match base {
-            Some(image) if layer.created.is_none() => Source::Base(ImageId(image)),
-            _ => {
-                session.blob(&digest).filter(|b| b.size == layer.descriptor.size)?;
-                Source::Stored
-            }
-        };
-        Some(StageLayer::known(source, finished, layer.created))
+        if layer.created.is_none()
+            && let Some(base) = base_layer(images, &layer.diff_id)
+        {
+            return Some(base);
+        }
+        let Descriptor { digest, size, .. } = layer.descriptor;
+        let is_here = session.blob(&digest).is_some_and(|blob| blob.size == size);
+        let may_come = place == RecordPlace::Remote && !session.cache.is_lost(&digest);
+        let source = Source::Recorded(Box::new(layer.clone()));
+        (is_here || may_come).then(|| StageLayer::known(source, finished, layer.created))
     };
     record.layers.iter().map(layer).collect()
+}
+
+/// A layer of one of the plan's images, which may be compressed otherwise than it was.
+fn base_layer(images: &Images, diff_id: &DiffId) -> Option<StageLayer> {
+    images.iter().enumerate().find_map(|(index, image)| {
+        let position = image.config.rootfs.diff_ids.iter().position(|known| known == diff_id)?;
+        let descriptor = image.manifest.layers.get(position)?.clone();
+        let finished = Finished { diff_id: *diff_id, descriptor };
+        Some(StageLayer::known(Source::Base(ImageId(index)), finished, None))
+    })
 }
 
 /// The one layer that a content key stands for.
@@ -158,9 +179,9 @@ pub(super) fn known_layer(
     images: &Images,
     key: ContentKey,
 ) -> Option<StageLayer> {
-    let [layer] =
-        <[StageLayer; 1]>::try_from(of_record(session, images, &session.record(key)?)?).ok()?;
-    Some(layer)
+    let had = session
+        .first_record(&[key.into()], |record, place| of_record(session, images, record, place));
+    had?.value.pop()
 }
 
 /// The table of contents of a layer. A base's is kept in the local store; the first time it is read
@@ -179,7 +200,8 @@ pub(super) fn contents(
         return Ok(Arc::clone(contents));
     }
     let finished = layer.finished()?;
-    let contents = match session.tree(&finished.diff_id) {
+    let contents = match session.tree(&finished.diff_id).or_else(|| fetch_contents(session, layer))
+    {
         Some(contents) => contents,
         None => {
             let contents = read_through(session, images, layer, |tar| Ok(layer::scan_layer(tar)?))?;
@@ -188,6 +210,27 @@ pub(super) fn contents(
         }
     };
     Ok(Arc::clone(layer.0.contents.get_or_init(|| Arc::new(contents))))
+}
+
+/// A table of contents that was saved with a record.
+fn fetch_contents(session: &Session<'_>, layer: &StageLayer) -> Option<Changes> {
+    let diff_id = layer.finished().ok()?.diff_id;
+    let own = match &layer.0.source {
+        Source::Recorded(record) => record.contents.clone(),
+        Source::Base(_) | Source::Built(_) => None,
+    };
+    let blob = own.or_else(|| session.cache.contents(&diff_id))?;
+    let mut contents = None;
+    session.cache.read_blob(&blob, &mut |bytes| {
+        let mut encoded = Vec::new();
+        layer::Verify::blob(bytes, Some(blob.digest), Some(blob.size)).read_to_end(&mut encoded)?;
+        contents = Some(layer::decode(&encoded).map_err(io::Error::other)?);
+        Ok(())
+    });
+    let contents = contents?;
+    // Whoever can't keep it reads it again.
+    let _ = session.store.keep_tree(&diff_id, &contents);
+    Some(contents)
 }
 
 /// The layer as a directory for overlayfs.
@@ -207,7 +250,7 @@ pub(super) fn directory(
             unpack_built(&changes, &**open, &target)?;
             target
         }
-        Source::Base(_) | Source::Stored => {
+        Source::Base(_) | Source::Recorded(_) => {
             let finished = layer.finished()?;
             match session.store.unpacked(&finished.diff_id) {
                 Some(path) => path,
@@ -246,12 +289,15 @@ pub(super) fn blob(
     if let Some(blob) = session.blob(&finished.descriptor.digest) {
         return Ok(blob);
     }
-    let Source::Base(image) = layer.0.source else {
-        let digest = finished.descriptor.digest;
-        return Err(Error::build(format!("the local store has lost the layer {digest}"))
-            .hinted("Build again; if it happens again, run `plimsoll cache prune`."));
-    };
-    fetch(session, &images[image.0], &finished.descriptor)
+    match &layer.0.source {
+        Source::Base(image) => fetch(session, &images[image.0], &finished.descriptor),
+        Source::Recorded(record) => fetch_recorded(session, record),
+        Source::Built(_) => {
+            let digest = finished.descriptor.digest;
+            Err(Error::build(format!("the local store has lost the layer {digest}"))
+                .hinted("Build again; if it happens again, run `plimsoll cache prune`."))
+        }
+    }
 }
 
 /// How files of a layer are opened without fetching anything.
@@ -410,6 +456,38 @@ fn fetch(
     io::copy(&mut blob, &mut spool.file())
         .map_err(|e| Error::build(format!("{}: layer {}: {e}", image.name, descriptor.digest)))?;
     session.store.keep_blob(spool, &descriptor.digest).map_err(Error::build)
+}
+
+/// Brings a blob that was saved by an earlier build into the store: from the image that has it too,
+/// else from a cache. Where it can't be had, the error ends this attempt of the build, and the next
+/// makes the layer anew.
+fn fetch_recorded(session: &Session<'_>, record: &RecordLayer) -> Result<StoredBlob, Error> {
+    let descriptor = &record.descriptor;
+    let fetching = session.fetching(&descriptor.digest);
+    let _one_at_a_time = fetching.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(blob) = session.blob(&descriptor.digest) {
+        return Ok(blob);
+    }
+    let mut stored = None;
+    let mut take = |bytes: &mut dyn Read| {
+        let spool = session.store.spool().map_err(io::Error::other)?;
+        let mut blob = layer::Verify::blob(bytes, Some(descriptor.digest), Some(descriptor.size));
+        io::copy(&mut blob, &mut spool.file())?;
+        let kept = session.store.keep_blob(spool, &descriptor.digest);
+        stored = Some(kept.map_err(io::Error::other)?);
+        Ok(())
+    };
+    let pushed_to = record.pushed_to.as_deref().and_then(|name| parse_reference(name).ok());
+    let from_image = pushed_to.is_some_and(|image| {
+        let runtime = session.runtime.handle();
+        take(&mut session.registry.blob_reader(runtime, &image, descriptor)).is_ok()
+    });
+    if !from_image {
+        session.cache.read_blob(descriptor, &mut take);
+    }
+    stored.ok_or_else(|| {
+        Error::build(format!("the layer {} can't be had any more", descriptor.digest))
+    })
 }
 
 /// Writes changes without content, such as directories, into a directory.

@@ -17,6 +17,7 @@ mod outcome;
 mod progress;
 mod result;
 mod run;
+mod save;
 mod session;
 mod slot;
 mod stage;
@@ -67,16 +68,49 @@ pub fn build(
     warn_unused(&session, &plan);
     let inputs = inputs::gather(&session, &plan)?;
     let keys = definition_keys(&session, &plan, &images, &inputs)?;
-    let demands = demands(&session, &plan, &images, &keys);
-    // Before any layer is fetched: a machine that can't run the steps is told so at once.
-    let sandbox = sandbox_for(&session, &plan, &demands)?;
-    let done = run_stages(&session, &plan, &images, &inputs, &keys, &demands, sandbox.as_ref())?;
-    session.check_canceled()?;
-    let target = done.stages[plan.target.0].clone().ok_or_else(canceled)?;
-    let export =
-        export::Export { session: &session, plan: &plan, images: &images, target: &target };
-    let written = export.write_all()?;
+    let known =
+        Known { session: &session, plan: &plan, images: &images, inputs: &inputs, keys: &keys };
+    let made = known.make();
+    let canceled = session.check_canceled().is_err();
+    session.saver.finish(&session, made.is_ok() || !canceled);
+    let (done, written) = made?;
     Ok(outcome::summarize(&session, &plan, &images, &keys, &done, written))
+}
+
+/// All that is known of a build before anything runs.
+struct Known<'a, 's> {
+    session: &'a Session<'s>,
+    plan: &'a Plan,
+    images: &'a Images,
+    inputs: &'a Inputs,
+    keys: &'a [StageKeys],
+}
+
+impl Known<'_, '_> {
+    /// Makes the image and writes it. A layer that a record has and nobody can give any more costs
+    /// another attempt, which does without that record and has what this one has made.
+    fn make(&self) -> Result<(Done, export::Done), Error> {
+        loop {
+            let losses = self.session.cache.losses();
+            match self.attempt() {
+                Err(_) if self.session.cache.losses() > losses => {}
+                result => return result,
+            }
+        }
+    }
+
+    fn attempt(&self) -> Result<(Done, export::Done), Error> {
+        let Self { session, plan, images, inputs, keys } = *self;
+        let demands = demands(session, plan, images, keys);
+        session.saver.tell(session);
+        // Before any layer is fetched: a machine that can't run the steps is told so at once.
+        let sandbox = sandbox_for(session, plan, &demands)?;
+        let done = run_stages(session, plan, images, inputs, keys, &demands, sandbox.as_ref())?;
+        session.check_canceled()?;
+        let target = done.stages[plan.target.0].clone().ok_or_else(canceled)?;
+        let written = export::Export { session, plan, images, target: &target }.write_all()?;
+        Ok((done, written))
+    }
 }
 
 /// All mistakes of a Dockerfile are known at once; the first is told.
@@ -137,6 +171,7 @@ fn run_stages(
         sandbox,
         compressor: &compressor,
     };
+    let losses = session.cache.losses();
     thread::scope(|scope| {
         let compressing = scope.spawn(move || compress_all(session, &jobs));
         let stages: Vec<_> = demands
@@ -147,7 +182,7 @@ fn run_stages(
                 let work = &work;
                 scope.spawn(move || {
                     let result = work.stage(id, demand);
-                    if result.is_err() {
+                    if result.is_err() && session.cache.losses() == losses {
                         // The first failure ends the others: nobody wants their results any more.
                         session.cancel.cancel();
                     }

@@ -88,8 +88,9 @@ pub(super) fn summarize(
             annotations: session.request.annotations.clone(),
         },
         stages,
-        written: exported.written,
-        notices: Vec::new(),
+        written: exported.written.into_iter().chain(session.saver.written()).collect(),
+        notices: session.notices(),
+        not_saved: session.saver.skipped(),
         took: session.since.elapsed(),
     }
 }
@@ -119,7 +120,11 @@ fn of_layer(session: &Session<'_>, layer: &StageLayer) -> LayerResult {
     match layer.finished() {
         Ok(finished) => LayerResult {
             diff_id: finished.diff_id,
-            unpacked_bytes: session.tree(&finished.diff_id).map(|tree| tree.unpacked_size()),
+            unpacked_bytes: layer
+                .recorded()
+                .ok()
+                .and_then(|recorded| recorded.unpacked_size)
+                .or_else(|| session.tree(&finished.diff_id).map(|tree| tree.unpacked_size())),
             blob: Some(BlobResult {
                 digest: finished.descriptor.digest,
                 bytes: finished.descriptor.size,
@@ -133,7 +138,9 @@ fn of_layer(session: &Session<'_>, layer: &StageLayer) -> LayerResult {
 fn of_record(session: &Session<'_>, layer: &RecordLayer) -> LayerResult {
     LayerResult {
         diff_id: layer.diff_id,
-        unpacked_bytes: session.tree(&layer.diff_id).map(|tree| tree.unpacked_size()),
+        unpacked_bytes: layer
+            .unpacked_size
+            .or_else(|| session.tree(&layer.diff_id).map(|tree| tree.unpacked_size())),
         blob: Some(BlobResult { digest: layer.descriptor.digest, bytes: layer.descriptor.size }),
     }
 }

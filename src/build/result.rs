@@ -18,6 +18,8 @@ pub struct BuildResult {
     /// Where it went besides the local store.
     pub written: Vec<Written>,
     pub notices: Vec<String>,
+    /// Results that `--cache-to` did not get: they are as quickly made as fetched.
+    pub not_saved: Vec<NotSaved>,
     #[serde(rename = "seconds", serialize_with = "seconds")]
     pub took: Duration,
 }
@@ -90,6 +92,16 @@ pub struct ImageResult {
     /// Normalized.
     pub tags: Vec<String>,
     pub annotations: BTreeMap<String, String>,
+}
+
+/// A step's result that no cache got.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct NotSaved {
+    pub title: String,
+    /// What would have been saved.
+    pub bytes: u64,
+    /// How long it takes to make it again.
+    pub seconds: f64,
 }
 
 /// One output, done.
@@ -261,6 +273,7 @@ pub(crate) mod tests {
                 transferred_bytes: 1_050_900,
                 skipped_bytes: 3_400_000,
             }],
+            not_saved: Vec::new(),
             notices: Vec::new(),
             took: Duration::from_millis(13_100),
         }

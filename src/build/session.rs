@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use super::progress::Progress;
-use crate::cache::{Record, RecordKey, Store, StoredBlob};
-use crate::digest::{DiffId, Digest};
+use super::save::{Saver, places};
+use crate::cache::{Record, RecordKey, RemoteCache, Store, StoredBlob};
+use crate::digest::{DiffId, Digest, Sha256Sum};
 use crate::error::Error;
 use crate::http::Clients;
 use crate::plan::{ContextShape, PlanRequest};
@@ -24,6 +25,10 @@ pub(super) struct Session<'a> {
     pub(super) runtime: tokio::runtime::Runtime,
     pub(super) registry: Registry,
     pub(super) progress: Progress<'a>,
+    /// What `--cache-from` names.
+    pub(super) cache: RemoteCache,
+    /// What `--cache-to` names.
+    pub(super) saver: Saver,
     pub(super) cancel: &'a Cancel,
     pub(super) since: Instant,
     /// Seconds since 1970: of the build arguments, or the default that the Dockerfile gives (L-056).
@@ -31,6 +36,7 @@ pub(super) struct Session<'a> {
     host: Platform,
     hosts: Vec<String>,
     contexts: BTreeMap<String, ContextShape>,
+    notices: Mutex<Vec<String>>,
     scratch: AtomicU64,
     fetches: Mutex<HashMap<Digest, Arc<Mutex<()>>>>,
 }
@@ -49,6 +55,8 @@ impl<'a> Session<'a> {
             .map_err(|e| Error::build(format!("can't start the network threads: {e}")))?;
         let clients = Arc::new(Clients::new(request.registry.ca_certificates.clone()));
         let registry = Registry::new(request.registry.clone(), clients);
+        let (sources, targets) = places(request);
+        let prefix = index_prefix(request);
         let shape = |context: &NamedContext| match context {
             NamedContext::Directory(_) => ContextShape::Directory,
             NamedContext::Image(_) | NamedContext::Layout { .. } => ContextShape::Image,
@@ -61,12 +69,15 @@ impl<'a> Session<'a> {
             runtime,
             registry,
             progress,
+            cache: RemoteCache::open(sources.clone(), prefix.clone()),
+            saver: Saver::new(sources, targets, prefix),
             cancel,
             since: Instant::now(),
             source_date_epoch: request.source_date_epoch,
             host: Platform::host(),
             hosts: request.run.add_hosts.iter().map(|(name, _)| name.clone()).collect(),
             contexts,
+            notices: Mutex::default(),
             scratch: AtomicU64::new(0),
             fetches: Mutex::default(),
         })
@@ -86,6 +97,17 @@ impl<'a> Session<'a> {
             network: request.run.network,
             hosts: &self.hosts,
         }
+    }
+
+    /// Tells the user something that fails nothing, now and with the result.
+    pub(super) fn notice(&self, text: impl Into<String>) {
+        let text = text.into();
+        self.progress.notice(text.clone());
+        self.notices.lock().unwrap_or_else(PoisonError::into_inner).push(text);
+    }
+
+    pub(super) fn notices(&self) -> Vec<String> {
+        self.notices.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Ends the work of this thread where the user has asked to stop.
@@ -139,7 +161,7 @@ impl<'a> Session<'a> {
         self.request.outputs.first().map_or_else(Compression::default, |o| o.compression)
     }
 
-    /// What is known of a step with this key.
+    /// What the local store knows under this key.
     pub(super) fn record(&self, key: impl Into<RecordKey>) -> Option<Record> {
         self.store.record(&key.into())
     }
@@ -151,4 +173,65 @@ impl<'a> Session<'a> {
     ) -> Result<(), Error> {
         Ok(self.store.keep_record(&key.into(), record)?)
     }
+
+    /// The first of `keys` with a record that `accept` can use: of the local store, or, where it has
+    /// only a later one, of the caches.
+    pub(super) fn first_record<T>(
+        &self,
+        keys: &[RecordKey],
+        accept: impl Fn(&Record, RecordPlace) -> Option<T>,
+    ) -> Option<Had<T>> {
+        let had = |position, record: Record, place| {
+            let value = accept(&record, place)?;
+            Some(Had { position, record, place, value })
+        };
+        let here = keys
+            .iter()
+            .enumerate()
+            .find_map(|(position, key)| had(position, self.store.record(key)?, RecordPlace::Store));
+        let end = here.as_ref().map_or(keys.len(), |had| had.position);
+        let mut start = 0;
+        while let Some((offset, record)) = self.cache.first(&keys[start..end]) {
+            let found = had(start + offset, record, RecordPlace::Remote);
+            if found.is_some() {
+                return found;
+            }
+            start += offset + 1;
+        }
+        here
+    }
+}
+
+/// Where a record was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum RecordPlace {
+    Store,
+    Remote,
+}
+
+/// A record that can be used, and what was made of it.
+#[derive(Debug)]
+pub(super) struct Had<T> {
+    /// Of its key among those that were asked for.
+    pub(super) position: usize,
+    pub(super) record: Record,
+    pub(super) place: RecordPlace,
+    pub(super) value: T,
+}
+
+/// How the keys of the indexes of builds like this one begin: the same Dockerfile, target, platform
+/// and names.
+fn index_prefix(request: &BuildRequest) -> String {
+    let short = |text: &str| -> String {
+        let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
+        text.chars().map(plain).take(40).collect()
+    };
+    let target = request.target.as_deref().unwrap_or("default");
+    let mut identity = vec![request.dockerfile.name.as_str(), target];
+    identity.extend(request.tags.iter().map(|tag| {
+        // Without the tag proper, which often is the commit.
+        tag.rsplit_once(':').map_or(tag.as_str(), |(repository, _)| repository)
+    }));
+    let identity = Sha256Sum::of(identity.join("\0").as_bytes()).hex();
+    format!("i-{}-{}-{}-", short(target), short(&request.platform.to_string()), &identity[..12])
 }

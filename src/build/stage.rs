@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::compress::Compressor;
-use super::demand::Demand;
+use super::demand::{Demand, read_stage, sources};
 use super::files::Files;
 use super::images::Images;
 use super::inputs::{Inputs, whole};
@@ -39,6 +39,8 @@ pub(super) struct StageFiles {
     pub(super) layers: Vec<StageLayer>,
     /// Set where the stage did something.
     pub(super) files: Option<Arc<Files>>,
+    /// How long it takes to make all of it from nothing.
+    pub(super) made: Duration,
     /// For each step, what happened.
     pub(super) steps: Vec<StepTrace>,
 }
@@ -64,14 +66,18 @@ impl Work<'_, '_> {
             }
             trace.push(StepTrace { cached: true, took: Duration::ZERO });
         }
-        let start = match &demand.had {
-            Some(layers) => layers.clone(),
+        let in_image = self.plan.lineage(self.plan.target).contains(&id);
+        let (start, mut made) = match &demand.had {
+            Some(had) => {
+                self.session.saver.had(self.session, had.key, &had.record, had.place, in_image);
+                (had.layers.clone(), Duration::from_millis(had.record.made_millis))
+            }
             None => self.standing_on(&stage.from)?,
         };
         let works = stage.steps[demand.first..].iter().any(|step| step.op != Op::Config);
         if !works {
             trace.resize(stage.steps.len(), StepTrace { cached: true, took: Duration::ZERO });
-            return Ok(StageFiles { layers: start, files: None, steps: trace });
+            return Ok(StageFiles { layers: start, files: None, made, steps: trace });
         }
         let mut files = Files::of(self.session, self.images, start)?;
         for (index, step) in stage.steps.iter().enumerate().skip(demand.first) {
@@ -79,25 +85,28 @@ impl Work<'_, '_> {
             let since = Instant::now();
             let link = demand.links.get(&index).cloned();
             let cached = link.is_some();
-            self.step(id, index, step, link, &mut files)
+            self.step(id, index, step, link, &mut files, &mut made)
                 .map_err(|e| e.at(Location::from(step.lines)))?;
             trace.push(StepTrace { cached, took: since.elapsed() });
         }
         let layers = files.layers.clone();
-        Ok(StageFiles { layers, files: Some(Arc::new(files)), steps: trace })
+        Ok(StageFiles { layers, files: Some(Arc::new(files)), made, steps: trace })
     }
 
-    /// The layers that a stage begins with.
-    fn standing_on(&self, from: &StageFrom) -> Result<Vec<StageLayer>, Error> {
+    /// The layers that a stage begins with, and how long it takes to make them.
+    fn standing_on(&self, from: &StageFrom) -> Result<(Vec<StageLayer>, Duration), Error> {
         match from {
-            StageFrom::Scratch => Ok(Vec::new()),
-            StageFrom::Image(image) => Ok(layers::of_image(self.images, *image)),
-            StageFrom::Stage(stage) => Ok(self.results[stage.0].wait()?.layers),
+            StageFrom::Scratch => Ok((Vec::new(), Duration::ZERO)),
+            StageFrom::Image(image) => Ok((layers::of_image(self.images, *image), Duration::ZERO)),
+            StageFrom::Stage(stage) => {
+                let StageFiles { layers, made, .. } = self.results[stage.0].wait()?;
+                Ok((layers, made))
+            }
             StageFrom::Context(name) => {
                 let from = CopyFrom::Named(name.clone());
                 let layer = copy::context_layer(self, &whole(&from))?;
                 self.compressor.submit(layer.clone(), None);
-                Ok(vec![layer])
+                Ok((vec![layer], Duration::ZERO))
             }
         }
     }
@@ -110,8 +119,10 @@ impl Work<'_, '_> {
         step: &Step,
         known: Option<StageLayer>,
         files: &mut Files,
+        made: &mut Duration,
     ) -> Result<(), Error> {
         let session = self.session;
+        let mut cost = self.reads_cost(step, known.is_some())?;
         let since = Instant::now();
         let layer = match (&step.op, known) {
             (Op::Config, _) => return Ok(()),
@@ -136,14 +147,26 @@ impl Work<'_, '_> {
         };
         let changes = layers::contents(session, self.images, &layer)?;
         files.push(layer.clone(), &changes);
+        cost += since.elapsed();
+        *made += cost;
         let result = super::compress::StepResult {
             key: self.keys[id.0].steps[index],
             layer_key: self.keys[id.0].links[index],
             layers: files.layers.clone(),
-            ran: since.elapsed(),
+            cost,
+            made: *made,
+            stage: id,
+            title: step.title.clone(),
+            in_image: self.plan.lineage(self.plan.target).contains(&id),
         };
         self.compressor.submit(layer, Some(result));
         Ok(())
+    }
+
+    /// What it costs to make the stages that a step reads, unless its layer is `known` without them.
+    fn reads_cost(&self, step: &Step, known: bool) -> Result<Duration, Error> {
+        let stages = sources(step).filter(|_| !known).filter_map(read_stage);
+        stages.map(|stage| Ok(self.results[stage.0].wait()?.made)).sum()
     }
 
     /// The files of another stage.

@@ -10,9 +10,24 @@ use crate::digest::{DiffId, Sha256Sum};
 use crate::image::Descriptor;
 use crate::plan::{ContentKey, DefinitionKey};
 
-/// What a record is found by: either key of a step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct RecordKey(pub Sha256Sum);
+/// What a record is found by: either key of a step. In JSON it is 64 hexadecimal digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct RecordKey(#[serde(with = "hex")] pub Sha256Sum);
+
+mod hex {
+    use serde::{Deserialize as _, Deserializer, Serializer, de};
+
+    use crate::digest::Sha256Sum;
+
+    pub(super) fn serialize<S: Serializer>(sum: &Sha256Sum, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&sum.hex())
+    }
+
+    pub(super) fn deserialize<'d, D: Deserializer<'d>>(from: D) -> Result<Sha256Sum, D::Error> {
+        let text = std::borrow::Cow::<str>::deserialize(from)?;
+        Sha256Sum::from_hex(&text).ok_or_else(|| de::Error::custom("not 64 hexadecimal digits"))
+    }
+}
 
 impl From<DefinitionKey> for RecordKey {
     fn from(key: DefinitionKey) -> Self {
@@ -33,8 +48,18 @@ pub struct Record {
     /// Under a definition key all layers up to the step's, the lowest first, the base's included.
     /// Under a content key the step's own layer alone.
     pub layers: Vec<RecordLayer>,
-    /// How long the step itself ran, in milliseconds.
-    pub run_millis: u64,
+    /// How long it takes to make all of it from nothing, in milliseconds: these steps, and those of
+    /// the stages that they read.
+    pub made_millis: u64,
+}
+
+impl Record {
+    /// The blobs of the layers that are no layers of a base image, and the tables of contents of all.
+    pub fn blobs(&self) -> impl Iterator<Item = &Descriptor> {
+        let own = self.layers.iter().filter(|layer| layer.created.is_some());
+        let contents = self.layers.iter().filter_map(|layer| layer.contents.as_ref());
+        own.map(|layer| &layer.descriptor).chain(contents)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,6 +68,15 @@ pub struct RecordLayer {
     pub descriptor: Descriptor,
     /// When it was made, in seconds since 1970; `None` for a layer of a base image.
     pub created: Option<i64>,
+    /// Bytes of its files; `None` where nobody had to look inside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unpacked_size: Option<u64>,
+    /// Its table of contents, for those who don't have it in a store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contents: Option<Descriptor>,
+    /// The image that has it too: a normalized reference.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pushed_to: Option<String>,
 }
 
 const FORMAT: &str = "plimsoll-record-2";
@@ -72,10 +106,26 @@ impl Store {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::digest::Digest;
     use crate::image::media_type;
+
+    /// Of one layer, all of whose bytes are `name`.
+    pub fn record(name: &str) -> Record {
+        let size = name.len() as u64;
+        let descriptor =
+            Descriptor::new(media_type::OCI_LAYER_GZIP, Digest::of(name.as_bytes()), size);
+        let layer = RecordLayer {
+            diff_id: DiffId::of(name.as_bytes()),
+            descriptor,
+            created: Some(7),
+            unpacked_size: Some(size),
+            contents: None,
+            pushed_to: None,
+        };
+        Record { layers: vec![layer], made_millis: 12 }
+    }
 
     #[test]
     fn a_record_comes_back_whole_or_not_at_all() {
@@ -83,9 +133,7 @@ mod tests {
         let store = Store::open(dir.path()).unwrap();
         let key = RecordKey(Sha256Sum::of(b"key"));
         assert_eq!(store.record(&key), None);
-        let descriptor = Descriptor::new(media_type::OCI_LAYER_GZIP, Digest::of(b"blob"), 4);
-        let layer = RecordLayer { diff_id: DiffId::of(b"tar"), descriptor, created: Some(7) };
-        let record = Record { layers: vec![layer], run_millis: 12 };
+        let record = record("blob");
         store.keep_record(&key, &record).unwrap();
         assert_eq!(store.record(&key), Some(record));
 

@@ -163,10 +163,16 @@ impl Store {
         }
     }
 
+    /// Where the table of contents of a layer is, if it is here.
+    #[must_use]
+    pub fn tree_path(&self, diff_id: &DiffId) -> PathBuf {
+        self.root.join("trees").join(diff_id.hex())
+    }
+
     /// The table of contents of a layer, if it is here and whole.
     #[must_use]
     pub fn tree(&self, diff_id: &DiffId) -> Option<Changes> {
-        let path = self.root.join("trees").join(diff_id.hex());
+        let path = self.tree_path(diff_id);
         let bytes = fs::read(&path).ok()?;
         let decoded: Result<Changes, TocError> = crate::layer::decode(&bytes);
         touch(&path);
@@ -178,7 +184,7 @@ impl Store {
     /// # Errors
     /// When it can't be written.
     pub fn keep_tree(&self, diff_id: &DiffId, changes: &Changes) -> Result<(), StoreError> {
-        let path = self.root.join("trees").join(diff_id.hex());
+        let path = self.tree_path(diff_id);
         self.write_whole(&path, &crate::layer::encode(changes))
     }
 

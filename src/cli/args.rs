@@ -110,11 +110,11 @@ pub struct BuildArgs {
     pub pull: bool,
 
     /// Where to look for results of earlier builds: type=local,src=DIR; can be repeated
-    #[arg(long = "cache-from", value_name = "SPEC", hide = true)]
+    #[arg(long = "cache-from", value_name = "SPEC")]
     pub cache_from: Vec<String>,
 
     /// Where to keep results for later builds: type=local,dest=DIR[,mode=min|max]; can be repeated
-    #[arg(long = "cache-to", value_name = "SPEC", hide = true)]
+    #[arg(long = "cache-to", value_name = "SPEC")]
     pub cache_to: Vec<String>,
 
     /// Shorthand for --output=type=registry

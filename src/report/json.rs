@@ -13,6 +13,7 @@ pub fn json(result: &BuildResult) -> Value {
         "image": result.image,
         "written": result.written,
         "notices": result.notices,
+        "not_saved": result.not_saved,
         "seconds": result.took.as_secs_f64(),
         "cached_steps": hits,
         "steps": steps,

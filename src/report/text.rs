@@ -1,6 +1,6 @@
 //! The end of a build's log: the table of stages, and what the image weighs.
 
-use crate::build::{BuildResult, StageResult, Written, WrittenKind};
+use crate::build::{BuildResult, NotSaved, StageResult, Written, WrittenKind};
 
 use super::size::{human, time};
 use super::table::{Align, Column, render};
@@ -50,6 +50,10 @@ pub fn text(result: &BuildResult) -> String {
     line("Cached", format!("{hits} of {}", counted(steps, "step")));
     for written in &result.written {
         line(verb(written.kind), transfer(written));
+    }
+    for NotSaved { title, bytes, seconds } in &result.not_saved {
+        let (size, made) = (human(*bytes), time(std::time::Duration::from_secs_f64(*seconds)));
+        line("Not saved", format!("{title} ({size} compressed, made again in {made})"));
     }
     line("Time", time(result.took));
     text
@@ -131,6 +135,16 @@ Pushed       ghcr.io/a/b:1 (1.1 MB sent, 3.4 MB there already)
 Time         13.1s
 ";
         assert_eq!(text(&go_multistage()), expected);
+    }
+
+    #[test]
+    fn what_no_cache_got_is_named() {
+        let mut result = go_multistage();
+        let title = "[builder 2/3] COPY . .".to_owned();
+        result.not_saved.push(NotSaved { title, bytes: 900_000, seconds: 0.21 });
+        let line =
+            "Not saved    [builder 2/3] COPY . . (900.0 kB compressed, made again in 0.2s)\n";
+        assert!(text(&result).contains(line), "{}", text(&result));
     }
 
     #[test]
