@@ -369,3 +369,32 @@ RUN --mount=type=secret,id=token,env=TOKEN echo $TOKEN; echo x > /y
         assert!(!text.contains(CANARY), "{name}");
     }
 }
+
+#[test]
+fn a_builder_that_makes_the_same_leaves_what_follows_cached() {
+    let Some(runners) = slow_stages() else { return };
+    runners.build();
+    // Another instruction, the same program.
+    runners.0.write(
+        "Dockerfile",
+        &SLOW_STAGES
+            .replace("head -c 400000 /dev/urandom", "dd if=/bin/busybox bs=1000 count=900")
+            .replace("cat /installed main.txt", "cat main.txt /installed")
+            .replace("COPY main.txt .", "COPY main.txt deps.txt ./")
+            .replace("> /program", "> /x; cat /installed main.txt > /program"),
+    );
+    let ran = runners.build().ran_titles();
+    begin(&ran, &["COPY main.txt deps.txt ./", COMPILE]);
+}
+
+#[test]
+fn another_base_with_the_same_files_leaves_copies_cached() {
+    let Some(runners) = slow_stages() else { return };
+    runners.build();
+    // Another configuration, and a layer more.
+    runners.0.base("two", "COPY bin/sh /bin/another");
+    let built = runners.build();
+    let runs: Vec<String> =
+        built.ran_titles().into_iter().filter(|title| !title.starts_with("RUN")).collect();
+    assert_eq!(runs, [""; 0], "COPY and WORKDIR make what they made");
+}

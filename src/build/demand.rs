@@ -17,6 +17,8 @@ pub(super) struct Demand {
     pub(super) first: usize,
     /// The record; `None`: start at what the stage stands on.
     pub(super) had: Option<HadStage>,
+    /// Steps from this one on are to be made anew, whatever is known of them.
+    pub(super) fresh: usize,
     /// Of the steps from `first` on, the layers that are known though what they stand on is not, by
     /// the step's position.
     pub(super) links: BTreeMap<usize, StageLayer>,
@@ -85,6 +87,7 @@ fn deepest(
         Some((*index, layer))
     };
     Demand {
+        fresh,
         first: had.as_ref().map_or(0, |had| eligible[had.position] + 1),
         links: eligible[..above].iter().filter_map(link).collect(),
         had: had.map(|Had { position, record, place, value: layers }| HadStage {

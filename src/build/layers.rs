@@ -173,15 +173,16 @@ fn base_layer(images: &Images, diff_id: &DiffId) -> Option<StageLayer> {
     })
 }
 
-/// The one layer that a content key stands for.
+/// The one layer that a content key stands for, as the local store or an index knows it.
 pub(super) fn known_layer(
     session: &Session<'_>,
     images: &Images,
     key: ContentKey,
 ) -> Option<StageLayer> {
-    let had = session
-        .first_record(&[key.into()], |record, place| of_record(session, images, record, place));
-    had?.value.pop()
+    let here = session.record(key).map(|record| (record, RecordPlace::Store));
+    let there = || Some((session.cache.known_record(&key.into())?, RecordPlace::Remote));
+    let (record, place) = here.or_else(there)?;
+    of_record(session, images, &record, place)?.pop()
 }
 
 /// The table of contents of a layer. A base's is kept in the local store; the first time it is read

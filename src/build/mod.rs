@@ -5,6 +5,7 @@
 
 mod assemble;
 mod compress;
+mod content;
 mod copy;
 mod demand;
 mod export;

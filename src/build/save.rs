@@ -99,6 +99,19 @@ impl Saver {
         }
         state.saved.extend(blobs.iter().map(|(blob, _)| blob.digest));
         drop(state);
+        if let Some(key) = step.layer_key {
+            let layers: Vec<_> = record.layers.last().into_iter().cloned().collect();
+            let own = Record { layers, made_millis: record.made_millis };
+            let refers = |digest: &Digest| own.blobs().any(|blob| blob.digest == *digest);
+            let blobs = blobs.iter().filter(|(blob, _)| refers(&blob.digest)).cloned().collect();
+            self.uploads.save(StepToSave {
+                key: key.into(),
+                record: own,
+                blobs,
+                only_in_index: true,
+                in_image: step.in_image,
+            });
+        }
         self.uploads.save(StepToSave {
             key: step.key.into(),
             record,

@@ -12,11 +12,12 @@ use super::keys::StageKeys;
 use super::layers::{self, StageLayer};
 use super::session::Session;
 use super::slot::Slot;
-use super::{copy, run};
+use super::{content, copy, run};
 use crate::error::{Error, Location};
-use crate::plan::{CopyFrom, Op, Plan, StageFrom, StageId, Step};
+use crate::plan::{ContentKey, CopyFrom, Op, Plan, StageFrom, StageId, Step};
 use crate::sandbox::Sandbox;
 use crate::tree;
+use crate::ui::StepOutcome;
 
 /// What all stages of a build share.
 pub(super) struct Work<'a, 's> {
@@ -52,6 +53,24 @@ pub(super) struct StepTrace {
     pub(super) took: Duration,
 }
 
+/// Where a stage is.
+#[derive(Clone, Copy)]
+struct At<'a> {
+    stage: StageId,
+    index: usize,
+    step: &'a Step,
+    demand: &'a Demand,
+}
+
+/// The layer of a step.
+struct Laid {
+    layer: StageLayer,
+    /// Under which it is kept alone.
+    key: Option<ContentKey>,
+    /// It was known.
+    cached: bool,
+}
+
 impl Work<'_, '_> {
     /// Does what `demand` says is left to do of a stage.
     pub(super) fn stage(&self, id: StageId, demand: &Demand) -> Result<StageFiles, Error> {
@@ -83,9 +102,9 @@ impl Work<'_, '_> {
         for (index, step) in stage.steps.iter().enumerate().skip(demand.first) {
             self.session.check_canceled()?;
             let since = Instant::now();
-            let link = demand.links.get(&index).cloned();
-            let cached = link.is_some();
-            self.step(id, index, step, link, &mut files, &mut made)
+            let at = At { stage: id, index, step, demand };
+            let cached = self
+                .step(at, &mut files, &mut made)
                 .map_err(|e| e.at(Location::from(step.lines)))?;
             trace.push(StepTrace { cached, took: since.elapsed() });
         }
@@ -111,32 +130,21 @@ impl Work<'_, '_> {
         }
     }
 
-    /// `known`: its layer, where only what is below it is new.
-    fn step(
-        &self,
-        id: StageId,
-        index: usize,
-        step: &Step,
-        known: Option<StageLayer>,
-        files: &mut Files,
-        made: &mut Duration,
-    ) -> Result<(), Error> {
-        let session = self.session;
-        let mut cost = self.reads_cost(step, known.is_some())?;
+    /// Lays the layer of a step on top of `files`, and adds to `made` what that costs. Whether the
+    /// layer was known.
+    fn step(&self, at: At<'_>, files: &mut Files, made: &mut Duration) -> Result<bool, Error> {
+        let (session, step) = (self.session, at.step);
+        let link = at.demand.links.get(&at.index).cloned();
+        let mut cost = self.reads_cost(step, link.is_some())?;
         let since = Instant::now();
-        let layer = match (&step.op, known) {
-            (Op::Config, _) => return Ok(()),
+        let Laid { layer, key, cached } = match (&step.op, link) {
+            (Op::Config, _) => return Ok(true),
             (_, Some(layer)) => {
                 session.progress.cached(step.title.clone());
-                layer
+                Laid { layer, key: self.keys[at.stage.0].links[at.index], cached: true }
             }
-            (Op::Copy(op), None) => {
-                session.progress.step(step.title.clone(), |_| copy::copy(self, op, files))?
-            }
-            (Op::Run(op), None) => session
-                .progress
-                .step(step.title.clone(), |running| run::run(self, op, files, running))?,
-            (Op::Workdir(op), None) => session.progress.step(step.title.clone(), |_| {
+            (Op::Copy(op), None) => self.made_or_known(at, || copy::copy(self, op, files))?,
+            (Op::Workdir(op), None) => self.made_or_known(at, || {
                 let user = copy::user(self, files, &op.user)?;
                 let owner = (user.uid, user.gid);
                 let changes = tree::workdir(&files.tree, &op.path, owner, session.time())
@@ -144,23 +152,54 @@ impl Work<'_, '_> {
                 let nothing = Arc::new(|_| Ok(Box::new(std::io::empty()) as _));
                 Ok(StageLayer::built(Arc::new(changes), nothing, None, session.time()))
             })?,
+            (Op::Run(op), None) => {
+                let layer = session
+                    .progress
+                    .step(step.title.clone(), |running| run::run(self, op, files, running))?;
+                Laid { layer, key: None, cached: false }
+            }
         };
         let changes = layers::contents(session, self.images, &layer)?;
         files.push(layer.clone(), &changes);
         cost += since.elapsed();
         *made += cost;
         let result = super::compress::StepResult {
-            key: self.keys[id.0].steps[index],
-            layer_key: self.keys[id.0].links[index],
+            key: self.keys[at.stage.0].steps[at.index],
+            layer_key: key,
             layers: files.layers.clone(),
             cost,
             made: *made,
-            stage: id,
+            stage: at.stage,
             title: step.title.clone(),
-            in_image: self.plan.lineage(self.plan.target).contains(&id),
+            in_image: self.plan.lineage(self.plan.target).contains(&at.stage),
         };
         self.compressor.submit(layer, Some(result));
-        Ok(())
+        Ok(cached)
+    }
+
+    /// The layer that `make` says, which reads no file. Where one with the same content is known,
+    /// that one: it need not be compressed again, nor its files be fetched.
+    fn made_or_known(
+        &self,
+        at: At<'_>,
+        make: impl FnOnce() -> Result<StageLayer, Error>,
+    ) -> Result<Laid, Error> {
+        let running = self.session.progress.start(at.step.title.clone());
+        let made = make().and_then(|layer| {
+            let key = content::layer_key(self.session, &layer)?;
+            let link = self.keys[at.stage.0].links[at.index];
+            let known = (at.index < at.demand.fresh)
+                .then(|| layers::known_layer(self.session, self.images, key))
+                .flatten();
+            let cached = known.is_some();
+            Ok(Laid { layer: known.unwrap_or(layer), key: link.or(Some(key)), cached })
+        });
+        running.end(match &made {
+            Ok(Laid { cached: true, .. }) => StepOutcome::Cached,
+            Ok(_) => StepOutcome::Done,
+            Err(error) => StepOutcome::Failed(error.message.clone()),
+        });
+        made
     }
 
     /// What it costs to make the stages that a step reads, unless its layer is `known` without them.

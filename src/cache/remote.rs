@@ -91,6 +91,12 @@ impl RemoteCache {
         Some((end, known.bundle.record(key)?.clone()))
     }
 
+    /// The record of a key that is worth no question of its own.
+    #[must_use]
+    pub fn known_record(&self, key: &RecordKey) -> Option<Record> {
+        self.known().bundle.record(key).cloned()
+    }
+
     /// The table of contents of a layer, where some record says where it is.
     #[must_use]
     pub fn contents(&self, diff_id: &DiffId) -> Option<Descriptor> {

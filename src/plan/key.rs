@@ -125,6 +125,16 @@ pub fn link_key(copy: &CopyOp, inputs: &[Input], epoch: Option<i64>) -> ContentK
     ContentKey(encoder.finish())
 }
 
+/// A layer that COPY, ADD or WORKDIR has made, by what is in it. The time of the directories that it
+/// makes is that of `epoch`; other times are not in the key.
+#[must_use]
+pub fn layer_key(content: &Sha256Sum, epoch: Option<i64>) -> ContentKey {
+    let mut encoder = Encoder::new("layer");
+    encoder.epoch(epoch);
+    encoder.sum(content);
+    ContentKey(encoder.finish())
+}
+
 /// The image that `stage` makes, whose last step has the key `end`: its configuration and history
 /// too, which the keys of steps leave out.
 #[must_use]

@@ -36,8 +36,8 @@ pub use args::source_date_epoch;
 pub use error::{PlanError, PlanErrorKind};
 pub use graph::*;
 pub use key::{
-    ContentKey, DefinitionKey, Input, base_key, context_key, image_key, link_key, scratch_key,
-    step_key,
+    ContentKey, DefinitionKey, Input, base_key, context_key, image_key, layer_key, link_key,
+    scratch_key, step_key,
 };
 
 /// What a plan depends on besides the Dockerfile and its base images.
