@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use super::layers::{Finished, StageLayer};
 use super::session::Session;
-use crate::cache::Record;
+use crate::cache::{Record, RecordLayer};
+use crate::digest::{DiffId, Sha256Sum};
 use crate::error::Error;
 use crate::image::{Descriptor, media_type};
 use crate::layer::{LayerWriter, WriteOptions, write_layer};
-use crate::plan::{ContentKey, DefinitionKey, StageId};
+use crate::plan::{ContentKey, DefinitionKey, StageId, run_key};
+use crate::platform::Platform;
 use crate::request::Compression;
 
 /// Takes layers in the order in which they are made, so that those below one are done before it.
@@ -25,8 +27,8 @@ pub(super) struct Compressor {
 #[derive(Debug)]
 pub(super) struct StepResult {
     pub(super) key: DefinitionKey,
-    /// Under which the layer alone is kept too.
-    pub(super) layer_key: Option<ContentKey>,
+    /// By what the layer alone is known too.
+    pub(super) known_by: Option<KnownBy>,
     /// All layers up to this one.
     pub(super) layers: Vec<StageLayer>,
     /// Making it again takes so long, what is below it aside.
@@ -34,9 +36,32 @@ pub(super) struct StepResult {
     /// All of it from nothing.
     pub(super) made: Duration,
     pub(super) stage: StageId,
+    pub(super) platform: Platform,
     pub(super) title: String,
     /// Its stage is one that the image consists of.
     pub(super) in_image: bool,
+}
+
+/// How a layer is found without the definition of its step.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum KnownBy {
+    Key(ContentKey),
+    /// A RUN, together with the layers below it, which may not be finished yet.
+    Run(Sha256Sum),
+}
+
+impl KnownBy {
+    /// The key of the last of `layers`, the lowest first.
+    fn key(self, platform: &Platform, layers: &[RecordLayer]) -> ContentKey {
+        match self {
+            Self::Key(key) => key,
+            Self::Run(content) => {
+                let below = layers.split_last().map_or(&[][..], |(_, below)| below);
+                let below: Vec<DiffId> = below.iter().map(|layer| layer.diff_id).collect();
+                run_key(platform, &below, &content)
+            }
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -119,10 +144,10 @@ fn record(session: &Session<'_>, result: &StepResult) -> Result<(), Error> {
         made_millis: u64::try_from(result.made.as_millis()).unwrap_or(u64::MAX),
     };
     session.keep_record(result.key, &record)?;
-    if let (Some(key), Some(own)) = (result.layer_key, record.layers.last()) {
-        let own = Record { layers: vec![own.clone()], made_millis: record.made_millis };
-        session.keep_record(key, &own)?;
+    let layer_key = result.known_by.map(|by| by.key(&result.platform, &record.layers));
+    if let Some(key) = layer_key {
+        session.keep_record(key, &record.last_layer())?;
     }
-    session.saver.step(session, result, &record);
+    session.saver.step(session, result, layer_key, &record);
     Ok(())
 }

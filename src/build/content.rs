@@ -4,12 +4,15 @@ use std::io::{self, Read};
 
 use sha2::{Digest as _, Sha256};
 
+use super::files::Files;
+use super::inputs::{Selection, selections};
 use super::layers::{Open, StageLayer};
 use super::session::Session;
+use super::stage::Work;
 use crate::digest::Sha256Sum;
 use crate::error::Error;
-use crate::plan::{self, ContentKey};
-use crate::tree::{self, Change, Changes, Kind};
+use crate::plan::{self, ContentKey, CopyFrom, Input, RunOp, Step};
+use crate::tree::{self, Change, Changes, CopySource, Kind, TreePath};
 
 /// The key of a layer that COPY, ADD or WORKDIR has made.
 pub(super) fn layer_key(session: &Session<'_>, layer: &StageLayer) -> Result<ContentKey, Error> {
@@ -18,6 +21,51 @@ pub(super) fn layer_key(session: &Session<'_>, layer: &StageLayer) -> Result<Con
     let hashed = with_digests(session, &changes, &*open)?;
     let content = tree::layer_key(&hashed).map_err(Error::build)?;
     Ok(plan::layer_key(&content, session.source_date_epoch))
+}
+
+/// A RUN by all but what it stands on: what it reads of other stages is known by the bytes.
+pub(super) fn of_run(work: &Work<'_, '_>, step: &Step, run: &RunOp) -> Result<Sha256Sum, Error> {
+    let mut inputs = Vec::new();
+    for selection in selections(step)? {
+        inputs.push(match selection.from {
+            CopyFrom::Context | CopyFrom::Named(_) => work.inputs.content(&selection)?,
+            CopyFrom::Stage(stage) => {
+                let files = work.files_of(*stage)?;
+                Input::Content(of_selection(work, &files, selection)?)
+            }
+            CopyFrom::Image(image) => Input::Definition(work.images[image.0].key()),
+            CopyFrom::Empty => continue,
+        });
+    }
+    Ok(plan::run_content(run, &inputs))
+}
+
+fn of_selection(
+    work: &Work<'_, '_>,
+    files: &Files,
+    selection: Selection<'_>,
+) -> Result<Sha256Sum, Error> {
+    let Selection { what, options, .. } = selection;
+    let mut tree = files.tree.clone();
+    let source = CopySource { tree: &tree, what: what.clone() };
+    let selected = tree::select(&source, &options).map_err(Error::build)?;
+    let lacks_digest = |path: &TreePath| match tree.get(path).map(|entry| &entry.kind) {
+        Some(Kind::File(file)) => file.digest.is_none(),
+        _ => false,
+    };
+    let paths: Vec<TreePath> = selected.into_iter().filter(lacks_digest).collect();
+    let reader = files.reader(work.session, work.images, paths.iter())?;
+    let sums = super::in_parallel(work.session.request.threads, &paths, |path| {
+        let shown = || String::from_utf8_lossy(path).into_owned();
+        reader.open(path).and_then(sum).map_err(|e| Error::build(format!("/{}: {e}", shown())))
+    })?;
+    for (path, sum) in paths.iter().zip(sums) {
+        if let Some(Kind::File(file)) = tree.get_mut(path).map(|entry| &mut entry.kind) {
+            file.digest = Some(sum);
+        }
+    }
+    let source = CopySource { tree: &tree, what };
+    tree::content_key(&source, &options).map_err(Error::build)
 }
 
 /// The same with the digests of all files. Most have one: of the context's walk, or of a table of

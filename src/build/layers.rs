@@ -39,6 +39,7 @@ struct Inner {
     source: Source,
     /// Seconds since 1970; `None` for a layer of a base image.
     created: Option<i64>,
+    from_run: bool,
     finished: Slot<Finished>,
     contents: OnceLock<Arc<Changes>>,
     directory: Mutex<Option<PathBuf>>,
@@ -64,6 +65,7 @@ impl StageLayer {
         Self(Arc::new(Inner {
             source,
             created,
+            from_run: false,
             finished: Slot::of(finished),
             contents: OnceLock::new(),
             directory: Mutex::new(None),
@@ -81,6 +83,7 @@ impl StageLayer {
         Self(Arc::new(Inner {
             source: Source::Built(open),
             created: Some(created),
+            from_run: directory.is_some(),
             finished: Slot::empty(),
             contents: OnceLock::from(changes),
             directory: Mutex::new(directory),
@@ -113,6 +116,11 @@ impl StageLayer {
         let unpacked_size = self.0.contents.get().map(|contents| contents.unpacked_size());
         let (created, contents, pushed_to) = (self.created(), None, None);
         Ok(RecordLayer { diff_id, descriptor, created, unpacked_size, contents, pushed_to })
+    }
+
+    /// The upper directory of a RUN of this build is this layer.
+    pub(super) fn is_from_run(&self) -> bool {
+        matches!(self.0.source, Source::Built(_)) && self.0.from_run
     }
 
     pub(super) fn created(&self) -> Option<i64> {

@@ -8,6 +8,7 @@ mod compress;
 mod content;
 mod copy;
 mod demand;
+mod explain;
 mod export;
 mod files;
 mod images;
@@ -73,9 +74,12 @@ pub fn build(
         Known { session: &session, plan: &plan, images: &images, inputs: &inputs, keys: &keys };
     let made = known.make();
     let canceled = session.check_canceled().is_err();
-    session.saver.finish(&session, made.is_ok() || !canceled);
+    let history = explain::history(&plan, &keys);
+    session.saver.finish(&session, history.clone(), made.is_ok() || !canceled);
     let (done, written) = made?;
-    Ok(outcome::summarize(&session, &plan, &images, &keys, &done, written))
+    let result = outcome::summarize(&session, &plan, &images, &keys, &done, written);
+    session.keep_history(&history);
+    Ok(result)
 }
 
 /// All that is known of a build before anything runs.

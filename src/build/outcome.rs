@@ -4,15 +4,16 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::Done;
+use super::explain;
 use super::export::Done as Exported;
 use super::images::Images;
 use super::keys::StageKeys;
 use super::layers::{self, StageLayer};
 use super::result::{
-    BlobResult, BuildResult, ImageResult, LayerResult, Outcome, StageResult, StepResult,
+    BlobResult, BuildResult, ImageResult, LayerResult, LookedIn, Outcome, StageResult, StepResult,
 };
 use super::session::Session;
-use crate::cache::RecordLayer;
+use crate::cache::{RecordLayer, Traffic};
 use crate::digest::DiffId;
 use crate::image::Descriptor;
 use crate::plan::{Op, Plan, Stage, StageFrom, StageId};
@@ -41,7 +42,10 @@ pub(super) fn summarize(
                 let trace = trace.get(position);
                 let outcome = match (&step.op, trace) {
                     (Op::Config, _) => Outcome::Config,
-                    (_, Some(trace)) if !trace.cached => Outcome::Ran { why: why(stage) },
+                    (_, Some(trace)) if !trace.cached => {
+                        let why = explain::why(session, plan, keys, StageId(index), position);
+                        Outcome::Ran { why }
+                    }
                     _ => Outcome::Cached,
                 };
                 let took = trace.map_or(Duration::ZERO, |trace| trace.took);
@@ -90,13 +94,15 @@ pub(super) fn summarize(
         stages,
         written: exported.written.into_iter().chain(session.saver.written()).collect(),
         notices: session.notices(),
+        looked_in: session.cache.traffic().into_iter().map(looked_in).collect(),
         not_saved: session.saver.skipped(),
         took: session.since.elapsed(),
     }
 }
 
-fn why(stage: &Stage) -> String {
-    if stage.no_cache { "built without cache" } else { "no result is known of it" }.to_owned()
+fn looked_in((place, traffic): (String, Traffic)) -> LookedIn {
+    let Traffic { questions, entries, bytes, took } = traffic;
+    LookedIn { place, questions, entries, bytes, took }
 }
 
 fn recorded(

@@ -18,6 +18,8 @@ pub struct BuildResult {
     /// Where it went besides the local store.
     pub written: Vec<Written>,
     pub notices: Vec<String>,
+    /// What `--cache-from` was asked.
+    pub looked_in: Vec<LookedIn>,
     /// Results that `--cache-to` did not get: they are as quickly made as fetched.
     pub not_saved: Vec<NotSaved>,
     #[serde(rename = "seconds", serialize_with = "seconds")]
@@ -94,6 +96,20 @@ pub struct ImageResult {
     pub annotations: BTreeMap<String, String>,
 }
 
+/// A cache that was asked for results.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct LookedIn {
+    pub place: String,
+    pub questions: usize,
+    /// Entries that were read.
+    pub entries: usize,
+    /// Of those; bytes.
+    pub bytes: u64,
+    /// Spent waiting for it.
+    #[serde(rename = "seconds", serialize_with = "seconds")]
+    pub took: Duration,
+}
+
 /// A step's result that no cache got.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct NotSaved {
@@ -133,6 +149,16 @@ impl BuildResult {
     pub fn cache_hits(&self) -> (usize, usize) {
         let steps = self.stages.iter().flat_map(|stage| &stage.steps);
         count(steps)
+    }
+
+    /// For each stage in which something ran, the first step that did, and why.
+    pub fn causes(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.stages.iter().filter_map(|stage| {
+            stage.steps.iter().find_map(|step| match &step.outcome {
+                Outcome::Ran { why } => Some((step.title.as_str(), why.as_str())),
+                Outcome::Cached | Outcome::Config => None,
+            })
+        })
     }
 
     /// Unpacked bytes of the layers that some stage has and the image has not, each counted once;
@@ -273,6 +299,7 @@ pub(crate) mod tests {
                 transferred_bytes: 1_050_900,
                 skipped_bytes: 3_400_000,
             }],
+            looked_in: Vec::new(),
             not_saved: Vec::new(),
             notices: Vec::new(),
             took: Duration::from_millis(13_100),

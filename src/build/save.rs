@@ -13,7 +13,7 @@ use crate::cache::{
 };
 use crate::digest::Digest;
 use crate::image::Descriptor;
-use crate::plan::StageId;
+use crate::plan::{ContentKey, History, StageId};
 use crate::request::{BuildRequest, CachePlace, OutputKind};
 
 /// How fast what is saved is taken to come back; bytes in a second.
@@ -75,7 +75,13 @@ impl Saver {
 
     /// Saves the result of a step that has just been recorded, if it is cheaper to fetch than to
     /// make again.
-    pub(super) fn step(&self, session: &Session<'_>, step: &StepResult, record: &Record) {
+    pub(super) fn step(
+        &self,
+        session: &Session<'_>,
+        step: &StepResult,
+        layer_key: Option<ContentKey>,
+        record: &Record,
+    ) {
         if !self.uploads.is_possible() {
             return;
         }
@@ -99,9 +105,8 @@ impl Saver {
         }
         state.saved.extend(blobs.iter().map(|(blob, _)| blob.digest));
         drop(state);
-        if let Some(key) = step.layer_key {
-            let layers: Vec<_> = record.layers.last().into_iter().cloned().collect();
-            let own = Record { layers, made_millis: record.made_millis };
+        if let Some(key) = layer_key {
+            let own = record.last_layer();
             let refers = |digest: &Digest| own.blobs().any(|blob| blob.digest == *digest);
             let blobs = blobs.iter().filter(|(blob, _)| refers(&blob.digest)).cloned().collect();
             self.uploads.save(StepToSave {
@@ -179,10 +184,10 @@ impl Saver {
     }
 
     /// Waits for what is still being saved, within limits; `wanted` is false where nobody waits.
-    pub(super) fn finish(&self, session: &Session<'_>, wanted: bool) {
+    pub(super) fn finish(&self, session: &Session<'_>, history: History, wanted: bool) {
         if wanted {
             let prefix = format!("{}{}-", self.prefix, session.request.now);
-            let left = self.uploads.finish(&prefix, &session.cache, LAST_WAIT);
+            let left = self.uploads.finish(&prefix, &session.cache, Some(history), LAST_WAIT);
             if left > 0 {
                 session.notice(format!(
                     "{left} results were not saved: the cache took longer than {} s",
@@ -198,6 +203,11 @@ impl Saver {
     /// Tells what the places have to say.
     pub(super) fn tell(&self, session: &Session<'_>) {
         self.places.iter().flat_map(|place| place.notices()).for_each(|text| session.notice(text));
+    }
+
+    /// The names of the places.
+    pub(super) fn places(&self) -> Vec<String> {
+        self.places.iter().map(|place| place.name()).collect()
     }
 
     /// What was not worth saving.

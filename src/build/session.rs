@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
 use super::progress::Progress;
@@ -12,7 +12,7 @@ use crate::cache::{Record, RecordKey, RemoteCache, Store, StoredBlob};
 use crate::digest::{DiffId, Digest, Sha256Sum};
 use crate::error::Error;
 use crate::http::Clients;
-use crate::plan::{ContextShape, PlanRequest};
+use crate::plan::{ContextShape, History, PlanRequest};
 use crate::platform::Platform;
 use crate::registry::Registry;
 use crate::request::{BuildRequest, Compression, NamedContext, OutputKind};
@@ -37,6 +37,7 @@ pub(super) struct Session<'a> {
     hosts: Vec<String>,
     contexts: BTreeMap<String, ContextShape>,
     notices: Mutex<Vec<String>>,
+    history: OnceLock<Option<History>>,
     scratch: AtomicU64,
     fetches: Mutex<HashMap<Digest, Arc<Mutex<()>>>>,
 }
@@ -78,6 +79,7 @@ impl<'a> Session<'a> {
             hosts: request.run.add_hosts.iter().map(|(name, _)| name.clone()).collect(),
             contexts,
             notices: Mutex::default(),
+            history: OnceLock::new(),
             scratch: AtomicU64::new(0),
             fetches: Mutex::default(),
         })
@@ -159,6 +161,26 @@ impl<'a> Session<'a> {
     /// How new layers are compressed: as the first output wants it.
     pub(super) fn compression(&self) -> Compression {
         self.request.outputs.first().map_or_else(Compression::default, |o| o.compression)
+    }
+
+    /// What the build before was made of: the last one here, else the newest that a cache knows.
+    pub(super) fn history(&self) -> Option<&History> {
+        let read = || self.store.history(&self.project()).or_else(|| self.cache.history());
+        self.history.get_or_init(read).as_ref()
+    }
+
+    /// Keeps what this build was made of. Whoever can't only knows less the next time.
+    pub(super) fn keep_history(&self, history: &History) {
+        if let Err(error) = self.store.keep_history(&self.project(), history) {
+            self.notice(format!("the next build can't say what has changed: {error}"));
+        }
+    }
+
+    /// The name of what is built here, which many projects share a store for.
+    fn project(&self) -> Sha256Sum {
+        let context = &self.request.context;
+        let context = context.canonicalize().unwrap_or_else(|_| context.clone());
+        Sha256Sum::of(format!("{}\0{}", context.display(), index_prefix(self.request)).as_bytes())
     }
 
     /// What the local store knows under this key.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::compress::Compressor;
+use super::compress::{Compressor, KnownBy};
 use super::demand::{Demand, read_stage, sources};
 use super::files::Files;
 use super::images::Images;
@@ -13,8 +13,9 @@ use super::layers::{self, StageLayer};
 use super::session::Session;
 use super::slot::Slot;
 use super::{content, copy, run};
+use crate::digest::{DiffId, Sha256Sum};
 use crate::error::{Error, Location};
-use crate::plan::{ContentKey, CopyFrom, Op, Plan, StageFrom, StageId, Step};
+use crate::plan::{CopyFrom, Op, Plan, StageFrom, StageId, Step, run_key};
 use crate::sandbox::Sandbox;
 use crate::tree;
 use crate::ui::StepOutcome;
@@ -65,8 +66,7 @@ struct At<'a> {
 /// The layer of a step.
 struct Laid {
     layer: StageLayer,
-    /// Under which it is kept alone.
-    key: Option<ContentKey>,
+    known_by: Option<KnownBy>,
     /// It was known.
     cached: bool,
 }
@@ -137,11 +137,12 @@ impl Work<'_, '_> {
         let link = at.demand.links.get(&at.index).cloned();
         let mut cost = self.reads_cost(step, link.is_some())?;
         let since = Instant::now();
-        let Laid { layer, key, cached } = match (&step.op, link) {
+        let Laid { layer, known_by, cached } = match (&step.op, link) {
             (Op::Config, _) => return Ok(true),
             (_, Some(layer)) => {
                 session.progress.cached(step.title.clone());
-                Laid { layer, key: self.keys[at.stage.0].links[at.index], cached: true }
+                let known_by = self.keys[at.stage.0].links[at.index].map(KnownBy::Key);
+                Laid { layer, known_by, cached: true }
             }
             (Op::Copy(op), None) => self.made_or_known(at, || copy::copy(self, op, files))?,
             (Op::Workdir(op), None) => self.made_or_known(at, || {
@@ -153,10 +154,17 @@ impl Work<'_, '_> {
                 Ok(StageLayer::built(Arc::new(changes), nothing, None, session.time()))
             })?,
             (Op::Run(op), None) => {
-                let layer = session
-                    .progress
-                    .step(step.title.clone(), |running| run::run(self, op, files, running))?;
-                Laid { layer, key: None, cached: false }
+                let content = content::of_run(self, step, op)?;
+                let known_by = Some(KnownBy::Run(content));
+                if let Some(layer) = self.known_run(at, files, &content) {
+                    session.progress.cached(step.title.clone());
+                    Laid { layer, known_by, cached: true }
+                } else {
+                    let layer = session
+                        .progress
+                        .step(step.title.clone(), |running| run::run(self, op, files, running))?;
+                    Laid { layer, known_by, cached: false }
+                }
             }
         };
         let changes = layers::contents(session, self.images, &layer)?;
@@ -165,7 +173,8 @@ impl Work<'_, '_> {
         *made += cost;
         let result = super::compress::StepResult {
             key: self.keys[at.stage.0].steps[at.index],
-            layer_key: key,
+            known_by,
+            platform: self.plan.stages[at.stage.0].platform.clone(),
             layers: files.layers.clone(),
             cost,
             made: *made,
@@ -192,7 +201,8 @@ impl Work<'_, '_> {
                 .then(|| layers::known_layer(self.session, self.images, key))
                 .flatten();
             let cached = known.is_some();
-            Ok(Laid { layer: known.unwrap_or(layer), key: link.or(Some(key)), cached })
+            let known_by = Some(KnownBy::Key(link.unwrap_or(key)));
+            Ok(Laid { layer: known.unwrap_or(layer), known_by, cached })
         });
         running.end(match &made {
             Ok(Laid { cached: true, .. }) => StepOutcome::Cached,
@@ -200,6 +210,30 @@ impl Work<'_, '_> {
             Err(error) => StepOutcome::Failed(error.message.clone()),
         });
         made
+    }
+
+    /// The layer that a RUN has made on the same layers before. What is below may be under way still:
+    /// it is worth waiting for where an instruction that ran there may have made what it made before.
+    fn known_run(&self, at: At<'_>, files: &Files, content: &Sha256Sum) -> Option<StageLayer> {
+        if at.index >= at.demand.fresh {
+            return None;
+        }
+        let below_is_new = |layer: &StageLayer| layer.made().is_some() && !layer.is_from_run();
+        if files.layers.iter().any(below_is_new) {
+            return None;
+        }
+        let stage = &self.plan.stages[at.stage.0];
+        let ingredients = &self.keys[at.stage.0].ingredients[at.index];
+        let waits = files.layers.iter().any(StageLayer::is_from_run);
+        let ran_before =
+            || self.session.history().is_some_and(|h| h.has_instruction(&stage.name, ingredients));
+        if waits && !ran_before() {
+            return None;
+        }
+        let below = files.layers.iter().map(|layer| layer.finished().map(|f| f.diff_id));
+        let below: Vec<DiffId> = below.collect::<Result<_, Error>>().ok()?;
+        let key = run_key(&stage.platform, &below, content);
+        layers::known_layer(self.session, self.images, key)
     }
 
     /// What it costs to make the stages that a step reads, unless its layer is `known` without them.

@@ -12,6 +12,7 @@ use super::record::{Record, RecordKey};
 use super::sealed::{seal, unseal};
 use crate::digest::{DiffId, Digest};
 use crate::image::Descriptor;
+use crate::plan::History;
 
 /// Its number changes with the meaning of what is kept under a key, local or not.
 const FORMAT: &str = "plimsoll-cache-1";
@@ -28,6 +29,9 @@ pub(super) struct Bundle {
     records: BTreeMap<RecordKey, Record>,
     /// In base64.
     blobs: BTreeMap<Digest, String>,
+    /// In an index: what its build was made of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) history: Option<History>,
 }
 
 impl Bundle {
@@ -60,7 +64,8 @@ impl Bundle {
     }
 
     pub(super) fn has_all_of(&self, other: &Self) -> bool {
-        other.records.iter().all(|(key, record)| self.records.get(key) == Some(record))
+        self.history == other.history
+            && other.records.iter().all(|(key, record)| self.records.get(key) == Some(record))
     }
 
     /// Adds what is not there yet.
@@ -71,6 +76,7 @@ impl Bundle {
         for (digest, blob) in other.blobs {
             self.blobs.entry(digest).or_insert(blob);
         }
+        self.history = self.history.take().or(other.history);
     }
 
     /// As [`Bundle::merge`], as long as what is added is not more than `limit` bytes.

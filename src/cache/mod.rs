@@ -7,6 +7,7 @@
 
 mod backend;
 mod bundle;
+mod history;
 mod local;
 mod mounts;
 mod place;
@@ -21,7 +22,7 @@ mod upload;
 pub use backend::{CacheBackend, CacheFault, EntryContent, EntryKey, FoundEntry, Saved};
 pub use local::LocalFolder;
 pub use mounts::{CacheMount, MountLease};
-pub use place::Place;
+pub use place::{Place, Traffic};
 pub use prune::{PruneFilter, StoreItem, StoreItemKind};
 pub use record::{Record, RecordKey, RecordLayer};
 pub use remote::RemoteCache;

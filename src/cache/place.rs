@@ -1,8 +1,10 @@
 //! A back end that may fail: what is wrong is told once, and a place that is gone is left alone.
 
+use std::io::{self, Read};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
-use super::backend::{CacheBackend, CacheFault, Saved};
+use super::backend::{CacheBackend, CacheFault, EntryKey, FoundEntry, Saved};
 
 /// One of `--cache-from` and `--cache-to`, for one build.
 pub struct Place {
@@ -18,6 +20,18 @@ struct State {
     denied: bool,
     told: bool,
     notices: Vec<String>,
+    traffic: Traffic,
+}
+
+/// What reading from a place came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    pub questions: usize,
+    /// Entries that were opened.
+    pub entries: usize,
+    /// Read of them.
+    pub bytes: u64,
+    pub took: Duration,
 }
 
 impl std::fmt::Debug for Place {
@@ -59,6 +73,34 @@ impl Place {
                 None
             }
         }
+    }
+
+    /// Asks for an entry and gives its bytes to `read`, which judges them. `None` where there is none.
+    pub(super) fn read<T>(
+        &self,
+        find: impl FnOnce(&dyn CacheBackend) -> Result<Option<FoundEntry>, CacheFault>,
+        read: impl FnOnce(&EntryKey, &mut dyn Read) -> T,
+    ) -> Option<T> {
+        let since = Instant::now();
+        let mut bytes = 0;
+        let opened = self.ask(|backend| match find(backend)? {
+            Some(entry) => Ok(Some((backend.open(&entry)?, entry.key))),
+            None => Ok(None),
+        });
+        let judged = opened
+            .flatten()
+            .map(|(content, key)| read(&key, &mut Counted { content, bytes: &mut bytes }));
+        let traffic = &mut self.state().traffic;
+        traffic.questions += 1;
+        traffic.entries += usize::from(judged.is_some());
+        traffic.bytes += bytes;
+        traffic.took += since.elapsed();
+        judged
+    }
+
+    /// What was read here so far.
+    pub(super) fn traffic(&self) -> Traffic {
+        self.state().traffic
     }
 
     /// Whether an entry is there after `save`.
@@ -104,12 +146,25 @@ impl Place {
     }
 }
 
+struct Counted<'a> {
+    content: Box<dyn Read + Send>,
+    bytes: &'a mut u64,
+}
+
+impl Read for Counted<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = self.content.read(buffer)?;
+        *self.bytes += length as u64;
+        Ok(length)
+    }
+}
+
 #[cfg(test)]
 pub(super) mod tests {
     use std::collections::BTreeMap;
-    use std::io::{Cursor, Read};
+    use std::io::Cursor;
 
-    use super::super::backend::{EntryContent, EntryKey, FoundEntry};
+    use super::super::backend::EntryContent;
     use super::*;
     use crate::image::Descriptor;
 

@@ -10,6 +10,7 @@ use super::store::{Store, StoreError, open_lock};
 pub enum StoreItemKind {
     Record,
     Tag,
+    History,
     Blob,
     Tree,
     Layer,
@@ -17,9 +18,10 @@ pub enum StoreItemKind {
 }
 
 impl StoreItemKind {
-    const ALL: [(Self, &'static str); 6] = [
+    const ALL: [(Self, &'static str); 7] = [
         (Self::Record, "records"),
         (Self::Tag, "tags"),
+        (Self::History, "history"),
         (Self::Blob, "blobs/sha256"),
         (Self::Tree, "trees"),
         (Self::Layer, "layers"),
@@ -32,6 +34,7 @@ impl StoreItemKind {
         match self {
             Self::Record => "record",
             Self::Tag => "tag",
+            Self::History => "history",
             Self::Blob => "blob",
             Self::Tree => "tree",
             Self::Layer => "layer",

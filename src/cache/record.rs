@@ -54,6 +54,13 @@ pub struct Record {
 }
 
 impl Record {
+    /// The record of the last layer alone, as a content key has it.
+    #[must_use]
+    pub fn last_layer(&self) -> Self {
+        let layers = self.layers.last().into_iter().cloned().collect();
+        Self { layers, made_millis: self.made_millis }
+    }
+
     /// The blobs of the layers that are no layers of a base image, and the tables of contents of all.
     pub fn blobs(&self) -> impl Iterator<Item = &Descriptor> {
         let own = self.layers.iter().filter(|layer| layer.created.is_some());

@@ -11,10 +11,11 @@ use std::thread::JoinHandle;
 
 use super::backend::EntryKey;
 use super::bundle::{Bundle, blob_entry, record_entry};
-use super::place::Place;
+use super::place::{Place, Traffic};
 use super::record::{Record, RecordKey};
 use crate::digest::{DiffId, Digest};
 use crate::image::Descriptor;
+use crate::plan::History;
 
 /// Keys in one question; the Actions cache takes no more.
 const KEYS_AT_ONCE: usize = 10;
@@ -71,6 +72,12 @@ impl RemoteCache {
         self.known().index.clone()
     }
 
+    /// What the newest build was made of that an index tells of.
+    #[must_use]
+    pub fn history(&self) -> Option<History> {
+        self.known().index.history.clone()
+    }
+
     /// The first of `keys` that has a record, and its position.
     #[must_use]
     pub fn first(&self, keys: &[RecordKey]) -> Option<(usize, Record)> {
@@ -116,15 +123,11 @@ impl RemoteCache {
         }
         let key = [blob_entry(&blob.digest)];
         for place in &self.places {
-            let found = place.ask(|backend| match backend.find(&key)? {
-                Some(entry) => backend.open(&entry).map(Some),
-                None => Ok(None),
-            });
-            if let Some(Some(mut bytes)) = found {
-                match take(&mut bytes) {
-                    Ok(()) => return true,
-                    Err(error) => place.fault(&format!("{}: {error}", key[0].0)),
-                }
+            let taken = place.read(|backend| backend.find(&key), |_, bytes| take(bytes));
+            match taken {
+                Some(Ok(())) => return true,
+                Some(Err(error)) => place.fault(&format!("{}: {error}", key[0].0)),
+                None => {}
             }
         }
         self.known().lost.insert(blob.digest);
@@ -137,6 +140,12 @@ impl RemoteCache {
         self.known().lost.contains(digest)
     }
 
+    /// What each place was asked.
+    #[must_use]
+    pub fn traffic(&self) -> Vec<(String, Traffic)> {
+        self.places.iter().map(|place| (place.name(), place.traffic())).collect()
+    }
+
     /// How many blobs are lost.
     #[must_use]
     pub fn losses(&self) -> usize {
@@ -145,26 +154,17 @@ impl RemoteCache {
 }
 
 fn newest(place: &Place, prefix: &str) -> Option<Bundle> {
-    let found = place.ask(|backend| match backend.newest(prefix)? {
-        Some(entry) => Ok(Some((backend.open(&entry)?, entry.key))),
-        None => Ok(None),
-    })?;
-    let (bytes, key) = found?;
-    decode(place, &key, bytes)
+    place.read(|backend| backend.newest(prefix), |key, bytes| decode(place, key, bytes))?
 }
 
-/// The first of `keys` that the place has an entry of, and what is in the entry, if it is whole and
-/// has that record.
+/// The first of `keys` that the place has an entry of that is whole and has that record.
 fn find_record(place: &Place, mut keys: &[RecordKey]) -> Option<Bundle> {
     while !keys.is_empty() {
         let entries: Vec<EntryKey> = keys.iter().map(record_entry).collect();
-        let found = place.ask(|backend| match backend.find(&entries)? {
-            Some(entry) => Ok(Some((backend.open(&entry)?, entry.key))),
-            None => Ok(None),
-        })?;
-        let (bytes, entry) = found?;
+        let read = |key: &EntryKey, bytes: &mut dyn Read| (key.clone(), decode(place, key, bytes));
+        let (entry, bundle) = place.read(|backend| backend.find(&entries), read)?;
         let position = entries.iter().position(|asked| *asked == entry)?;
-        match decode(place, &entry, bytes) {
+        match bundle {
             Some(bundle) if bundle.record(&keys[position]).is_some() => return Some(bundle),
             Some(_) => place.fault(&format!("{} holds another record", entry.0)),
             None => {}
@@ -174,7 +174,7 @@ fn find_record(place: &Place, mut keys: &[RecordKey]) -> Option<Bundle> {
     None
 }
 
-fn decode(place: &Place, key: &EntryKey, bytes: impl Read) -> Option<Bundle> {
+fn decode(place: &Place, key: &EntryKey, bytes: &mut dyn Read) -> Option<Bundle> {
     let bundle = Bundle::decode(bytes);
     if bundle.is_none() {
         place.fault(&format!("{} is damaged", key.0));

@@ -42,7 +42,8 @@ pub struct Store {
     _in_use: File,
 }
 
-const FOLDERS: [&str; 7] = ["blobs/sha256", "layers", "trees", "records", "tags", "mounts", "tmp"];
+const FOLDERS: [&str; 8] =
+    ["blobs/sha256", "layers", "trees", "records", "tags", "history", "mounts", "tmp"];
 
 impl Store {
     /// Opens or makes the store in `root`, and removes what dead processes left in it.

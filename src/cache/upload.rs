@@ -13,6 +13,7 @@ use super::record::{Record, RecordKey};
 use super::remote::RemoteCache;
 use crate::digest::Digest;
 use crate::image::Descriptor;
+use crate::plan::History;
 
 /// Results under way at once.
 const THREADS: usize = 6;
@@ -133,11 +134,18 @@ impl Uploads {
 
     /// Waits until all is saved, at most for `limit`, and saves the index then, with what fits of the
     /// one that `older` has read; its key begins with `prefix`. Returns how many results were left.
-    pub fn finish(&self, prefix: &str, older: &RemoteCache, limit: Duration) -> usize {
+    pub fn finish(
+        &self,
+        prefix: &str,
+        older: &RemoteCache,
+        history: Option<History>,
+        limit: Duration,
+    ) -> usize {
         let until = Instant::now() + limit;
         let mut left = self.wait(until);
         let mut index = lock(&self.0.index).clone();
         let old = older.index();
+        index.history = history;
         if left == 0 && !index.is_empty() && !old.has_all_of(&index) {
             index.merge_within(&old, OLDER_RECORDS);
             if let Ok(entry) = index.encode() {
@@ -352,7 +360,7 @@ mod tests {
             uploads.save(large.clone());
         }
         uploads.save(result(dir.path(), "small", 1000));
-        assert_eq!(uploads.finish("i-1-", &nothing_older(), LONG), 0);
+        assert_eq!(uploads.finish("i-1-", &nothing_older(), None, LONG), 0);
         let requests = fake.requests.lock().unwrap().clone();
         assert_eq!(fake.count("save b-"), 1, "{requests:?}");
         assert_eq!(fake.count("save r-"), 4, "{requests:?}");
@@ -372,7 +380,7 @@ mod tests {
             std::thread::yield_now();
         }
         uploads.save(result(dir.path(), "second", 1_000_000));
-        assert_eq!(uploads.finish("i-1-", &nothing_older(), LONG), 0);
+        assert_eq!(uploads.finish("i-1-", &nothing_older(), None, LONG), 0);
         assert_eq!(fake.count("save"), 1);
     }
 
@@ -388,7 +396,7 @@ mod tests {
                 let only_in_index = true;
                 uploads.save(StepToSave { only_in_index, ..result(dir.path(), name, 10) });
             }
-            uploads.finish(&format!("i-{number}-"), &from, LONG);
+            uploads.finish(&format!("i-{number}-"), &from, None, LONG);
             from
         };
         build(1, &["aa"]);
@@ -441,6 +449,6 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let uploads = Uploads::new(vec![target(Place::new(Box::new(Hanging)))]);
         uploads.save(result(dir.path(), "a", 10));
-        assert_eq!(uploads.finish("i-1-", &nothing_older(), Duration::from_millis(50)), 1);
+        assert_eq!(uploads.finish("i-1-", &nothing_older(), None, Duration::from_millis(50)), 1);
     }
 }

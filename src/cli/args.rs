@@ -166,6 +166,10 @@ pub struct BuildArgs {
     #[arg(long, value_name = "MODE", default_value = "auto")]
     pub progress: ProgressMode,
 
+    /// Say of every step why it ran, and where results were looked for
+    #[arg(long)]
+    pub explain: bool,
+
     /// Print nothing but the image ID
     #[arg(short, long)]
     pub quiet: bool,

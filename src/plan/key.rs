@@ -135,6 +135,27 @@ pub fn layer_key(content: &Sha256Sum, epoch: Option<i64>) -> ContentKey {
     ContentKey(encoder.finish())
 }
 
+/// A RUN by all but what it stands on. Arguments as in [`step_key`].
+#[must_use]
+pub fn run_content(run: &RunOp, inputs: &[Input]) -> Sha256Sum {
+    let mut encoder = Encoder::new("run content");
+    encode_run(&mut encoder, run, inputs);
+    encoder.finish()
+}
+
+/// A RUN on layers that are there, the lowest first.
+#[must_use]
+pub fn run_key(platform: &Platform, layers: &[DiffId], content: &Sha256Sum) -> ContentKey {
+    let mut encoder = Encoder::new("run on layers");
+    encoder.platform(platform);
+    encoder.count(layers.len());
+    for id in layers {
+        encoder.sum(&id.0);
+    }
+    encoder.sum(content);
+    ContentKey(encoder.finish())
+}
+
 /// The image that `stage` makes, whose last step has the key `end`: its configuration and history
 /// too, which the keys of steps leave out.
 #[must_use]

@@ -11,6 +11,7 @@ mod environment;
 mod error;
 mod graph;
 mod history;
+mod ingredients;
 mod key;
 mod mounts;
 mod path;
@@ -35,9 +36,10 @@ use crate::request::NoCache;
 pub use args::source_date_epoch;
 pub use error::{PlanError, PlanErrorKind};
 pub use graph::*;
+pub use ingredients::{History, Ingredient, NewStep, ingredients};
 pub use key::{
     ContentKey, DefinitionKey, Input, base_key, context_key, image_key, layer_key, link_key,
-    scratch_key, step_key,
+    run_content, run_key, scratch_key, step_key,
 };
 
 /// What a plan depends on besides the Dockerfile and its base images.

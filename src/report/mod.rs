@@ -9,4 +9,4 @@ mod text;
 pub use json::json;
 pub use metadata::metadata;
 pub use size::{human, time};
-pub use text::text;
+pub use text::{explanation, text};

@@ -31,7 +31,9 @@ impl Project {
         let root = project.path("root");
         fs::create_dir_all(root.join("bin")).unwrap();
         fs::copy(busybox, root.join("bin/busybox")).unwrap();
-        for name in ["sh", "cat", "cp", "mkdir", "sleep", "rm", "date", "echo", "dd", "head"] {
+        for name in
+            ["sh", "cat", "cp", "mkdir", "sleep", "rm", "touch", "date", "echo", "dd", "head"]
+        {
             symlink("busybox", root.join("bin").join(name)).unwrap();
         }
         project.base("one", "");
