@@ -85,6 +85,8 @@ pub enum NoCache {
 pub enum CachePlace {
     /// `type=local`: a folder.
     Local(PathBuf),
+    /// `type=registry`: a repository; a normalized reference, whose tag begins those of the entries.
+    Registry(String),
 }
 
 /// `--cache-to`

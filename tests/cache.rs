@@ -481,3 +481,38 @@ COPY --from=builder /version /
     let text = String::from_utf8(output.stderr).unwrap();
     assert!(text.contains("ran     [builder 2/3] COPY src /src ("), "{text}");
 }
+
+#[test]
+fn a_registry_keeps_results_and_shares_layers_with_the_image() {
+    let Some(runners) = slow_stages() else { return };
+    let Some(registry) = DockerRegistry::start("http: {addr: ADDRESS}\n", |_| {}) else { return };
+    let name = format!("{}/team/app", registry.host);
+    let (from, to, tag) = (
+        format!("--cache-from=type=registry,ref={name}:cache"),
+        format!("--cache-to=type=registry,ref={name}:cache,mode=max"),
+        format!("{name}:1"),
+    );
+    let flags: [&str; 5] = ["--push", "-t", &tag, &from, &to];
+    let build = || {
+        let built = runners.0.machine().build(&flags);
+        assert_eq!(built.notices, [""; 0]);
+        built
+    };
+    let first = build();
+    assert_eq!(first.ran().len(), 7);
+    let again = build();
+    begin(&again.ran_titles(), &[]);
+    assert_eq!(again.image(), first.image());
+    let written = again.result["written"].as_array().unwrap();
+    assert_eq!(written[0]["transferred_bytes"], 0, "{written:?}");
+
+    runners.0.write("main.txt", "another program\n");
+    let copied = "COPY --from=builder /program /bin/";
+    begin(&build().ran_titles(), &["COPY main.txt .", COMPILE, copied]);
+    begin(&build().ran_titles(), &[]);
+
+    // Reading goes on where nobody may write; where nobody answers, the build does.
+    drop(registry);
+    let alone = runners.0.machine().build(&[&from, &to]);
+    assert_eq!((alone.ran().len(), alone.notices.len()), (7, 1), "{:?}", alone.notices);
+}

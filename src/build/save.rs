@@ -5,16 +5,20 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::runtime::{Handle, Runtime};
+
 use super::compress::StepResult;
 use super::result::{NotSaved, Written, WrittenKind};
 use super::session::{RecordPlace, Session};
 use crate::cache::{
-    LocalFolder, Place, Record, RecordKey, StepToSave, Target, Uploads, bytes_apart,
+    LocalFolder, Place, Record, RecordKey, RegistryCache, StepToSave, Target, Uploads, bytes_apart,
 };
 use crate::digest::Digest;
+use crate::error::Error;
 use crate::image::Descriptor;
 use crate::plan::{ContentKey, History, StageId};
-use crate::request::{BuildRequest, CachePlace, OutputKind};
+use crate::registry::{Registry, parse_reference};
+use crate::request::{BuildRequest, CachePlace, CacheTarget, OutputKind};
 
 /// How fast what is saved is taken to come back; bytes in a second.
 const FETCH_RATE: f64 = 100e6;
@@ -43,34 +47,48 @@ struct State {
 }
 
 /// The places to read from and to save in. One that is both is one.
-pub(super) fn places<'r>(request: &'r BuildRequest) -> (Vec<Arc<Place>>, Vec<Target>) {
+pub(super) fn places<'r>(
+    request: &'r BuildRequest,
+    registry: &Registry,
+    runtime: &Handle,
+) -> Result<(Vec<Arc<Place>>, Vec<Target>), Error> {
     let mut known: Vec<(&CachePlace, Arc<Place>)> = Vec::new();
     let mut open = |spec: &'r CachePlace| {
         if let Some((_, place)) = known.iter().find(|(known, _)| *known == spec) {
-            return Arc::clone(place);
+            return Ok(Arc::clone(place));
         }
         let place = Place::new(match spec {
             CachePlace::Local(folder) => Box::new(LocalFolder::new(folder.clone())),
+            CachePlace::Registry(name) => {
+                let name = parse_reference(name)?;
+                Box::new(RegistryCache::new(registry, runtime.clone(), name))
+            }
         });
         known.push((spec, Arc::clone(&place)));
-        place
+        Ok(place)
     };
-    let sources = request.cache_from.iter().map(&mut open).collect();
-    let targets = request
-        .cache_to
-        .iter()
-        .map(|target| Target { place: open(&target.place), only_image: target.only_result });
-    (sources, targets.collect())
+    let sources = request.cache_from.iter().map(&mut open).collect::<Result<_, Error>>()?;
+    let target = |target: &'r CacheTarget| {
+        Ok(Target { place: open(&target.place)?, only_image: target.only_result })
+    };
+    let targets = request.cache_to.iter().map(target).collect::<Result<_, Error>>()?;
+    Ok((sources, targets))
 }
 
 impl Saver {
-    pub(super) fn new(mut places: Vec<Arc<Place>>, targets: Vec<Target>, prefix: String) -> Self {
+    /// Threads that still save when the build has ended need `runtime`.
+    pub(super) fn new(
+        mut places: Vec<Arc<Place>>,
+        targets: Vec<Target>,
+        prefix: String,
+        runtime: Arc<Runtime>,
+    ) -> Self {
         for target in &targets {
             if !places.iter().any(|place| Arc::ptr_eq(place, &target.place)) {
                 places.push(Arc::clone(&target.place));
             }
         }
-        Self { uploads: Uploads::new(targets), places, prefix, state: Mutex::default() }
+        Self { uploads: Uploads::new(targets, runtime), places, prefix, state: Mutex::default() }
     }
 
     /// Saves the result of a step that has just been recorded, if it is cheaper to fetch than to

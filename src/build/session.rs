@@ -22,7 +22,7 @@ use crate::tree::Changes;
 pub(super) struct Session<'a> {
     pub(super) request: &'a BuildRequest,
     pub(super) store: Store,
-    pub(super) runtime: tokio::runtime::Runtime,
+    pub(super) runtime: Arc<tokio::runtime::Runtime>,
     pub(super) registry: Registry,
     pub(super) progress: Progress<'a>,
     /// What `--cache-from` names.
@@ -54,9 +54,10 @@ impl<'a> Session<'a> {
             .enable_all()
             .build()
             .map_err(|e| Error::build(format!("can't start the network threads: {e}")))?;
+        let runtime = Arc::new(runtime);
         let clients = Arc::new(Clients::new(request.registry.ca_certificates.clone()));
         let registry = Registry::new(request.registry.clone(), clients);
-        let (sources, targets) = places(request);
+        let (sources, targets) = places(request, &registry, runtime.handle())?;
         let prefix = index_prefix(request);
         let shape = |context: &NamedContext| match context {
             NamedContext::Directory(_) => ContextShape::Directory,
@@ -67,11 +68,11 @@ impl<'a> Session<'a> {
         Ok(Self {
             request,
             store,
-            runtime,
+            runtime: Arc::clone(&runtime),
             registry,
             progress,
             cache: RemoteCache::open(sources.clone(), prefix.clone()),
-            saver: Saver::new(sources, targets, prefix),
+            saver: Saver::new(sources, targets, prefix, runtime),
             cancel,
             since: Instant::now(),
             source_date_epoch: request.source_date_epoch,
@@ -246,7 +247,7 @@ pub(super) struct Had<T> {
 fn index_prefix(request: &BuildRequest) -> String {
     let short = |text: &str| -> String {
         let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
-        text.chars().map(plain).take(40).collect()
+        text.chars().map(plain).take(30).collect()
     };
     let target = request.target.as_deref().unwrap_or("default");
     let mut identity = vec![request.dockerfile.name.as_str(), target];

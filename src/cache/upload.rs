@@ -1,6 +1,7 @@
 //! Saving in the places that `--cache-to` names, behind the build: a result as soon as it is there,
 //! with what it refers to before it, so that what a canceled job had finished is there for the next.
 
+use std::any::Any;
 use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -48,6 +49,7 @@ pub struct Uploads(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     targets: Vec<Target>,
+    _keeps: Arc<dyn Any + Send + Sync>,
     queue: Mutex<Queue>,
     /// The queue has changed.
     changed: Condvar,
@@ -88,10 +90,12 @@ enum Upload {
 }
 
 impl Uploads {
+    /// What the back ends need for as long as a thread may use them is in `keeps`.
     #[must_use]
-    pub fn new(targets: Vec<Target>) -> Self {
+    pub fn new(targets: Vec<Target>, keeps: Arc<dyn Any + Send + Sync>) -> Self {
         Self(Arc::new(Shared {
             targets,
+            _keeps: keeps,
             queue: Mutex::default(),
             changed: Condvar::new(),
             blobs: Mutex::default(),
@@ -323,7 +327,7 @@ mod tests {
     const LONG: Duration = Duration::from_secs(20);
 
     fn uploads(fake: &Fake) -> Uploads {
-        Uploads::new(vec![target(Place::new(Box::new(fake.clone())))])
+        Uploads::new(vec![target(Place::new(Box::new(fake.clone())))], Arc::new(()))
     }
 
     fn nothing_older() -> RemoteCache {
@@ -391,7 +395,7 @@ mod tests {
         let place = Place::new(Box::new(fake.clone()));
         let build = |number: u32, names: &[&str]| {
             let from = RemoteCache::open(vec![Arc::clone(&place)], "i-".to_owned());
-            let uploads = Uploads::new(vec![target(Arc::clone(&place))]);
+            let uploads = Uploads::new(vec![target(Arc::clone(&place))], Arc::new(()));
             for name in names {
                 let only_in_index = true;
                 uploads.save(StepToSave { only_in_index, ..result(dir.path(), name, 10) });
@@ -447,7 +451,7 @@ mod tests {
             }
         }
         let dir = tempfile::tempdir().unwrap();
-        let uploads = Uploads::new(vec![target(Place::new(Box::new(Hanging)))]);
+        let uploads = Uploads::new(vec![target(Place::new(Box::new(Hanging)))], Arc::new(()));
         uploads.save(result(dir.path(), "a", 10));
         assert_eq!(uploads.finish("i-1-", &nothing_older(), None, Duration::from_millis(50)), 1);
     }

@@ -109,11 +109,13 @@ pub struct BuildArgs {
     #[arg(long)]
     pub pull: bool,
 
-    /// Where to look for results of earlier builds: type=local,src=DIR; can be repeated
+    /// Where to look for results of earlier builds: type=local,src=DIR or
+    /// type=registry,ref=NAME; can be repeated
     #[arg(long = "cache-from", value_name = "SPEC")]
     pub cache_from: Vec<String>,
 
-    /// Where to keep results for later builds: type=local,dest=DIR[,mode=min|max]; can be repeated
+    /// Where to keep results for later builds: type=local,dest=DIR or
+    /// type=registry,ref=NAME, each with [,mode=min|max]; can be repeated
     #[arg(long = "cache-to", value_name = "SPEC")]
     pub cache_to: Vec<String>,
 

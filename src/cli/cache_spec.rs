@@ -1,25 +1,29 @@
-//! `--cache-from` and `--cache-to`, as buildx has them: `type=local,src=DIR`.
+//! `--cache-from` and `--cache-to`, as buildx has them: `type=local,src=DIR`, `type=registry,ref=NAME`.
 
 use std::path::PathBuf;
 
 use super::csv;
 use super::flag::{FlagError, boolean, unknown_key};
 use crate::dockerfile::suggest::nearest;
+use crate::registry::parse_reference;
 use crate::request::{CachePlace, CacheTarget};
 
-const TYPES: [&str; 1] = ["local"];
+const TYPES: [&str; 2] = ["local", "registry"];
+/// What the tags of entries begin with where the reference has no tag.
+const DEFAULT_TAG: &str = "buildcache";
 
 /// `--cache-from`
 pub fn source(text: &str) -> Result<CachePlace, FlagError> {
     let mut spec = Spec::parse(text)?;
-    spec.known(&[("local", &["src"])])?;
+    spec.known(&[("local", &["src"]), ("registry", &["ref"])])?;
     spec.place("src")
 }
 
 /// `--cache-to`
 pub fn target(text: &str) -> Result<CacheTarget, FlagError> {
     let mut spec = Spec::parse(text)?;
-    spec.known(&[("local", &["dest", "mode", "ignore-error"])])?;
+    let registry = ["ref", "mode", "ignore-error", "image-manifest", "oci-mediatypes"];
+    spec.known(&[("local", &["dest", "mode", "ignore-error"]), ("registry", &registry)])?;
     let only_result = match spec.take("mode").as_deref() {
         Some("min") => true,
         // buildx takes min where none is named; what a stage costs is what a cache is for.
@@ -34,6 +38,14 @@ pub fn target(text: &str) -> Result<CacheTarget, FlagError> {
         return Err(FlagError::new("ignore-error=false is not supported")
             .hinted("A cache that fails is told, and the build goes on: leave it out."));
     }
+    for key in ["image-manifest", "oci-mediatypes"] {
+        if let Some(value) = spec.take(key)
+            && !boolean(key, &value)?
+        {
+            return Err(FlagError::new(format!("{key}=false is not supported"))
+                .hinted("Entries are OCI artifacts: leave it out."));
+        }
+    }
     Ok(CacheTarget { place: spec.place("dest")?, only_result })
 }
 
@@ -43,7 +55,12 @@ struct Spec {
 }
 
 impl Spec {
+    /// A bare name is short for a registry.
     fn parse(text: &str) -> Result<Self, FlagError> {
+        if !text.contains('=') {
+            let pairs = vec![("ref".to_owned(), text.to_owned())];
+            return Ok(Self { kind: "registry".to_owned(), pairs });
+        }
         let mut pairs = csv::pairs(text)?;
         let Some(position) = pairs.iter().position(|(key, _)| key == "type") else {
             return Err(FlagError::new("type= is missing").hinted(types_hint("")));
@@ -75,10 +92,25 @@ impl Spec {
 
     fn place(&mut self, path: &str) -> Result<CachePlace, FlagError> {
         let missing = |key: &str| FlagError::new(format!("{key}= is missing"));
+        if self.kind == "registry" {
+            let name = self.take("ref").filter(|text| !text.is_empty());
+            return repository(&name.ok_or_else(|| missing("ref"))?).map(CachePlace::Registry);
+        }
         let folder =
             self.take(path).filter(|text| !text.is_empty()).ok_or_else(|| missing(path))?;
         Ok(CachePlace::Local(PathBuf::from(folder)))
     }
+}
+
+/// A normalized reference with a tag.
+fn repository(name: &str) -> Result<String, FlagError> {
+    let parsed = parse_reference(name).map_err(FlagError::new)?;
+    if parsed.digest().is_some() {
+        return Err(FlagError::new("ref= has a digest, but a cache grows"));
+    }
+    let last = name.rsplit('/').next().unwrap_or(name);
+    let tag = parsed.tag().filter(|_| last.contains(':')).unwrap_or(DEFAULT_TAG);
+    Ok(format!("{}/{}:{tag}", parsed.registry(), parsed.repository()))
 }
 
 fn types_hint(kind: &str) -> String {
@@ -110,6 +142,20 @@ mod tests {
     }
 
     #[test]
+    fn repositories() {
+        let registry = |name: &str| CachePlace::Registry(name.to_owned());
+        for (text, name) in [
+            ("type=registry,ref=ghcr.io/a/b:cache", "ghcr.io/a/b:cache"),
+            ("type=registry,ref=localhost:5000/a", "localhost:5000/a:buildcache"),
+            ("user/app:cache", "docker.io/user/app:cache"),
+        ] {
+            assert_eq!(source(text), Ok(registry(name)), "{text}");
+        }
+        let target = target("type=registry,ref=ghcr.io/a/b,mode=max,image-manifest=true").unwrap();
+        assert_eq!(target.place, registry("ghcr.io/a/b:buildcache"));
+    }
+
+    #[test]
     fn the_rest_is_refused_by_name() {
         for (text, message) in [
             ("type=s3,bucket=b", "unknown type \"s3\""),
@@ -117,6 +163,8 @@ mod tests {
             ("type=local", "src= is missing"),
             ("type=local,src=", "src= is missing"),
             ("type=local,dest=/a", "unknown key \"dest\""),
+            ("type=registry", "ref= is missing"),
+            ("type=registry,src=a", "unknown key \"src\""),
             ("type=local,/a", "expected key=value but found \"/a\""),
         ] {
             assert_eq!(source(text).unwrap_err().message, message, "{text}");
@@ -128,7 +176,7 @@ mod tests {
         ] {
             assert_eq!(target(text).unwrap_err().message, message, "{text}");
         }
-        assert_eq!(source("type=s3").unwrap_err().hint.unwrap(), "The types are local.");
+        assert_eq!(source("type=s3").unwrap_err().hint.unwrap(), "The types are local, registry.");
         assert_eq!(source("type=locl").unwrap_err().hint.unwrap(), "Did you mean type=local?");
     }
 }

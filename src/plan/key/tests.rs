@@ -252,7 +252,7 @@ fn keys_stay_what_they_are() {
     assert_eq!(
         scratch_key(&amd).to_string(),
         Sha256Sum::of(
-            b"\x15\0\0\0\0\0\0\0plimsoll-definition-1\x07\0\0\0\0\0\0\0scratch\
+            b"\x15\0\0\0\0\0\0\0plimsoll-definition-2\x07\0\0\0\0\0\0\0scratch\
               \x05\0\0\0\0\0\0\0linux\x05\0\0\0\0\0\0\0amd64\
               \0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"
         )
