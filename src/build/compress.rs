@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::layers::{Finished, StageLayer};
+use super::push::Pushes;
 use super::session::Session;
 use crate::cache::{Record, RecordLayer};
 use crate::digest::{DiffId, Sha256Sum};
@@ -66,6 +67,7 @@ impl KnownBy {
 
 #[derive(Debug)]
 pub(super) struct Job {
+    stage: StageId,
     layer: StageLayer,
     result: Option<StepResult>,
 }
@@ -76,9 +78,10 @@ impl Compressor {
         (Self { jobs: Mutex::new(Some(jobs)) }, receiver)
     }
 
-    /// Hands over a layer; of one that this build has made, [`StageLayer::finished`] waits for it.
-    pub(super) fn submit(&self, layer: StageLayer, result: Option<StepResult>) {
-        let job = Job { layer, result };
+    /// Hands over a layer of `stage`; of one that this build has made, [`StageLayer::finished`] waits
+    /// for it.
+    pub(super) fn submit(&self, stage: StageId, layer: StageLayer, result: Option<StepResult>) {
+        let job = Job { stage, layer, result };
         let jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
         let refused = match &*jobs {
             Some(jobs) => jobs.send(job).err().map(|refused| refused.0),
@@ -95,16 +98,13 @@ impl Compressor {
     }
 }
 
-/// Compresses until no stage can hand over more.
-pub(super) fn compress_all(session: &Session<'_>, jobs: &Receiver<Job>) {
-    while let Ok(Job { layer, result }) = jobs.recv() {
-        if let Err(error) = session.check_canceled() {
-            layer.finish(Err(error));
-            continue;
-        }
+/// Compresses until no stage can hand over more, and lets `pushes` have what is whole.
+pub(super) fn compress_all(session: &Session<'_>, jobs: &Receiver<Job>, pushes: &Pushes<'_, '_>) {
+    while let Ok(Job { stage, layer, result }) = jobs.recv() {
         if layer.made().is_some() {
-            layer.finish(compress(session, &layer));
+            layer.finish(session.check_canceled().and_then(|()| compress(session, &layer)));
         }
+        pushes.layer(stage, &layer);
         if let (Ok(_), Some(result)) = (layer.finished(), result)
             && let Err(error) = record(session, &result)
         {

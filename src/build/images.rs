@@ -9,7 +9,7 @@ use crate::cache::ResolvedTag;
 use crate::dockerfile::Dockerfile;
 use crate::error::{Error, Location};
 use crate::image::{ImageConfig, Layout, Manifest};
-use crate::plan::{ImageKey, ImageRequest, ImageSource, Plan, Planned, plan};
+use crate::plan::{ImageKey, ImageRequest, ImageSource, Lines, Plan, Planned, plan};
 use crate::platform::Platform;
 use crate::registry::{self, Reference, Resolved};
 use crate::request::NamedContext;
@@ -19,6 +19,8 @@ use crate::request::NamedContext;
 pub(super) struct BaseImage {
     /// As the log shows it.
     pub(super) name: String,
+    /// Of the first instruction that names it.
+    pub(super) lines: Lines,
     pub(super) manifest: Manifest,
     pub(super) config: ImageConfig,
     pub(super) origin: Origin,
@@ -81,7 +83,7 @@ fn resolve(session: &Session<'_>, image: &ImageRequest) -> Result<BaseImage, Err
         ImageSource::Context(name) => name,
     };
     let resolve = || match &image.source {
-        ImageSource::Registry(reference) => from_registry(session, reference, &image.platform),
+        ImageSource::Registry(reference) => from_registry(session, reference, image),
         ImageSource::Context(name) => match session.request.build_contexts.get(name) {
             Some(NamedContext::Layout { path, tag, digest }) => {
                 let layout = Layout::open(path).map_err(Error::build)?;
@@ -91,14 +93,13 @@ fn resolve(session: &Session<'_>, image: &ImageRequest) -> Result<BaseImage, Err
                 let config = parse_document(name, "configuration", &found.config)?;
                 Ok(BaseImage {
                     name: name.clone(),
+                    lines: image.lines,
                     manifest: found.manifest,
                     config,
                     origin: Origin::Layout(layout),
                 })
             }
-            Some(NamedContext::Image(reference)) => {
-                from_registry(session, reference, &image.platform)
-            }
+            Some(NamedContext::Image(reference)) => from_registry(session, reference, image),
             other => Err(Error::build(format!("{name}: expected an image but found {other:?}"))),
         },
     };
@@ -115,18 +116,22 @@ fn resolve(session: &Session<'_>, image: &ImageRequest) -> Result<BaseImage, Err
 fn from_registry(
     session: &Session<'_>,
     reference: &str,
-    platform: &Platform,
+    image: &ImageRequest,
 ) -> Result<BaseImage, Error> {
     let parsed = registry::parse_reference(reference)?;
-    let tag = match session.runtime.block_on(session.registry.resolve(&parsed, platform)) {
+    let platform = &image.platform;
+    let tag = match session.wait(session.registry.resolve(&parsed, platform))? {
         Ok(resolved) => {
             let tag = documents(reference, resolved)?;
             session.store.keep_tag(reference, platform, &tag)?;
             tag
         }
-        Err(error) if is_silence(&error) && !session.request.pull => {
-            let known = session.store.tag(reference, platform);
-            let Some(tag) = known else { return Err(error.into()) };
+        Err(error) => {
+            let known = is_silence(&error) && !session.request.pull;
+            let known = known.then(|| session.store.tag(reference, platform)).flatten();
+            let Some(tag) = known else {
+                return Err(Error::from(error).about(format!("can't resolve {reference}")));
+            };
             session.notice(format!(
                 "{} does not answer: {reference} is taken as it was, {}",
                 parsed.registry(),
@@ -134,10 +139,10 @@ fn from_registry(
             ));
             tag
         }
-        Err(error) => return Err(error.into()),
     };
     Ok(BaseImage {
         name: reference.to_owned(),
+        lines: image.lines,
         manifest: parse_document(reference, "manifest", tag.manifest.as_bytes())?,
         config: parse_document(reference, "configuration", tag.config.as_bytes())?,
         // By digest, so that a tag that moves during the build changes nothing.

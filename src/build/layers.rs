@@ -12,7 +12,7 @@ use super::images::{BaseImage, Images, Origin};
 use super::session::{RecordPlace, Session};
 use super::slot::Slot;
 use crate::cache::{Record, RecordLayer, StoredBlob};
-use crate::digest::DiffId;
+use crate::digest::{DiffId, Digest};
 use crate::error::Error;
 use crate::image::Descriptor;
 use crate::layer;
@@ -299,14 +299,17 @@ pub(super) fn blob(
         return Ok(blob);
     }
     match &layer.0.source {
-        Source::Base(image) => fetch(session, &images[image.0], &finished.descriptor),
+        Source::Base(image) => fetch(session, &images[image.0], &finished.descriptor)
+            .map_err(|error| naming_base(session, images, layer, error)),
         Source::Recorded(record) => fetch_recorded(session, record),
-        Source::Built(_) => {
-            let digest = finished.descriptor.digest;
-            Err(Error::build(format!("the local store has lost the layer {digest}"))
-                .hinted("Build again; if it happens again, run `plimsoll cache prune`."))
-        }
+        Source::Built(_) => Err(lost(&finished.descriptor.digest)),
     }
+}
+
+/// A layer that this build has made, and that is nowhere.
+pub(super) fn lost(digest: &Digest) -> Error {
+    Error::build(format!("the local store has lost the layer {digest}"))
+        .hinted("Build again; if it happens again, run `plimsoll cache prune`.")
 }
 
 /// How files of a layer are opened without fetching anything.
@@ -385,10 +388,25 @@ fn read_through<T>(
     let finished = layer.finished()?;
     let raw = open_blob(session, images, layer, &finished.descriptor)?;
     let mut tar = layer::VerifiedLayer::new(raw, expected(&finished))?;
-    let result = work(&mut tar)?;
-    // A tar may end before its stream does; what is behind it belongs to the digests too.
-    io::copy(&mut tar, &mut io::sink()).map_err(Error::build)?;
-    Ok(result)
+    let result = work(&mut tar).and_then(|result| {
+        // A tar may end before its stream does; what is behind it belongs to the digests too.
+        io::copy(&mut tar, &mut io::sink()).map_err(Error::build)?;
+        Ok(result)
+    });
+    result.map_err(|error| naming_base(session, images, layer, error))
+}
+
+/// An error with a layer, of which the user knows no more than the image and its FROM.
+fn naming_base(session: &Session<'_>, images: &Images, layer: &StageLayer, error: Error) -> Error {
+    if let Err(canceled) = session.check_canceled() {
+        return canceled;
+    }
+    match (layer.base().map(|id| &images[id.0]), layer.finished()) {
+        (Some(image), Ok(Finished { descriptor, .. })) => error
+            .about(format!("{}: layer {}", image.name, descriptor.digest))
+            .at(image.lines.into()),
+        _ => error,
+    }
 }
 
 /// Like [`read_through`] for a reader that stops as soon as it has what it wants.
@@ -401,7 +419,7 @@ fn stop_early(
     let finished = layer.finished()?;
     let raw = open_blob(session, images, layer, &finished.descriptor)?;
     let mut tar = layer::VerifiedLayer::new(raw, expected(&finished))?;
-    work(&mut tar)
+    work(&mut tar).map_err(|error| naming_base(session, images, layer, error))
 }
 
 pub(super) fn expected(finished: &Finished) -> layer::Expected {
@@ -437,7 +455,8 @@ fn open_origin(
     match &image.origin {
         Origin::Registry(reference) => {
             let runtime = session.runtime.handle();
-            Ok(Box::new(session.registry.blob_reader(runtime, reference, descriptor)))
+            let stop = session.canceled();
+            Ok(Box::new(session.registry.blob_reader(runtime, reference, descriptor, stop)))
         }
         Origin::Layout(layout) => {
             let path = layout.blob_path(&descriptor.digest);
@@ -462,8 +481,7 @@ fn fetch(
     let spool = session.store.spool().map_err(Error::build)?;
     let raw = open_origin(session, image, descriptor)?;
     let mut blob = layer::Verify::blob(raw, Some(descriptor.digest), Some(descriptor.size));
-    io::copy(&mut blob, &mut spool.file())
-        .map_err(|e| Error::build(format!("{}: layer {}: {e}", image.name, descriptor.digest)))?;
+    io::copy(&mut blob, &mut spool.file()).map_err(Error::build)?;
     session.store.keep_blob(spool, &descriptor.digest).map_err(Error::build)
 }
 
@@ -489,7 +507,8 @@ fn fetch_recorded(session: &Session<'_>, record: &RecordLayer) -> Result<StoredB
     let pushed_to = record.pushed_to.as_deref().and_then(|name| parse_reference(name).ok());
     let from_image = pushed_to.is_some_and(|image| {
         let runtime = session.runtime.handle();
-        take(&mut session.registry.blob_reader(runtime, &image, descriptor)).is_ok()
+        let stop = session.canceled();
+        take(&mut session.registry.blob_reader(runtime, &image, descriptor, stop)).is_ok()
     });
     if !from_image {
         session.cache.read_blob(descriptor, &mut take);

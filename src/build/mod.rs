@@ -17,6 +17,7 @@ mod keys;
 mod layers;
 mod outcome;
 mod progress;
+mod push;
 mod result;
 mod run;
 mod save;
@@ -41,6 +42,7 @@ use images::{Images, plan_with_images};
 use inputs::Inputs;
 use keys::{StageKeys, definition_keys};
 use progress::Progress;
+use push::Pushes;
 use session::Session;
 use slot::Slot;
 use stage::{StageFiles, Work};
@@ -91,10 +93,10 @@ struct Known<'a, 's> {
     keys: &'a [StageKeys],
 }
 
-impl Known<'_, '_> {
+impl<'a, 's> Known<'a, 's> {
     /// Makes the image and writes it. A layer that a record has and nobody can give any more costs
     /// another attempt, which does without that record and has what this one has made.
-    fn make(&self) -> Result<(Done, export::Done), Error> {
+    fn make(&self) -> Result<(Done<'a, 's>, export::Done), Error> {
         loop {
             let losses = self.session.cache.losses();
             match self.attempt() {
@@ -104,7 +106,7 @@ impl Known<'_, '_> {
         }
     }
 
-    fn attempt(&self) -> Result<(Done, export::Done), Error> {
+    fn attempt(&self) -> Result<(Done<'a, 's>, export::Done), Error> {
         let Self { session, plan, images, inputs, keys } = *self;
         let demands = demands(session, plan, images, keys);
         session.saver.tell(session);
@@ -113,7 +115,9 @@ impl Known<'_, '_> {
         let done = run_stages(session, plan, images, inputs, keys, &demands, sandbox.as_ref())?;
         session.check_canceled()?;
         let target = done.stages[plan.target.0].clone().ok_or_else(canceled)?;
-        let written = export::Export { session, plan, images, target: &target }.write_all()?;
+        let pushes = &done.pushes;
+        let export = export::Export { session, plan, images, target: &target, pushes };
+        let written = export.write_all()?;
         Ok((done, written))
     }
 }
@@ -149,21 +153,24 @@ fn sandbox_for(
 }
 
 /// What the stages' threads have made.
-struct Done {
+struct Done<'a, 's> {
     /// By stage; `None` where nobody needed its result.
     stages: Vec<Option<StageFiles>>,
+    /// Maybe still under way.
+    pushes: Pushes<'a, 's>,
 }
 
 /// Runs every demanded stage in a thread of its own; each waits for those it reads from.
-fn run_stages(
-    session: &Session<'_>,
+fn run_stages<'a, 's>(
+    session: &'a Session<'s>,
     plan: &Plan,
-    images: &Images,
+    images: &'a Images,
     inputs: &Inputs,
     keys: &[StageKeys],
     demands: &[Option<Demand>],
     sandbox: Option<&Sandbox>,
-) -> Result<Done, Error> {
+) -> Result<Done<'a, 's>, Error> {
+    let pushes = Pushes::begin(session, plan, images, demands)?;
     let results: Vec<Slot<StageFiles>> = plan.stages.iter().map(|_| Slot::empty()).collect();
     let (compressor, jobs) = Compressor::new();
     let work = Work {
@@ -178,7 +185,8 @@ fn run_stages(
     };
     let losses = session.cache.losses();
     thread::scope(|scope| {
-        let compressing = scope.spawn(move || compress_all(session, &jobs));
+        let pushes = &pushes;
+        let compressing = scope.spawn(move || compress_all(session, &jobs, pushes));
         let stages: Vec<_> = demands
             .iter()
             .enumerate()
@@ -209,7 +217,7 @@ fn run_stages(
         .zip(&results)
         .map(|(demand, slot)| demand.as_ref().map(|_| slot.wait()).transpose())
         .collect::<Result<_, Error>>()?;
-    Ok(Done { stages })
+    Ok(Done { stages, pushes })
 }
 
 /// The failure that caused the others.

@@ -159,6 +159,8 @@ impl Saver {
         }
         let mut record = record.clone();
         if place == RecordPlace::Remote {
+            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            state.saved.extend(record.blobs().map(|blob| blob.digest));
             self.uploads.add_to_index(key, record);
             return;
         }

@@ -91,7 +91,7 @@ impl Work<'_, '_> {
                 self.session.saver.had(self.session, had.key, &had.record, had.place, in_image);
                 (had.layers.clone(), Duration::from_millis(had.record.made_millis))
             }
-            None => self.standing_on(&stage.from)?,
+            None => self.standing_on(id, &stage.from)?,
         };
         let works = stage.steps[demand.first..].iter().any(|step| step.op != Op::Config);
         if !works {
@@ -112,8 +112,12 @@ impl Work<'_, '_> {
         Ok(StageFiles { layers, files: Some(Arc::new(files)), made, steps: trace })
     }
 
-    /// The layers that a stage begins with, and how long it takes to make them.
-    fn standing_on(&self, from: &StageFrom) -> Result<(Vec<StageLayer>, Duration), Error> {
+    /// The layers that the stage `id` begins with, and how long it takes to make them.
+    fn standing_on(
+        &self,
+        id: StageId,
+        from: &StageFrom,
+    ) -> Result<(Vec<StageLayer>, Duration), Error> {
         match from {
             StageFrom::Scratch => Ok((Vec::new(), Duration::ZERO)),
             StageFrom::Image(image) => Ok((layers::of_image(self.images, *image), Duration::ZERO)),
@@ -124,7 +128,7 @@ impl Work<'_, '_> {
             StageFrom::Context(name) => {
                 let from = CopyFrom::Named(name.clone());
                 let layer = copy::context_layer(self, &whole(&from))?;
-                self.compressor.submit(layer.clone(), None);
+                self.compressor.submit(id, layer.clone(), None);
                 Ok((vec![layer], Duration::ZERO))
             }
         }
@@ -182,7 +186,7 @@ impl Work<'_, '_> {
             title: step.title.clone(),
             in_image: self.plan.lineage(self.plan.target).contains(&at.stage),
         };
-        self.compressor.submit(layer, Some(result));
+        self.compressor.submit(at.stage, layer, Some(result));
         Ok(cached)
     }
 

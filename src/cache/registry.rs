@@ -101,8 +101,8 @@ impl RegistryCache {
                 (content, BlobSource::Bytes(entry)),
             ],
         };
-        let names = [name.clone()];
-        self.runtime.block_on(self.registry.push_image(&artifact, &names, &|_, _| {}))?;
+        let push = self.registry.push(vec![name.clone()], &self.runtime);
+        self.runtime.block_on(push.finish(&artifact, &|_| {}))?;
         Ok(())
     }
 
@@ -146,7 +146,8 @@ impl CacheBackend for RegistryCache {
         if blob.size == 0 {
             return Ok(Box::new(Cursor::new(Vec::new())));
         }
-        Ok(Box::new(self.registry.blob_reader(&self.runtime, &self.reference, &blob)))
+        let never = std::future::pending();
+        Ok(Box::new(self.registry.blob_reader(&self.runtime, &self.reference, &blob, never)))
     }
 
     fn save(
