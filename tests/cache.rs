@@ -201,6 +201,13 @@ fn an_empty_machine_has_what_others_have_made() {
 
     begin(&runners.build().ran_titles(), &[]);
     assert_eq!(runners.entries(), entries, "nothing changed, nothing new");
+    let from = format!("type=local,src={}", runners.0.path("cache").display());
+    let output = runner::plimsoll().args(["cache", "du", "--cache-from", &from]).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        text.ends_with(&format!("{} items, {}", entries.len(), text.rsplit(", ").next().unwrap())),
+        "{text}"
+    );
 
     runners.0.write("main.txt", "another program\n");
     let copied = "COPY --from=builder /program /bin/";

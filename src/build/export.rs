@@ -3,11 +3,9 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use super::assemble::image_config;
 use super::compress::layer_media_type;
-use super::files::Files;
 use super::images::Images;
 use super::layers::{self, Finished, StageLayer};
 use super::progress::Running;
@@ -235,10 +233,7 @@ impl Export<'_, '_> {
 
     fn flatten(&self, output: &mut dyn crate::layer::Output) -> Result<(), Error> {
         let session = self.session;
-        let files = match &self.target.files {
-            Some(files) => Arc::clone(files),
-            None => Arc::new(Files::of(session, self.images, self.target.layers.clone())?),
-        };
+        let files = self.target.files(session, self.images)?;
         let contents = files
             .layers
             .iter()

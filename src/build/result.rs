@@ -110,13 +110,13 @@ pub struct LookedIn {
     pub took: Duration,
 }
 
-/// A step's result that no cache got.
+/// What no cache got of a stage, from its last saved step up to this one.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct NotSaved {
     pub title: String,
-    /// What would have been saved.
+    /// What would have been saved, of all these steps.
     pub bytes: u64,
-    /// How long it takes to make it again.
+    /// How long it takes to make that again.
     pub seconds: f64,
 }
 

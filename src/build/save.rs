@@ -43,7 +43,8 @@ struct State {
     /// By stage: what the steps since the last saved one cost to make.
     unsaved: BTreeMap<StageId, Duration>,
     saved: BTreeSet<Digest>,
-    skipped: Vec<NotSaved>,
+    /// By stage: up to which step it is not worth saving.
+    skipped: BTreeMap<StageId, NotSaved>,
 }
 
 /// The places to read from and to save in. One that is both is one.
@@ -115,11 +116,12 @@ impl Saver {
         let worth_an_entry = cost > 2 * fetch_time(bytes);
         if bytes > 0 && !worth_an_entry {
             let (title, seconds) = (step.title.clone(), cost.as_secs_f64());
-            state.skipped.push(NotSaved { title, bytes, seconds });
+            state.skipped.insert(step.stage, NotSaved { title, bytes, seconds });
             return;
         }
         if worth_an_entry {
             state.unsaved.remove(&step.stage);
+            state.skipped.remove(&step.stage);
         }
         state.saved.extend(blobs.iter().map(|(blob, _)| blob.digest));
         drop(state);
@@ -232,7 +234,8 @@ impl Saver {
 
     /// What was not worth saving.
     pub(super) fn skipped(&self) -> Vec<NotSaved> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).skipped.clone()
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.skipped.values().cloned().collect()
     }
 
     /// What was saved, if anything was.

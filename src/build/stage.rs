@@ -1,6 +1,6 @@
 //! One stage: what it stands on, then its steps in order. Each stage that has work is a thread.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::compress::{Compressor, KnownBy};
@@ -39,8 +39,8 @@ pub(super) struct Work<'a, 's> {
 pub(super) struct StageFiles {
     /// Merged only if somebody asks: a stage that was had whole needs no tree to be pushed.
     pub(super) layers: Vec<StageLayer>,
-    /// Set where the stage did something.
-    pub(super) files: Option<Arc<Files>>,
+    /// Merged where the stage did something, else for the first who asks.
+    files: Arc<Mutex<Option<Arc<Files>>>>,
     /// How long it takes to make all of it from nothing.
     pub(super) made: Duration,
     /// For each step, what happened.
@@ -96,7 +96,7 @@ impl Work<'_, '_> {
         let works = stage.steps[demand.first..].iter().any(|step| step.op != Op::Config);
         if !works {
             trace.resize(stage.steps.len(), StepTrace { cached: true, took: Duration::ZERO });
-            return Ok(StageFiles { layers: start, files: None, made, steps: trace });
+            return Ok(StageFiles { layers: start, files: Arc::default(), made, steps: trace });
         }
         let mut files = Files::of(self.session, self.images, start)?;
         for (index, step) in stage.steps.iter().enumerate().skip(demand.first) {
@@ -109,7 +109,8 @@ impl Work<'_, '_> {
             trace.push(StepTrace { cached, took: since.elapsed() });
         }
         let layers = files.layers.clone();
-        Ok(StageFiles { layers, files: Some(Arc::new(files)), made, steps: trace })
+        let files = Arc::new(Mutex::new(Some(Arc::new(files))));
+        Ok(StageFiles { layers, files, made, steps: trace })
     }
 
     /// The layers that the stage `id` begins with, and how long it takes to make them.
@@ -248,10 +249,21 @@ impl Work<'_, '_> {
 
     /// The files of another stage.
     pub(super) fn files_of(&self, stage: StageId) -> Result<Arc<Files>, Error> {
-        let result = self.results[stage.0].wait()?;
-        match result.files {
-            Some(files) => Ok(files),
-            None => Ok(Arc::new(Files::of(self.session, self.images, result.layers)?)),
+        self.results[stage.0].wait()?.files(self.session, self.images)
+    }
+}
+
+impl StageFiles {
+    pub(super) fn files(
+        &self,
+        session: &Session<'_>,
+        images: &Images,
+    ) -> Result<Arc<Files>, Error> {
+        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(files) = &*files {
+            return Ok(Arc::clone(files));
         }
+        let merged = Arc::new(Files::of(session, images, self.layers.clone())?);
+        Ok(Arc::clone(files.insert(merged)))
     }
 }

@@ -4,7 +4,7 @@
 use std::fs::{self, File};
 use std::io::{self, Read, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::backend::{CacheBackend, CacheFault, EntryContent, EntryKey, FoundEntry, Saved};
@@ -24,6 +24,10 @@ impl LocalFolder {
     #[must_use]
     pub fn new(folder: PathBuf) -> Self {
         Self { folder }
+    }
+
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     fn found(&self, key: EntryKey) -> Result<Option<FoundEntry>, CacheFault> {

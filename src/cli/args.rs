@@ -56,7 +56,7 @@ pub enum Command {
     /// Build an image from a Dockerfile
     #[command(visible_alias = "b", args_override_self = true)]
     Build(Box<BuildArgs>),
-    /// Show or empty the local store
+    /// Show or empty the local store, or a folder of cache entries
     Cache(CacheArgs),
 }
 
@@ -215,10 +215,22 @@ pub struct CacheArgs {
 
 #[derive(Debug, Subcommand)]
 pub enum CacheCommand {
-    /// List what the local store holds
-    Ls(StoreArgs),
-    /// Delete what the local store holds, less what the flags keep
+    /// List what the local store or a folder of cache entries holds
+    Ls(HeldArgs),
+    /// Tell how much room that takes, by kind
+    Du(HeldArgs),
+    /// Delete it, less what the flags keep
     Prune(PruneArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct HeldArgs {
+    /// Instead of the local store, a folder of cache entries: type=local,src=DIR
+    #[arg(long = "cache-from", value_name = "SPEC", conflicts_with = "store")]
+    pub cache_from: Option<String>,
+
+    #[command(flatten)]
+    pub store: StoreArgs,
 }
 
 #[derive(Debug, Args)]
@@ -232,7 +244,7 @@ pub struct PruneArgs {
     pub keep: Option<String>,
 
     #[command(flatten)]
-    pub store: StoreArgs,
+    pub held: HeldArgs,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]

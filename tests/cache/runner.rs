@@ -171,7 +171,7 @@ impl Built {
     }
 }
 
-fn plimsoll() -> Command {
+pub fn plimsoll() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_plimsoll"));
     command.env_clear().env("HOME", "/nonexistent");
     command
