@@ -2,14 +2,12 @@
 
 use std::io::{self, Read};
 
-use sha2::{Digest as _, Sha256};
-
 use super::files::Files;
-use super::inputs::{Selection, selections};
+use super::inputs::{Reading, Selection, readings};
 use super::layers::{Open, StageLayer};
 use super::session::Session;
 use super::stage::Work;
-use crate::digest::Sha256Sum;
+use crate::digest::{ContentSum, Sha256Sum};
 use crate::error::Error;
 use crate::plan::{self, ContentKey, CopyFrom, Input, RunOp, Step};
 use crate::tree::{self, Change, Changes, CopySource, Kind, TreePath};
@@ -26,7 +24,9 @@ pub(super) fn layer_key(session: &Session<'_>, layer: &StageLayer) -> Result<Con
 /// A RUN by all but what it stands on: what it reads of other stages is known by the bytes.
 pub(super) fn of_run(work: &Work<'_, '_>, step: &Step, run: &RunOp) -> Result<Sha256Sum, Error> {
     let mut inputs = Vec::new();
-    for selection in selections(step)? {
+    for reading in readings(step)? {
+        // Only ADD reads of other machines.
+        let Reading::Files(selection) = reading else { continue };
         inputs.push(match selection.from {
             CopyFrom::Context | CopyFrom::Named(_) => work.inputs.content(&selection)?,
             CopyFrom::Stage(stage) => {
@@ -95,15 +95,8 @@ fn with_digests(session: &Session<'_>, changes: &Changes, open: &Open) -> Result
     Ok(hashed)
 }
 
-fn sum(mut file: impl Read) -> io::Result<Sha256Sum> {
-    let mut sum = Sha256::new();
-    let mut buffer = vec![0; 1 << 16];
-    loop {
-        match file.read(&mut buffer) {
-            Ok(0) => return Ok(sum.into()),
-            Ok(length) => sum.update(&buffer[..length]),
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(e),
-        }
-    }
+fn sum(file: impl Read) -> io::Result<ContentSum> {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update_reader(file)?;
+    Ok(ContentSum::from(&hasher))
 }

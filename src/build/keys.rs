@@ -4,9 +4,8 @@
 use std::collections::BTreeMap;
 
 use super::images::Images;
-use super::inputs::{Inputs, copy_options, selections, whole};
+use super::inputs::{Inputs, Reading, copy_options, readings, whole};
 use super::session::Session;
-use crate::context::Source as _;
 use crate::error::{Error, Location};
 use crate::plan::{
     self, ContentKey, CopyFrom, DefinitionKey, Ingredient, Input, Op, Plan, StageFrom, StageId,
@@ -101,7 +100,14 @@ fn inputs_of(
     stages: &[StageKeys],
 ) -> Result<Vec<Input>, Error> {
     let mut read = Vec::new();
-    for selection in selections(step)? {
+    for reading in readings(step)? {
+        let selection = match reading {
+            Reading::Files(selection) => selection,
+            Reading::Remote(source) => {
+                read.push(inputs.remote_content(source)?);
+                continue;
+            }
+        };
         read.push(match selection.from {
             CopyFrom::Context | CopyFrom::Named(_) => inputs.content(&selection)?,
             CopyFrom::Stage(StageId(stage)) => Input::Definition(stages[*stage].last()),
@@ -121,7 +127,16 @@ fn read_parts(
     stages: &[StageKeys],
 ) -> Result<Vec<Ingredient>, Error> {
     let mut parts = Vec::new();
-    for selection in selections(step)? {
+    for reading in readings(step)? {
+        let selection = match reading {
+            Reading::Files(selection) => selection,
+            Reading::Remote(source) => {
+                if let Input::Content(sum) = inputs.remote_content(source)? {
+                    parts.push(Ingredient::new(source.text(), &[&sum.0]));
+                }
+                continue;
+            }
+        };
         match selection.from {
             CopyFrom::Stage(StageId(stage)) => parts.push(Ingredient::new(
                 format!("the stage {}", plan.stages[*stage].name),

@@ -1,7 +1,7 @@
 //! Layers while a build has to do with them: a table of contents, a directory and a blob, each made
 //! when somebody asks for it, and at most once.
 
-mod fetch;
+mod bytes;
 
 use std::collections::BTreeSet;
 use std::io::{self, Read};
@@ -20,8 +20,8 @@ use crate::layer;
 use crate::plan::{ContentKey, ImageId};
 use crate::tree::{Changes, TreePath};
 
-use fetch::{Extent, fetch_contents, read_tar};
-pub(super) use fetch::{blob, expected, lost};
+use bytes::fetch_contents;
+pub(super) use bytes::{Extent, blob, expected, lost, read_tar};
 
 /// What is known of a layer when its last byte has been compressed.
 #[derive(Clone, Debug)]
@@ -216,8 +216,12 @@ pub(super) fn contents(
     {
         Some(contents) => contents,
         None => {
-            let contents =
-                read_tar(session, images, layer, Extent::Whole, |tar| Ok(layer::scan_layer(tar)?))?;
+            let (contents, facts) = read_tar(session, images, layer, Extent::Whole, |tar| {
+                super::weigh::scan(session, tar)
+            })?;
+            if let Some(facts) = facts {
+                session.store.keep_facts(&finished.diff_id, &facts)?;
+            }
             session.store.keep_tree(&finished.diff_id, &contents).map_err(Error::build)?;
             contents
         }

@@ -10,6 +10,7 @@ mod copy;
 mod demand;
 mod explain;
 mod export;
+mod fetch;
 mod files;
 mod images;
 mod inputs;
@@ -24,6 +25,7 @@ mod save;
 mod session;
 mod slot;
 mod stage;
+mod weigh;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, ScopedJoinHandle};
@@ -32,9 +34,10 @@ use crate::cache::StoreError;
 use crate::dockerfile;
 use crate::error::Error;
 use crate::plan::{Op, Plan, StageId, source_date_epoch};
-use crate::request::BuildRequest;
+use crate::request::{BuildRequest, MainContext};
 use crate::sandbox::{self, Cancel, Sandbox};
 use crate::ui::Event;
+use crate::weight::Weight;
 
 use compress::{Compressor, compress_all};
 use demand::{Demand, demands};
@@ -47,6 +50,7 @@ use session::Session;
 use slot::Slot;
 use stage::{StageFiles, Work};
 
+pub use fetch::{Access, Fetching, REMOTE_FILE, fetch_context, unpack_context};
 pub use result::*;
 
 #[cfg(test)]
@@ -64,7 +68,9 @@ pub fn build(
     cancel: &Cancel,
     events: &(dyn Fn(Event) + Sync),
 ) -> Result<BuildResult, Error> {
-    let mut session = Session::open(request, cancel, Progress::new(events))?;
+    // Bringing the context here was the first.
+    let first_step = if matches!(request.context, MainContext::Fetched(_)) { 2 } else { 1 };
+    let mut session = Session::open(request, cancel, Progress::new(events, first_step))?;
     let file = dockerfile::parse(&request.dockerfile.bytes).map_err(first)?;
     let default_epoch = source_date_epoch(&file, &session.plan_request())?;
     session.source_date_epoch = session.source_date_epoch.or(default_epoch);
@@ -78,10 +84,10 @@ pub fn build(
     let canceled = session.check_canceled().is_err();
     let history = explain::history(&plan, &keys);
     session.saver.finish(&session, history.clone(), made.is_ok() || !canceled);
-    let (done, written) = made?;
-    let result = outcome::summarize(&session, &plan, &images, &keys, &done, written);
+    let Made { done, exported, weight } = made?;
+    let result = outcome::summarize(&session, &plan, &images, &keys, &done, exported);
     session.keep_history(&history);
-    Ok(result)
+    Ok(BuildResult { weight, ..result })
 }
 
 /// All that is known of a build before anything runs.
@@ -93,10 +99,17 @@ struct Known<'a, 's> {
     keys: &'a [StageKeys],
 }
 
+/// The image, and what it took.
+struct Made<'a, 's> {
+    done: Done<'a, 's>,
+    exported: export::Done,
+    weight: Option<Weight>,
+}
+
 impl<'a, 's> Known<'a, 's> {
     /// Makes the image and writes it. A layer that a record has and nobody can give any more costs
     /// another attempt, which does without that record and has what this one has made.
-    fn make(&self) -> Result<(Done<'a, 's>, export::Done), Error> {
+    fn make(&self) -> Result<Made<'a, 's>, Error> {
         loop {
             let losses = self.session.cache.losses();
             match self.attempt() {
@@ -106,7 +119,7 @@ impl<'a, 's> Known<'a, 's> {
         }
     }
 
-    fn attempt(&self) -> Result<(Done<'a, 's>, export::Done), Error> {
+    fn attempt(&self) -> Result<Made<'a, 's>, Error> {
         let Self { session, plan, images, inputs, keys } = *self;
         let demands = demands(session, plan, images, keys);
         session.saver.tell(session);
@@ -117,8 +130,12 @@ impl<'a, 's> Known<'a, 's> {
         let target = done.stages[plan.target.0].clone().ok_or_else(canceled)?;
         let pushes = &done.pushes;
         let export = export::Export { session, plan, images, target: &target, pushes };
-        let written = export.write_all()?;
-        Ok((done, written))
+        let exported = export.write_all()?;
+        let weight = match session.request.weigh {
+            true => Some(weigh::weigh(session, plan, images, &target, &exported)?),
+            false => None,
+        };
+        Ok(Made { done, exported, weight })
     }
 }
 

@@ -93,6 +93,7 @@ pub(super) fn summarize(
         },
         stages,
         written: exported.written.into_iter().chain(session.saver.written()).collect(),
+        weight: None,
         notices: session.notices(),
         looked_in: session.cache.traffic().into_iter().map(looked_in).collect(),
         not_saved: session.saver.skipped(),

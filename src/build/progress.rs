@@ -13,8 +13,9 @@ pub(super) struct Progress<'a> {
 }
 
 impl<'a> Progress<'a> {
-    pub(super) fn new(events: &'a (dyn Fn(Event) + Sync)) -> Self {
-        Self { events, next: AtomicU32::new(1) }
+    /// `first` is the number of the first step.
+    pub(super) fn new(events: &'a (dyn Fn(Event) + Sync), first: u32) -> Self {
+        Self { events, next: AtomicU32::new(first) }
     }
 
     pub(super) fn notice(&self, text: impl Into<String>) {
@@ -68,11 +69,10 @@ impl Running<'_> {
         }
     }
 
-    /// Tells how far a transfer is, in bytes. How far it goes shows only at its end, as much may be
-    /// there already.
-    pub(super) fn progress(&self, what: &str, done: u64) {
+    /// Tells how far a transfer is, in bytes, of how many where that is known.
+    pub(super) fn progress(&self, what: &str, done: u64, total: Option<u64>) {
         let (step, what) = (self.step, what.to_owned());
-        (self.progress.events)(Event::Progress { step, what, done, total: None });
+        (self.progress.events)(Event::Progress { step, what, done, total });
     }
 
     pub(super) fn end(mut self, outcome: StepOutcome) {

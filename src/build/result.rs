@@ -9,6 +9,7 @@ use crate::digest::{DiffId, Digest};
 use crate::image::Descriptor;
 use crate::plan::Lines;
 use crate::platform::Platform;
+use crate::weight::Weight;
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct BuildResult {
@@ -17,6 +18,9 @@ pub struct BuildResult {
     pub image: ImageResult,
     /// Where it went besides the local store.
     pub written: Vec<Written>,
+    /// Where the request wants it. Too large to stand beside the rest, so it is written by itself.
+    #[serde(skip)]
+    pub weight: Option<Weight>,
     pub notices: Vec<String>,
     /// What `--cache-from` was asked.
     pub looked_in: Vec<LookedIn>,
@@ -301,6 +305,7 @@ pub(crate) mod tests {
             }],
             looked_in: Vec::new(),
             not_saved: Vec::new(),
+            weight: None,
             notices: Vec::new(),
             took: Duration::from_millis(13_100),
         }

@@ -6,6 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use tokio::runtime::Runtime;
+
+use super::fetch::{Access, Fetcher};
 use super::progress::Progress;
 use super::save::{Saver, places};
 use crate::cache::{Record, RecordKey, RemoteCache, Store, StoredBlob};
@@ -15,7 +18,7 @@ use crate::http::Clients;
 use crate::plan::{ContextShape, History, PlanRequest};
 use crate::platform::Platform;
 use crate::registry::Registry;
-use crate::request::{BuildRequest, Compression, NamedContext, Output, OutputKind};
+use crate::request::{BuildRequest, Compression, MainContext, NamedContext, Output, OutputKind};
 use crate::sandbox::Cancel;
 use crate::tree::Changes;
 
@@ -25,7 +28,8 @@ const CANCEL_CHECK: Duration = Duration::from_millis(50);
 pub(super) struct Session<'a> {
     pub(super) request: &'a BuildRequest,
     pub(super) store: Store,
-    pub(super) runtime: Arc<tokio::runtime::Runtime>,
+    pub(super) runtime: Arc<Runtime>,
+    clients: Arc<Clients>,
     pub(super) registry: Registry,
     pub(super) progress: Progress<'a>,
     /// What `--cache-from` names.
@@ -52,18 +56,13 @@ impl<'a> Session<'a> {
         progress: Progress<'a>,
     ) -> Result<Self, Error> {
         let store = Store::open(&request.store)?;
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(request.threads.max(1))
-            .enable_all()
-            .build()
-            .map_err(|e| Error::build(format!("can't start the network threads: {e}")))?;
-        let runtime = Arc::new(runtime);
+        let runtime = Arc::new(runtime(request.threads)?);
         let clients = Arc::new(Clients::new(request.registry.ca_certificates.clone()));
-        let registry = Registry::new(request.registry.clone(), clients);
+        let registry = Registry::new(request.registry.clone(), Arc::clone(&clients));
         let (sources, targets) = places(request, &registry, runtime.handle())?;
         let prefix = index_prefix(request);
         let shape = |context: &NamedContext| match context {
-            NamedContext::Directory(_) => ContextShape::Directory,
+            NamedContext::Directory(_) | NamedContext::Remote(_) => ContextShape::Directory,
             NamedContext::Image(_) | NamedContext::Layout { .. } => ContextShape::Image,
         };
         let contexts =
@@ -72,6 +71,7 @@ impl<'a> Session<'a> {
             request,
             store,
             runtime: Arc::clone(&runtime),
+            clients,
             registry,
             progress,
             cache: RemoteCache::open(sources.clone(), prefix.clone()),
@@ -87,6 +87,18 @@ impl<'a> Session<'a> {
             scratch: AtomicU64::new(0),
             fetches: Mutex::default(),
         })
+    }
+
+    pub(super) fn fetcher(&self) -> Fetcher<'_> {
+        let BuildRequest { secrets, ssh, git_environment, .. } = self.request;
+        Fetcher {
+            access: Access { secrets, ssh, git_environment },
+            store: &self.store,
+            runtime: &self.runtime,
+            clients: &self.clients,
+            progress: &self.progress,
+            cancel: self.cancel,
+        }
     }
 
     pub(super) fn plan_request(&self) -> PlanRequest<'_> {
@@ -216,8 +228,10 @@ impl<'a> Session<'a> {
 
     /// The name of what is built here, which many projects share a store for.
     fn project(&self) -> Sha256Sum {
-        let context = &self.request.context;
-        let context = context.canonicalize().unwrap_or_else(|_| context.clone());
+        let context = match &self.request.context {
+            MainContext::Directory(path) => path.canonicalize().unwrap_or_else(|_| path.clone()),
+            MainContext::Fetched(_) | MainContext::Empty => PathBuf::new(),
+        };
         Sha256Sum::of(format!("{}\0{}", context.display(), index_prefix(self.request)).as_bytes())
     }
 
@@ -294,4 +308,13 @@ fn index_prefix(request: &BuildRequest) -> String {
     }));
     let identity = Sha256Sum::of(identity.join("\0").as_bytes()).hex();
     format!("i-{}-{}-{}-", short(target), short(&request.platform.to_string()), &identity[..12])
+}
+
+/// The threads that talk to other machines.
+pub(super) fn runtime(threads: usize) -> Result<Runtime, Error> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads.max(1))
+        .enable_all()
+        .build()
+        .map_err(|e| Error::build(format!("can't start the network threads: {e}")))
 }

@@ -10,6 +10,7 @@ use super::images::Images;
 use super::inputs::{Inputs, whole};
 use super::keys::StageKeys;
 use super::layers::{self, StageLayer};
+use super::progress::Running;
 use super::session::Session;
 use super::slot::Slot;
 use super::{content, copy, run};
@@ -149,8 +150,10 @@ impl Work<'_, '_> {
                 let known_by = self.keys[at.stage.0].links[at.index].map(KnownBy::Key);
                 Laid { layer, known_by, cached: true }
             }
-            (Op::Copy(op), None) => self.made_or_known(at, || copy::copy(self, op, files))?,
-            (Op::Workdir(op), None) => self.made_or_known(at, || {
+            (Op::Copy(op), None) => {
+                self.made_or_known(at, |running| copy::copy(self, op, files, running))?
+            }
+            (Op::Workdir(op), None) => self.made_or_known(at, |_| {
                 let user = copy::user(self, files, &op.user)?;
                 let owner = (user.uid, user.gid);
                 let changes = tree::workdir(&files.tree, &op.path, owner, session.time())
@@ -196,10 +199,10 @@ impl Work<'_, '_> {
     fn made_or_known(
         &self,
         at: At<'_>,
-        make: impl FnOnce() -> Result<StageLayer, Error>,
+        make: impl FnOnce(&Running<'_>) -> Result<StageLayer, Error>,
     ) -> Result<Laid, Error> {
         let running = self.session.progress.start(at.step.title.clone());
-        let made = make().and_then(|layer| {
+        let made = make(&running).and_then(|layer| {
             let key = content::layer_key(self.session, &layer)?;
             let link = self.keys[at.stage.0].links[at.index];
             let known = (at.index < at.demand.fresh)

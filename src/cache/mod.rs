@@ -7,6 +7,9 @@
 
 mod backend;
 mod bundle;
+mod download;
+mod facts;
+pub mod github;
 mod history;
 mod local;
 mod mounts;
@@ -21,6 +24,7 @@ mod tags;
 mod upload;
 
 pub use backend::{CacheBackend, CacheFault, EntryContent, EntryKey, FoundEntry, Saved};
+pub use download::DownloadRecord;
 pub use local::LocalFolder;
 pub use mounts::{CacheMount, MountLease};
 pub use place::{Place, Traffic};

@@ -10,6 +10,7 @@ use super::store::{Store, StoreError, open_lock};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum StoreItemKind {
     Record,
+    Download,
     Tag,
     History,
     Blob,
@@ -21,8 +22,9 @@ pub enum StoreItemKind {
 }
 
 impl StoreItemKind {
-    const ALL: [(Self, &'static str); 7] = [
+    const ALL: [(Self, &'static str); 8] = [
         (Self::Record, "records"),
+        (Self::Download, "downloads"),
         (Self::Tag, "tags"),
         (Self::History, "history"),
         (Self::Blob, "blobs/sha256"),
@@ -36,6 +38,7 @@ impl StoreItemKind {
     pub fn name(self) -> &'static str {
         match self {
             Self::Record => "record",
+            Self::Download => "download",
             Self::Tag => "tag",
             Self::History => "history",
             Self::Blob => "blob",

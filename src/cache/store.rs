@@ -42,8 +42,8 @@ pub struct Store {
     _in_use: File,
 }
 
-const FOLDERS: [&str; 8] =
-    ["blobs/sha256", "layers", "trees", "records", "tags", "history", "mounts", "tmp"];
+const FOLDERS: [&str; 9] =
+    ["blobs/sha256", "layers", "trees", "records", "downloads", "tags", "history", "mounts", "tmp"];
 
 impl Store {
     /// Opens or makes the store in `root`, and removes what dead processes left in it.
@@ -83,6 +83,12 @@ impl Store {
     #[must_use]
     pub fn work(&self) -> &Path {
         self.work.path()
+    }
+
+    /// The folder of [`Store::work`], which outlives the store and goes when it is dropped.
+    #[must_use]
+    pub fn into_work(self) -> tempfile::TempDir {
+        self.work
     }
 
     #[must_use]

@@ -2,15 +2,14 @@
 
 use std::ffi::OsString;
 use std::io::Read;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use super::file::{self, ReadError};
+use crate::build::REMOTE_FILE;
+use crate::context::Fetched;
+use crate::context::small::{self, LIMIT, ReadError};
 use crate::error::Error;
 use crate::request::DockerfileSource;
-
-/// What is larger than this is no Dockerfile.
-const DOCKERFILE_LIMIT: u64 = 16 << 20;
-const IGNORE_LIMIT: u64 = 1 << 20;
 
 /// Tried in this order where no `-f` says otherwise.
 const DEFAULT_NAMES: [&str; 3] = ["Dockerfile", "dockerfile", "Containerfile"];
@@ -28,22 +27,9 @@ pub fn find(
         return in_context(context);
     };
     if file == Path::new("-") {
-        let bytes = file::bounded(stdin, DOCKERFILE_LIMIT)
-            .map_err(|error| Error::usage(format!("can't read standard input: {error}")))?;
-        return Ok(DockerfileSource {
-            name: "stdin".to_owned(),
-            bytes,
-            ignore: ignore(context, None)?,
-        });
+        return Ok(DockerfileSource { ignore: ignore(context, None)?, ..of_stdin(stdin)? });
     }
-    let paths = match file.file_name() {
-        // The fall-back in lower case is for the default name only.
-        Some(name) if name == "Dockerfile" => {
-            vec![file.to_owned(), file.with_file_name("dockerfile")]
-        }
-        _ => vec![file.to_owned()],
-    };
-    first_of(&paths, context)?.ok_or_else(|| {
+    first_of(&with_lower_case(file), context)?.ok_or_else(|| {
         let error = Error::usage(format!("there is no Dockerfile {}", file.display()));
         let below_context = context.join(file);
         if below_context.is_file() {
@@ -56,6 +42,72 @@ pub fn find(
             error
         }
     })
+}
+
+/// Reads a Dockerfile alone.
+///
+/// # Errors
+/// It can't be read, or is too large.
+pub fn of_stdin(stdin: &mut dyn Read) -> Result<DockerfileSource, Error> {
+    let bytes = small::bounded(stdin, LIMIT)
+        .map_err(|error| Error::usage(format!("can't read standard input: {error}")))?;
+    Ok(DockerfileSource { name: "stdin".to_owned(), bytes, ignore: None })
+}
+
+/// As [`find`] in a context that was brought here, whose ignore files count for nothing, as with
+/// BuildKit (L-190). An absolute path is one of this machine.
+///
+/// # Errors
+/// As there.
+pub fn find_fetched(
+    context: &Fetched,
+    file: Option<&Path>,
+    stdin: &mut dyn Read,
+) -> Result<DockerfileSource, Error> {
+    if file == Some(Path::new("-")) {
+        return of_stdin(stdin);
+    }
+    if let Some(path) = file.filter(|path| path.is_absolute()) {
+        let found = small::read(path, LIMIT).map_err(|error| unreadable(path, &error))?;
+        return Ok(DockerfileSource {
+            name: path.display().to_string(),
+            bytes: found,
+            ignore: None,
+        });
+    }
+    let names: Vec<PathBuf> = match file {
+        Some(_) if context.is_dockerfile => {
+            return Err(Error::usage("--file: the context is a Dockerfile itself")
+                .hinted("Leave --file out, or name another context."));
+        }
+        None if context.is_dockerfile => vec![REMOTE_FILE.into()],
+        Some(file) => with_lower_case(file),
+        None => DEFAULT_NAMES.iter().map(PathBuf::from).collect(),
+    };
+    for path in &names {
+        let name = path.as_os_str().as_bytes();
+        match small::read_in(&*context.source, name, LIMIT) {
+            Ok(Some(bytes)) => {
+                let name = path.display().to_string();
+                return Ok(DockerfileSource { name, bytes, ignore: None });
+            }
+            Ok(None) => {}
+            Err(error) => return Err(unreadable(path, &error)),
+        }
+    }
+    let wanted = file.unwrap_or(Path::new("Dockerfile")).display();
+    Err(Error::usage(format!("there is no {wanted} in the context"))
+        .hinted("Name the Dockerfile with -f FILE, relative to the context."))
+}
+
+/// The fall-back in lower case is for the default name only.
+fn with_lower_case(file: &Path) -> Vec<PathBuf> {
+    match file.file_name() {
+        Some(name) if name == "Dockerfile" => {
+            vec![file.to_owned(), file.with_file_name("dockerfile")]
+        }
+        _ => vec![file.to_owned()],
+    }
 }
 
 fn in_context(context: &Path) -> Result<DockerfileSource, Error> {
@@ -73,7 +125,7 @@ fn shown(context: &Path, name: &str) -> PathBuf {
 
 fn first_of(paths: &[PathBuf], context: &Path) -> Result<Option<DockerfileSource>, Error> {
     for path in paths {
-        let bytes = match file::read(path, DOCKERFILE_LIMIT) {
+        let bytes = match small::read(path, LIMIT) {
             Ok(bytes) => bytes,
             Err(error) if error.is_not_found() => continue,
             Err(error) => return Err(unreadable(path, &error)),
@@ -102,7 +154,7 @@ fn ignore(context: &Path, dockerfile: Option<&Path>) -> Result<Option<(String, V
         PathBuf::from(name)
     });
     for path in own.into_iter().chain([shown(context, ".dockerignore")]) {
-        match file::read(&path, IGNORE_LIMIT) {
+        match small::read(&path, LIMIT) {
             Ok(bytes) => return Ok(Some((path.display().to_string(), bytes))),
             Err(error) if error.is_not_found() => {}
             Err(error) => return Err(unreadable(&path, &error)),

@@ -8,13 +8,16 @@ mod build_context;
 mod cache;
 mod cache_spec;
 mod csv;
+mod diff;
+mod dive_ci;
 mod docker_config;
 mod dockerfile;
 mod environment;
-mod file;
 mod flag;
+mod main_context;
 mod output;
 mod progress;
+mod reading;
 mod reference;
 mod registry;
 mod secret;
@@ -23,6 +26,7 @@ mod size;
 mod ssh;
 mod store;
 mod ulimit;
+mod weigh;
 
 use std::io::Write as _;
 use std::path::Path;
@@ -33,8 +37,9 @@ use crate::error::Error;
 use crate::report;
 use crate::request::BuildRequest;
 use crate::ui::{Event, Form, Ui};
+use crate::weight;
 
-use args::{Arguments, BuildArgs, Command};
+use args::{Arguments, BuildArgs, Command, WeighArgs};
 use environment::Environment;
 use signal::Signals;
 
@@ -53,6 +58,14 @@ pub fn run() -> ExitCode {
     let environment = Environment::of_process();
     match arguments.command {
         Command::Build(args) => build(&args, &environment),
+        Command::Weigh(args) => weigh(&args, &environment),
+        Command::Diff(args) => match diff::run(&args, &environment) {
+            Ok(text) => {
+                print(&text);
+                ExitCode::SUCCESS
+            }
+            Err(error) => fail(&Ui::new(Form::Plain), &error, None),
+        },
         Command::Cache(args) => match cache::run(&args, &environment) {
             Ok(text) => {
                 print(&text);
@@ -69,21 +82,29 @@ fn build(args: &BuildArgs, environment: &Environment) -> ExitCode {
         Err(error) => return fail(&Ui::new(Form::Plain), &error, None),
     };
     let ui = Ui::new(form);
-    let request = match build::request(args, environment, &mut std::io::stdin()) {
-        Ok(request) => request,
-        Err(error) => return fail(&ui, &error, None),
-    };
-    if request.outputs.is_empty() {
-        let text = "no output was asked for: the image will only be in the local store; \
-                    add --push or --output";
-        ui.event(&Event::Notice(text.to_owned()));
-    }
     let signals = match Signals::watch() {
         Ok(signals) => signals,
         Err(error) => {
             return fail(&ui, &Error::build(format!("can't watch for signals: {error}")), None);
         }
     };
+    let outside = build::Outside {
+        stdin: &mut std::io::stdin(),
+        cancel: &signals.cancel,
+        events: &|event| ui.event(&event),
+    };
+    let request = match build::request(args, environment, outside) {
+        Ok(request) => request,
+        Err(error) => {
+            let code = fail(&ui, &error, None);
+            return signals.exit_code().map_or(code, ExitCode::from);
+        }
+    };
+    if request.outputs.is_empty() {
+        let text = "no output was asked for: the image will only be in the local store; \
+                    add --push or --output";
+        ui.event(&Event::Notice(text.to_owned()));
+    }
     let built = crate::build::build(&request, &signals.cancel, &|event| ui.event(&event));
     match built.and_then(|result| publish(args, &result).map(|()| result)) {
         Ok(result) => {
@@ -101,6 +122,18 @@ fn build(args: &BuildArgs, environment: &Environment) -> ExitCode {
     }
 }
 
+/// The report comes first, also where a rule is broken: it says why.
+fn weigh(args: &WeighArgs, environment: &Environment) -> ExitCode {
+    let weighed = weigh::run(args, environment).and_then(|(text, verdict)| {
+        print(&text);
+        verdict
+    });
+    match weighed {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&Ui::new(Form::Plain), &error, None),
+    }
+}
+
 /// What the user asked to be told of the result: the files, and the ID on standard output.
 fn publish(args: &BuildArgs, result: &BuildResult) -> Result<(), Error> {
     let id = result.image.config.to_string();
@@ -108,7 +141,10 @@ fn publish(args: &BuildArgs, result: &BuildResult) -> Result<(), Error> {
         write_file("--iidfile", path, &id)?;
     }
     if let Some(path) = &args.metadata_file {
-        write_file("--metadata-file", path, &format!("{:#}", report::metadata(result)))?;
+        write_file("--metadata-file", path, format!("{:#}", report::metadata(result)))?;
+    }
+    if let (Some(path), Some(weight)) = (&args.output_weight, &result.weight) {
+        write_file("--output-weight", path, weight::encode(weight))?;
     }
     if progress::is_quiet(args) {
         print(&format!("{id}\n"));
@@ -116,8 +152,8 @@ fn publish(args: &BuildArgs, result: &BuildResult) -> Result<(), Error> {
     Ok(())
 }
 
-fn write_file(flag: &str, path: &Path, text: &str) -> Result<(), Error> {
-    std::fs::write(path, text)
+fn write_file(flag: &str, path: &Path, content: impl AsRef<[u8]>) -> Result<(), Error> {
+    std::fs::write(path, content)
         .map_err(|error| Error::build(format!("{flag}: can't write {}: {error}", path.display())))
 }
 

@@ -2,11 +2,13 @@
 
 use std::fmt;
 
+use crate::digest::DigestError;
 use crate::dockerfile::ForeignFrontend;
 use crate::dockerfile::expand::ExpandError;
 use crate::dockerfile::mount::MountError;
 use crate::dockerfile::suggest;
 use crate::error::{Error, Location};
+use crate::url::GitUrlError;
 
 use super::Lines;
 
@@ -69,6 +71,14 @@ pub enum PlanErrorKind {
     ChecksumOfSeveral,
     #[error("checksum requires HTTP(S) or Git sources")]
     ChecksumOfPath,
+    #[error("invalid checksum: {0}")]
+    Checksum(#[from] DigestError),
+    #[error("checksum mismatch {flag:?} != {url:?}")]
+    ChecksumConflict { flag: String, url: String },
+    #[error("inconsistent keep-git-dir configuration")]
+    KeepGitDirConflict,
+    #[error(transparent)]
+    GitUrl(#[from] GitUrlError),
     #[error("source can't be a URL for COPY")]
     CopyUrl,
     #[error("source can't be a git ref for COPY")]
@@ -100,6 +110,7 @@ impl PlanErrorKind {
                 "Move the stage that is read above the one that reads it."
             }
             Self::CopyUrl => "ADD downloads what a URL names.",
+            Self::CopyGit => "ADD takes the files of a repository.",
             Self::Unsupported { hint, .. } => hint,
             _ => return None,
         })

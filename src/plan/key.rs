@@ -294,7 +294,6 @@ fn encode_copy(encoder: &mut Encoder, copy: &CopyOp, inputs: &[Input]) {
         parents,
         exclude,
         unpack,
-        checksum,
     } = copy;
     encoder.inputs(inputs);
     encoder.count(sources.len());
@@ -307,9 +306,13 @@ fn encode_copy(encoder: &mut Encoder, copy: &CopyOp, inputs: &[Input]) {
                 let shows = if *parents { path } else { path::base(path) };
                 encoder.selection(inputs.next(), path, shows);
             }
-            CopySource::Http(url) => {
+            CopySource::Http { url, checksum: _ } => {
                 encoder.tag(1);
                 encoder.selection(inputs.next(), url, &source.file_name());
+            }
+            CopySource::Git { text, url: _ } => {
+                encoder.tag(2);
+                encoder.selection(inputs.next(), text, &source.file_name());
             }
         }
     }
@@ -320,7 +323,7 @@ fn encode_copy(encoder: &mut Encoder, copy: &CopyOp, inputs: &[Input]) {
     }
     encoder.text(destination);
     encoder.text(cwd);
-    for option in [chown, chmod, checksum] {
+    for option in [chown, chmod] {
         encoder.optional(option.as_deref());
     }
     encoder.tag((*link).into());

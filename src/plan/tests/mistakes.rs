@@ -70,11 +70,7 @@ fn mistakes_are_named_with_their_lines() {
         ("FROM a\nEXPOSE 80/http", "invalid port: \"80/http\": invalid proto: http", vec![2]),
         ("FROM a\nSTOPSIGNAL $A", "invalid signal: ", vec![2]),
         ("FROM a\nVOLUME $A", "VOLUME specified can not be an empty string", vec![2]),
-        (
-            "FROM a\nADD https://e.com/a.git b",
-            "ADD of a git repository is not supported yet",
-            vec![2],
-        ),
+        ("FROM a\nADD https://e.com/a.git?depth=1 b", "unexpected query \"depth\"", vec![2]),
         (
             "FROM a\nRUN --security=insecure x",
             "RUN --security=insecure is not supported yet",

@@ -42,7 +42,7 @@ pub(in crate::build) fn lost(digest: &Digest) -> Error {
 
 /// How much of a layer is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Extent {
+pub(in crate::build) enum Extent {
     /// To its end, so that digest, size and diff ID are verified.
     Whole,
     /// Until the reader has what it wants.
@@ -50,7 +50,7 @@ pub(super) enum Extent {
 }
 
 /// Gives `work` the uncompressed tar of a layer.
-pub(super) fn read_tar<T>(
+pub(in crate::build) fn read_tar<T>(
     session: &Session<'_>,
     images: &Images,
     layer: &StageLayer,

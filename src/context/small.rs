@@ -1,9 +1,16 @@
-//! Reading a small file that a user named: whole, bounded, and never blocked by what is no file.
+//! Reading a small file, of this machine or of a source: whole, bounded, and never blocked by what
+//! is no file.
 
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
+
+use super::Source;
+use crate::tree::{Entry, FileInfo, Kind};
+
+/// Of a Dockerfile and of an ignore file; bytes.
+pub const LIMIT: u64 = 1 << 20;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
@@ -42,6 +49,32 @@ pub fn bounded(reader: impl io::Read, limit: u64) -> Result<Vec<u8>, ReadError> 
         return Err(ReadError::TooLarge { limit });
     }
     Ok(bytes)
+}
+
+/// As [`read`] of the file at `path` of a source, through links inside of it; `None` where there is
+/// nothing.
+///
+/// # Errors
+/// As there.
+pub fn read_in(source: &dyn Source, path: &[u8], limit: u64) -> Result<Option<Vec<u8>>, ReadError> {
+    let Ok(path) = source.tree().resolve(path, true) else { return Ok(None) };
+    let found = match source.tree().get(&path) {
+        None => return Ok(None),
+        Some(Entry { kind: Kind::File(FileInfo { size, .. }), .. }) if *size <= limit => {
+            return bounded(source.open(&path)?, limit).map(Some);
+        }
+        Some(entry) => &entry.kind,
+    };
+    Err(match found {
+        Kind::File(_) => ReadError::TooLarge { limit },
+        Kind::Directory => ReadError::NotRegular { found: "a directory" },
+        Kind::Fifo => ReadError::NotRegular { found: "a pipe" },
+        Kind::Socket => ReadError::NotRegular { found: "a socket" },
+        Kind::Symlink(_) => ReadError::NotRegular { found: "a link" },
+        Kind::CharDevice { .. } | Kind::BlockDevice { .. } => {
+            ReadError::NotRegular { found: "a device" }
+        }
+    })
 }
 
 fn describe(kind: std::fs::FileType) -> &'static str {
