@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use crate::context::Fetched;
-use crate::plan::Network;
+use crate::plan::{Entitlements, Network};
 use crate::platform::Platform;
 use crate::url::{self, GitUrl};
 
@@ -234,6 +234,8 @@ pub enum SshSource {
 pub struct RunOptions {
     /// `--network`
     pub network: Network,
+    /// `--allow`
+    pub entitlements: Entitlements,
     /// `--add-host NAME:ADDRESS`
     pub add_hosts: Vec<(String, IpAddr)>,
     /// Bytes; 64 MiB unless said.

@@ -4,6 +4,7 @@
 //! compression while the next step runs. The pure folders say what has to happen; here it happens.
 
 mod assemble;
+mod check;
 mod compress;
 mod content;
 mod copy;
@@ -12,6 +13,7 @@ mod explain;
 mod export;
 mod fetch;
 mod files;
+mod forecast;
 mod images;
 mod inputs;
 mod keys;
@@ -33,24 +35,26 @@ use std::thread::{self, ScopedJoinHandle};
 use crate::cache::StoreError;
 use crate::dockerfile;
 use crate::error::Error;
-use crate::plan::{Op, Plan, StageId, source_date_epoch};
-use crate::request::{BuildRequest, MainContext};
+use crate::plan::{Op, Plan, StageId};
+use crate::request::BuildRequest;
 use crate::sandbox::{self, Cancel, Sandbox};
 use crate::ui::Event;
 use crate::weight::Weight;
 
+use check::plan_and_warn;
 use compress::{Compressor, compress_all};
 use demand::{Demand, demands};
-use images::{Images, plan_with_images};
+use images::Images;
 use inputs::Inputs;
 use keys::{StageKeys, definition_keys};
-use progress::Progress;
 use push::Pushes;
 use session::Session;
 use slot::Slot;
 use stage::{StageFiles, Work};
 
+pub use check::{Checked, check};
 pub use fetch::{Access, Fetching, REMOTE_FILE, fetch_context, unpack_context};
+pub use forecast::*;
 pub use result::*;
 
 #[cfg(test)]
@@ -68,14 +72,10 @@ pub fn build(
     cancel: &Cancel,
     events: &(dyn Fn(Event) + Sync),
 ) -> Result<BuildResult, Error> {
-    // Bringing the context here was the first.
-    let first_step = if matches!(request.context, MainContext::Fetched(_)) { 2 } else { 1 };
-    let mut session = Session::open(request, cancel, Progress::new(events, first_step))?;
     let file = dockerfile::parse(&request.dockerfile.bytes).map_err(first)?;
-    let default_epoch = source_date_epoch(&file, &session.plan_request())?;
-    session.source_date_epoch = session.source_date_epoch.or(default_epoch);
-    let (plan, images) = plan_with_images(&session, &file)?;
-    warn_unused(&session, &plan);
+    let mut session = Session::open(request, cancel, events)?;
+    session.take_epoch(&file)?;
+    let (plan, images) = plan_and_warn(&session, &file)?;
     let inputs = inputs::gather(&session, &plan)?;
     let keys = definition_keys(&session, &plan, &images, &inputs)?;
     let known =
@@ -145,12 +145,6 @@ fn first(errors: Vec<dockerfile::SyntaxError>) -> Error {
         .into_iter()
         .next()
         .map_or_else(|| Error::build("the Dockerfile can't be read"), Error::from)
-}
-
-fn warn_unused(session: &Session<'_>, plan: &Plan) {
-    for name in &plan.unused_args {
-        session.progress.warning(format!("the build argument {name} is not used by any ARG"));
-    }
 }
 
 fn sandbox_for(

@@ -13,14 +13,17 @@ use super::progress::Progress;
 use super::save::{Saver, places};
 use crate::cache::{Record, RecordKey, RemoteCache, Store, StoredBlob};
 use crate::digest::{DiffId, Digest, Sha256Sum};
+use crate::dockerfile::Dockerfile;
 use crate::error::Error;
 use crate::http::Clients;
-use crate::plan::{ContextShape, History, PlanRequest};
+use crate::ignore::Patterns;
+use crate::plan::{ContextShape, History, PlanRequest, source_date_epoch};
 use crate::platform::Platform;
 use crate::registry::Registry;
 use crate::request::{BuildRequest, Compression, MainContext, NamedContext, Output, OutputKind};
 use crate::sandbox::Cancel;
 use crate::tree::Changes;
+use crate::ui::Event;
 
 /// How soon a transfer notices that the user has asked to stop.
 const CANCEL_CHECK: Duration = Duration::from_millis(50);
@@ -38,6 +41,8 @@ pub(super) struct Session<'a> {
     pub(super) saver: Saver,
     pub(super) cancel: &'a Cancel,
     pub(super) since: Instant,
+    /// What of the main context is ignored.
+    pub(super) ignore: Patterns,
     /// Seconds since 1970: of the build arguments, or the default that the Dockerfile gives (L-056).
     pub(super) source_date_epoch: Option<i64>,
     host: Platform,
@@ -53,8 +58,15 @@ impl<'a> Session<'a> {
     pub(super) fn open(
         request: &'a BuildRequest,
         cancel: &'a Cancel,
-        progress: Progress<'a>,
+        events: &'a (dyn Fn(Event) + Sync),
     ) -> Result<Self, Error> {
+        let ignore = match &request.dockerfile.ignore {
+            Some((file, bytes)) => {
+                Patterns::parse(bytes).map_err(|e| Error::build(format!("{file}: {e}")))?
+            }
+            None => Patterns::default(),
+        };
+        let is_fetched = matches!(request.context, MainContext::Fetched(_));
         let store = Store::open(&request.store)?;
         let runtime = Arc::new(runtime(request.threads)?);
         let clients = Arc::new(Clients::new(request.registry.ca_certificates.clone()));
@@ -73,11 +85,13 @@ impl<'a> Session<'a> {
             runtime: Arc::clone(&runtime),
             clients,
             registry,
-            progress,
+            // Bringing the context here was the first step.
+            progress: Progress::new(events, if is_fetched { 2 } else { 1 }),
             cache: RemoteCache::open(sources.clone(), prefix.clone()),
             saver: Saver::new(sources, targets, prefix, runtime),
             cancel,
             since: Instant::now(),
+            ignore,
             source_date_epoch: request.source_date_epoch,
             host: Platform::host(),
             hosts: request.run.add_hosts.iter().map(|(name, _)| name.clone()).collect(),
@@ -113,7 +127,10 @@ impl<'a> Session<'a> {
             labels: &request.labels,
             no_cache: &request.no_cache,
             network: request.run.network,
+            entitlements: request.run.entitlements,
             hosts: &self.hosts,
+            ignore: &self.ignore,
+            all_stages: false,
         }
     }
 
@@ -126,6 +143,13 @@ impl<'a> Session<'a> {
 
     pub(super) fn notices(&self) -> Vec<String> {
         self.notices.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Takes the SOURCE_DATE_EPOCH that `file` gives, where the request gives none.
+    pub(super) fn take_epoch(&mut self, file: &Dockerfile) -> Result<(), Error> {
+        let default = source_date_epoch(file, &self.plan_request())?;
+        self.source_date_epoch = self.source_date_epoch.or(default);
+        Ok(())
     }
 
     /// Ends the work of this thread where the user has asked to stop.

@@ -154,8 +154,7 @@ impl Work<'_, '_> {
                 self.made_or_known(at, |running| copy::copy(self, op, files, running))?
             }
             (Op::Workdir(op), None) => self.made_or_known(at, |_| {
-                let user = copy::user(self, files, &op.user)?;
-                let owner = (user.uid, user.gid);
+                let owner = copy::workdir_owner(self, files, &op.user)?;
                 let changes = tree::workdir(&files.tree, &op.path, owner, session.time())
                     .map_err(Error::build)?;
                 let nothing = Arc::new(|_| Ok(Box::new(std::io::empty()) as _));

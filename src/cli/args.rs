@@ -31,6 +31,9 @@ impl Arguments {
         T: Into<std::ffi::OsString> + Clone,
     {
         let mut command = Self::command().mut_subcommand("build", |build| build.mut_args(switch));
+        for name in ["check", "plan"] {
+            command = command.mut_subcommand(name, |sub| sub.mut_args(|arg| switch(quiet(arg))));
+        }
         let matches = command.try_get_matches_from_mut(words)?;
         Self::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
     }
@@ -51,6 +54,31 @@ fn switch(arg: Arg) -> Arg {
         .hide_possible_values(true)
 }
 
+/// Flags of a build that change what it would do. `check` and `plan` take the others too,
+/// so that their names can stand in place of `build` in any command line, but don't show them.
+const SHAPING: [&str; 15] = [
+    "context",
+    "file",
+    "target",
+    "build_args",
+    "build_contexts",
+    "platforms",
+    "no_cache",
+    "no_cache_filters",
+    "progress",
+    "mirrors",
+    "insecure",
+    "ca_certificates",
+    "store",
+    "format",
+    "help",
+];
+
+fn quiet(arg: Arg) -> Arg {
+    let shown = SHAPING.contains(&arg.get_id().as_str());
+    if shown { arg } else { arg.hide(true) }
+}
+
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Build an image from a Dockerfile
@@ -60,6 +88,16 @@ pub enum Command {
     Weigh(WeighArgs),
     /// Say what changed from one image to another
     Diff(DiffArgs),
+    /// Check a Dockerfile for what is right but should be written otherwise
+    ///
+    /// Takes the flags of build. Without --target, all stages are checked.
+    #[command(args_override_self = true)]
+    Check(Box<CheckArgs>),
+    /// Show the stages of a Dockerfile, what would run, and why
+    ///
+    /// Takes the flags of build. Nothing is run or written.
+    #[command(args_override_self = true)]
+    Plan(Box<PlanArgs>),
     /// Show or empty the local store, or a folder of cache entries
     Cache(CacheArgs),
 }
@@ -150,6 +188,10 @@ pub struct BuildArgs {
     #[arg(long, value_name = "MODE", default_value = "default")]
     pub network: NetworkMode,
 
+    /// Let the Dockerfile's RUN --network=host or --security=insecure have it
+    #[arg(long, value_name = "ENTITLEMENT")]
+    pub allow: Vec<Entitlement>,
+
     /// Line of /etc/hosts for RUN
     #[arg(long = "add-host", value_name = "NAME:ADDRESS")]
     pub add_hosts: Vec<String>,
@@ -191,6 +233,43 @@ pub struct BuildArgs {
 
     #[command(flatten)]
     pub store: StoreArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// How findings are printed; github is annotations of a workflow
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub format: CheckFormat,
+
+    #[command(flatten)]
+    pub build: BuildArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct PlanArgs {
+    /// How the plan is printed; mermaid is for Markdown, svg a picture
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub format: PlanFormat,
+
+    #[command(flatten)]
+    pub build: BuildArgs,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum PlanFormat {
+    #[default]
+    Text,
+    Json,
+    Mermaid,
+    Svg,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum CheckFormat {
+    #[default]
+    Text,
+    Json,
+    Github,
 }
 
 #[derive(Debug, Default, Args)]
@@ -324,6 +403,14 @@ pub enum NetworkMode {
     Host,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Entitlement {
+    #[value(name = "network.host")]
+    NetworkHost,
+    #[value(name = "security.insecure")]
+    SecurityInsecure,
+}
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum ProgressMode {
     #[default]
@@ -342,7 +429,7 @@ mod tests {
     fn build(words: &[&str]) -> Result<BuildArgs, clap::Error> {
         match Arguments::of(["plimsoll", "build"].iter().chain(words))?.command {
             Command::Build(args) => Ok(*args),
-            other => panic!("not a build: {other:?}"),
+            other => panic!("{other:?} is not a build"),
         }
     }
 

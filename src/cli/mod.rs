@@ -7,6 +7,7 @@ mod build;
 mod build_context;
 mod cache;
 mod cache_spec;
+mod check;
 mod csv;
 mod diff;
 mod dive_ci;
@@ -16,6 +17,7 @@ mod environment;
 mod flag;
 mod main_context;
 mod output;
+mod plan;
 mod progress;
 mod reading;
 mod reference;
@@ -31,6 +33,7 @@ mod weigh;
 use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use crate::build::BuildResult;
 use crate::error::Error;
@@ -66,6 +69,8 @@ pub fn run() -> ExitCode {
             }
             Err(error) => fail(&Ui::new(Form::Plain), &error, None),
         },
+        Command::Check(args) => check::run(&args, &environment),
+        Command::Plan(args) => plan::run(&args, &environment),
         Command::Cache(args) => match cache::run(&args, &environment) {
             Ok(text) => {
                 print(&text);
@@ -76,36 +81,53 @@ pub fn run() -> ExitCode {
     }
 }
 
-fn build(args: &BuildArgs, environment: &Environment) -> ExitCode {
-    let form = match progress::form(args, environment) {
-        Ok(form) => form,
-        Err(error) => return fail(&Ui::new(Form::Plain), &error, None),
-    };
-    let ui = Ui::new(form);
-    let signals = match Signals::watch() {
-        Ok(signals) => signals,
-        Err(error) => {
-            return fail(&ui, &Error::build(format!("can't watch for signals: {error}")), None);
-        }
-    };
-    let outside = build::Outside {
-        stdin: &mut std::io::stdin(),
-        cancel: &signals.cancel,
-        events: &|event| ui.event(&event),
-    };
-    let request = match build::request(args, environment, outside) {
-        Ok(request) => request,
-        Err(error) => {
+/// What every command on a Dockerfile begins with.
+struct Prepared {
+    ui: Ui,
+    request: BuildRequest,
+    signals: Arc<Signals>,
+}
+
+impl Prepared {
+    /// The exit code where something typed can't be used, which has been told.
+    fn new(args: &BuildArgs, environment: &Environment) -> Result<Self, ExitCode> {
+        let form = progress::form(args, environment)
+            .map_err(|error| fail(&Ui::new(Form::Plain), &error, None))?;
+        let ui = Ui::new(form);
+        let signals = Signals::watch().map_err(|error| {
+            fail(&ui, &Error::build(format!("can't watch for signals: {error}")), None)
+        })?;
+        let outside = build::Outside {
+            stdin: &mut std::io::stdin(),
+            cancel: &signals.cancel,
+            events: &|event| ui.event(&event),
+        };
+        let request = build::request(args, environment, outside).map_err(|error| {
             let code = fail(&ui, &error, None);
-            return signals.exit_code().map_or(code, ExitCode::from);
-        }
+            signals.exit_code().map_or(code, ExitCode::from)
+        })?;
+        Ok(Self { ui, request, signals })
+    }
+
+    /// Tells the error. Its exit code, or that of the signal that was its cause.
+    fn fail(&self, error: &Error) -> ExitCode {
+        let code = fail(&self.ui, error, Some(&self.request));
+        self.signals.exit_code().map_or(code, ExitCode::from)
+    }
+}
+
+fn build(args: &BuildArgs, environment: &Environment) -> ExitCode {
+    let prepared = match Prepared::new(args, environment) {
+        Ok(prepared) => prepared,
+        Err(code) => return code,
     };
+    let Prepared { ui, request, signals } = &prepared;
     if request.outputs.is_empty() {
         let text = "no output was asked for: the image will only be in the local store; \
                     add --push or --output";
         ui.event(&Event::Notice(text.to_owned()));
     }
-    let built = crate::build::build(&request, &signals.cancel, &|event| ui.event(&event));
+    let built = crate::build::build(request, &signals.cancel, &|event| ui.event(&event));
     match built.and_then(|result| publish(args, &result).map(|()| result)) {
         Ok(result) => {
             let mut text = report::text(&result);
@@ -115,10 +137,7 @@ fn build(args: &BuildArgs, environment: &Environment) -> ExitCode {
             ui.result(&text, &report::json(&result));
             ExitCode::SUCCESS
         }
-        Err(error) => {
-            let code = fail(&ui, &error, Some(&request));
-            signals.exit_code().map_or(code, ExitCode::from)
-        }
+        Err(error) => prepared.fail(&error),
     }
 }
 

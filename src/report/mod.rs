@@ -1,8 +1,10 @@
-//! A build result, a weight and a difference as terminal text and JSON.
+//! A build result, a weight and a difference as terminal text and JSON; a forecast as these, Mermaid
+//! and SVG.
 
 mod difference_text;
 mod json;
 mod metadata;
+pub mod plan;
 mod size;
 mod table;
 mod text;

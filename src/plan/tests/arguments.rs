@@ -109,7 +109,10 @@ fn the_file_may_give_a_default_epoch() {
                 labels: &given.labels,
                 no_cache: &given.no_cache,
                 network: given.network,
+                entitlements: given.entitlements,
                 hosts: &[],
+                ignore: &given.ignore,
+                all_stages: false,
             },
         )
     };
