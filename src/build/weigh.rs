@@ -6,7 +6,7 @@ use std::io::Read;
 
 use super::export::Done as Exported;
 use super::images::Images;
-use super::layers::{self, StageLayer};
+use super::layers::{self, Extent, StageLayer};
 use super::session::Session;
 use super::stage::StageFiles;
 use crate::digest::DiffId;
@@ -68,8 +68,9 @@ fn read(
     if let Some(facts) = session.store.facts(&diff_id).filter(|_| has_sums(&contents)) {
         return Ok((contents.as_ref().clone(), facts));
     }
-    let read =
-        layers::read_through(session, images, layer, |tar| Ok(inspect::read_contents(tar)?))?;
+    let read = layers::read_tar(session, images, layer, Extent::Whole, |tar| {
+        Ok(inspect::read_contents(tar)?)
+    })?;
     session.store.keep_tree(&diff_id, &read.0)?;
     session.store.keep_facts(&diff_id, &read.1)?;
     Ok(read)
