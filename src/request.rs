@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use crate::context::Fetched;
-use crate::plan::Network;
+use crate::plan::{Entitlements, Network};
 use crate::platform::Platform;
 use crate::url::{self, GitUrl};
 
@@ -44,6 +44,8 @@ pub struct BuildRequest {
     pub store: PathBuf,
     /// Threads for compression and hashing.
     pub threads: usize,
+    /// Say what the image weighs, file by file.
+    pub weigh: bool,
 }
 
 /// The text of the Dockerfile, read once, with the name that errors show.
@@ -210,6 +212,8 @@ pub enum SshSource {
 pub struct RunOptions {
     /// `--network`
     pub network: Network,
+    /// `--allow`
+    pub entitlements: Entitlements,
     /// `--add-host NAME:ADDRESS`
     pub add_hosts: Vec<(String, IpAddr)>,
     /// Bytes; 64 MiB unless said.

@@ -15,7 +15,8 @@ use crate::error::Error;
 use crate::layer;
 use crate::plan::{CopyFrom, CopyOp, CopySource as Named, Unpack};
 use crate::tree::{
-    self, Copied, CopySource, Kind, MAX_ACCOUNT_FILE, Owner, Tree, TreePath, User, What,
+    self, Copied, CopySource, Kind, MAX_ACCOUNT_FILE, Owner, Tree, TreePath, User, UserError, What,
+    clean_path,
 };
 
 /// A source whose files can be opened.
@@ -137,7 +138,8 @@ fn remote_source(
         (Remote::Revision(revision), Named::Git { url, .. }) => {
             let files = work.session.scratch_directory()?;
             let checkout = fetcher.checkout(url, revision, &files)?;
-            return Ok(Source::of(Arc::new(checkout), What::Whole));
+            // A directory like any other, with --chmod and --exclude.
+            return Ok(Source::of(Arc::new(checkout), What::Path(clean_path(b"/"))));
         }
         (Remote::Download(download), _) => download.clone(),
         (Remote::Pinned(sum), Named::Http { url, .. }) => {
@@ -220,12 +222,30 @@ fn unpacked(work: &Work<'_, '_>, archive: Box<dyn Read + Send>) -> Result<Source
     Ok(Source::of(Arc::new(files), What::Whole))
 }
 
-/// The ids of `--chown`, by the stage's own files (L-135).
+/// The ids of `--chown` (L-135).
 fn owner(work: &Work<'_, '_>, files: &Files, text: &str) -> Result<(u32, u32), Error> {
+    find_owner(work, files, text)?.map_err(|e| Error::build(format!("--chown={text}: {e}")))
+}
+
+/// Whose a directory is that WORKDIR makes; root's, where `USER` names nobody yet (L-165).
+pub(super) fn workdir_owner(
+    work: &Work<'_, '_>,
+    files: &Files,
+    user: &str,
+) -> Result<(u32, u32), Error> {
+    Ok(find_owner(work, files, user)?.unwrap_or_default())
+}
+
+/// By the stage's own files.
+fn find_owner(
+    work: &Work<'_, '_>,
+    files: &Files,
+    text: &str,
+) -> Result<Result<(u32, u32), UserError>, Error> {
     let owner = Owner::parse(text);
     let (passwd, group) =
         if owner.needs_files() { accounts(work, files)? } else { (Vec::new(), Vec::new()) };
-    owner.find(&passwd, &group).map_err(|e| Error::build(format!("--chown={text}: {e}")))
+    Ok(owner.find(&passwd, &group))
 }
 
 /// Who `USER` is, by the stage's own files (L-101).

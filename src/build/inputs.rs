@@ -62,10 +62,7 @@ impl Inputs {
             Error::build(format!("the context {:?} has not been walked", selection.from))
         })?;
         let source = CopySource { tree: context.tree(), what: selection.what.clone() };
-        // The words that BuildKit has for it, which people search for (L-132).
-        let sum = content_key(&source, &selection.options)
-            .map_err(|e| Error::build(format!("failed to compute cache key: {e}")))?;
-        Ok(Input::Content(sum))
+        content_key(&source, &selection.options).map(Input::Content).map_err(Error::build)
     }
 
     /// The input of a step's key for what it reads of a URL or a repository (K-07).
@@ -258,13 +255,8 @@ fn context(
             MainContext::Fetched(fetched) => return Ok(Arc::clone(&fetched.source)),
             MainContext::Empty => return Ok(Arc::new(Nothing::default())),
         };
-        let parse = |(file, bytes): &(String, Vec<u8>)| {
-            Patterns::parse(bytes).map_err(|e| Error::build(format!("{file}: {e}")))
-        };
-        let ignore = request.dockerfile.ignore.as_ref().map(parse).transpose()?.unwrap_or_default();
-        return session
-            .progress
-            .step("[internal] load build context", |_| walk(session, path, &ignore, selections));
+        let title = "[internal] load build context";
+        return session.progress.step(title, |_| walk(session, path, &session.ignore, selections));
     };
     let title = format!("[internal] load build context {name}");
     match request.build_contexts.get(name) {

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
+use crate::dockerfile::lint::Findings;
 use crate::error::Error;
 use crate::ui::{Event, StepId, StepOutcome, Stream};
 
@@ -24,6 +25,13 @@ impl<'a> Progress<'a> {
 
     pub(super) fn warning(&self, text: impl Into<String>) {
         (self.events)(Event::Warning(text.into()));
+    }
+
+    /// What the checks found in the Dockerfile `file`.
+    pub(super) fn findings(&self, file: &str, findings: &Findings) {
+        for finding in findings.sorted() {
+            (self.events)(Event::Finding { file: file.to_owned(), finding });
+        }
     }
 
     /// Starts a step of the log. Dropped before it is ended, it counts as canceled.

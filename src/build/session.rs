@@ -14,12 +14,14 @@ use crate::cache::{Record, Store, StoredBlob};
 use crate::digest::{DiffId, Digest};
 use crate::error::Error;
 use crate::http::Clients;
+use crate::ignore::Patterns;
 use crate::plan::{ContextShape, DefinitionKey, PlanRequest};
 use crate::platform::Platform;
 use crate::registry::Registry;
-use crate::request::{BuildRequest, Compression, NamedContext, Output, OutputKind};
+use crate::request::{BuildRequest, Compression, MainContext, NamedContext, Output, OutputKind};
 use crate::sandbox::Cancel;
 use crate::tree::Changes;
+use crate::ui::Event;
 
 /// How soon a transfer notices that the user has asked to stop.
 const CANCEL_CHECK: Duration = Duration::from_millis(50);
@@ -33,6 +35,8 @@ pub(super) struct Session<'a> {
     pub(super) progress: Progress<'a>,
     pub(super) cancel: &'a Cancel,
     pub(super) since: Instant,
+    /// What of the main context is ignored.
+    pub(super) ignore: Patterns,
     host: Platform,
     hosts: Vec<String>,
     contexts: BTreeMap<String, ContextShape>,
@@ -44,8 +48,15 @@ impl<'a> Session<'a> {
     pub(super) fn open(
         request: &'a BuildRequest,
         cancel: &'a Cancel,
-        progress: Progress<'a>,
+        events: &'a (dyn Fn(Event) + Sync),
     ) -> Result<Self, Error> {
+        let ignore = match &request.dockerfile.ignore {
+            Some((file, bytes)) => {
+                Patterns::parse(bytes).map_err(|e| Error::build(format!("{file}: {e}")))?
+            }
+            None => Patterns::default(),
+        };
+        let is_fetched = matches!(request.context, MainContext::Fetched(_));
         let store = Store::open(&request.store)?;
         let runtime = runtime(request.threads)?;
         let clients = Arc::new(Clients::new(request.registry.ca_certificates.clone()));
@@ -62,9 +73,11 @@ impl<'a> Session<'a> {
             runtime,
             clients,
             registry,
-            progress,
+            // Bringing the context here was the first step.
+            progress: Progress::new(events, if is_fetched { 2 } else { 1 }),
             cancel,
             since: Instant::now(),
+            ignore,
             host: Platform::host(),
             hosts: request.run.add_hosts.iter().map(|(name, _)| name.clone()).collect(),
             contexts,
@@ -97,7 +110,10 @@ impl<'a> Session<'a> {
             labels: &request.labels,
             no_cache: &request.no_cache,
             network: request.run.network,
+            entitlements: request.run.entitlements,
             hosts: &self.hosts,
+            ignore: &self.ignore,
+            all_stages: false,
         }
     }
 

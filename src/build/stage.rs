@@ -111,8 +111,7 @@ impl Work<'_, '_> {
                 .progress
                 .step(step.title.clone(), |running| run::run(self, op, files, running))?,
             Op::Workdir(op) => session.progress.step(step.title.clone(), |_| {
-                let user = copy::user(self, files, &op.user)?;
-                let owner = (user.uid, user.gid);
+                let owner = copy::workdir_owner(self, files, &op.user)?;
                 let changes = tree::workdir(&files.tree, &op.path, owner, session.time())
                     .map_err(Error::build)?;
                 let nothing = Arc::new(|_| Ok(Box::new(std::io::empty()) as _));

@@ -6,6 +6,8 @@
 
 mod backend;
 mod download;
+mod facts;
+pub mod github;
 mod mounts;
 mod prune;
 mod record;

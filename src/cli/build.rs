@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::io::Read;
 
-use super::args::{BuildArgs, NetworkMode};
+use super::args::{BuildArgs, Entitlement, NetworkMode};
 use super::environment::Environment;
 use super::flag::{FlagError, each};
 use super::{
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::build::{Access, Fetching};
 use crate::error::Error;
-use crate::plan::Network;
+use crate::plan::{Entitlements, Network};
 use crate::platform::Platform;
 use crate::request::{BuildRequest, Destination, NoCache, Output, OutputKind, RunOptions, Secret};
 use crate::sandbox::Cancel;
@@ -84,6 +84,7 @@ pub fn request(
         now: environment.now,
         store,
         threads,
+        weigh: args.output_weight.is_some(),
     })
 }
 
@@ -164,10 +165,10 @@ fn source_date_epoch(build_args: &BTreeMap<String, String>) -> Result<Option<i64
         None | Some("") => Ok(None),
         Some(text) => match text.parse::<i64>() {
             Ok(seconds) if seconds >= 0 => Ok(Some(seconds)),
-            _ => Err(Error::usage(format!(
-                "SOURCE_DATE_EPOCH is a number of seconds since 1970, but found {text:?}"
-            ))
-            .hinted("`git log -1 --format=%ct` gives that of the last commit.")),
+            _ => Err(Error::usage(format!("invalid SOURCE_DATE_EPOCH: {text}")).hinted(
+                "It is a number of seconds since 1970; `git log -1 --format=%ct` gives that of \
+                 the last commit.",
+            )),
         },
     }
 }
@@ -214,6 +215,12 @@ fn run_options(args: &BuildArgs) -> Result<RunOptions, Error> {
             NetworkMode::Default => Network::Default,
             NetworkMode::None => Network::None,
             NetworkMode::Host => Network::Host,
+        },
+        entitlements: Entitlements {
+            // As with buildx, what the user asks for himself is allowed.
+            network_host: args.network == NetworkMode::Host
+                || args.allow.contains(&Entitlement::NetworkHost),
+            security_insecure: args.allow.contains(&Entitlement::SecurityInsecure),
         },
         add_hosts: each("--add-host", &args.add_hosts, add_host::parse)?.concat(),
         shm_size: each("--shm-size", &shm_size, size::parse)?.pop(),

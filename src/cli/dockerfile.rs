@@ -30,7 +30,7 @@ pub fn find(
         return Ok(DockerfileSource { ignore: ignore(context, None)?, ..of_stdin(stdin)? });
     }
     first_of(&with_lower_case(file), context)?.ok_or_else(|| {
-        let error = Error::usage(format!("there is no Dockerfile {}", file.display()));
+        let error = not_found(file);
         let below_context = context.join(file);
         if below_context.is_file() {
             // Docker reads the path so too, though many expect the other.
@@ -95,8 +95,7 @@ pub fn find_fetched(
             Err(error) => return Err(unreadable(path, &error)),
         }
     }
-    let wanted = file.unwrap_or(Path::new("Dockerfile")).display();
-    Err(Error::usage(format!("there is no {wanted} in the context"))
+    Err(not_found(file.unwrap_or(Path::new(DEFAULT_NAMES[0])))
         .hinted("Name the Dockerfile with -f FILE, relative to the context."))
 }
 
@@ -113,9 +112,17 @@ fn with_lower_case(file: &Path) -> Vec<PathBuf> {
 fn in_context(context: &Path) -> Result<DockerfileSource, Error> {
     let paths: Vec<PathBuf> = DEFAULT_NAMES.iter().map(|name| shown(context, name)).collect();
     first_of(&paths, context)?.ok_or_else(|| {
-        Error::usage(format!("there is no Dockerfile in {}", context.display()))
-            .hinted("Name it with -f FILE, or name another folder as the context.")
+        not_found(Path::new(DEFAULT_NAMES[0])).hinted(format!(
+            "There is none in {}: name it with -f FILE, or name another folder as the context.",
+            context.display()
+        ))
     })
+}
+
+/// In the words that people search for.
+fn not_found(file: &Path) -> Error {
+    let file = file.display();
+    Error::usage(format!("failed to read dockerfile: open {file}: no such file or directory"))
 }
 
 /// `context/name` as a user would type it: without a `.` in front.
@@ -194,7 +201,7 @@ mod tests {
         }
         let empty = folder(&[]);
         let error = read(empty.path(), None).unwrap_err();
-        assert!(error.message.starts_with("there is no Dockerfile in /"), "{error}");
+        assert!(error.message.ends_with("open Dockerfile: no such file or directory"), "{error}");
         assert_eq!(error.hints.len(), 1);
     }
 
@@ -209,7 +216,7 @@ mod tests {
         assert_eq!(read(context, Some(Path::new("-"))).unwrap().0, "FROM stdin");
 
         let error = read(context, Some(Path::new("sub/web.Dockerfile"))).unwrap_err();
-        assert_eq!(error.message, "there is no Dockerfile sub/web.Dockerfile");
+        assert!(error.message.contains(": open sub/web.Dockerfile: no such file"), "{error}");
         assert!(error.hints[0].ends_with("/sub/web.Dockerfile."), "{:?}", error.hints);
         assert!(
             named("sub").unwrap_err().message.ends_with("it is a directory, not a regular file")

@@ -209,7 +209,9 @@ fn kind(
     })
 }
 
-/// Those that belong into an image. Best effort: a file system without any has none.
+/// Those that belong into an image: capabilities, as with BuildKit. What a desktop or a browser
+/// noted on a file of the context is nobody's business. Best effort: a file system without any has
+/// none.
 pub(super) fn xattrs(file: BorrowedFd<'_>, buffer: &mut [u8]) -> Xattrs {
     // The kernel allocates as much as is offered, which for every file would cost more than reading
     // it; most have no attributes at all.
@@ -225,18 +227,12 @@ pub(super) fn xattrs(file: BorrowedFd<'_>, buffer: &mut [u8]) -> Xattrs {
     names
         .split_inclusive(|byte| *byte == 0)
         .filter_map(|name| CStr::from_bytes_with_nul(name).ok())
-        .filter(|name| belongs_into_an_image(name.to_bytes()))
+        .filter(|name| name.to_bytes() == b"security.capability")
         .filter_map(|name| {
             let length = rustix::fs::fgetxattr(file, name, &mut *buffer).ok()?;
             Some((name.to_bytes().into(), buffer[..length].into()))
         })
         .collect()
-}
-
-/// `user.overlay.*` is the kernel's own.
-fn belongs_into_an_image(name: &[u8]) -> bool {
-    name == b"security.capability"
-        || name.starts_with(b"user.") && !name.starts_with(b"user.overlay.")
 }
 
 fn child(parent: &[u8], name: &[u8]) -> TreePath {

@@ -1,25 +1,27 @@
 //! `COPY` and `ADD` (section 1.6): what is read, from where, to where.
 
-use crate::dockerfile::expand::Lexer;
+use crate::dockerfile::expand::Expanded;
 use crate::dockerfile::{Heredoc, Transfer, Word};
 use crate::url::{self, GitUrl};
 
-use super::config::State;
-use super::{CopyFrom, CopyOp, CopySource, InlineFile, PlanErrorKind, Unpack};
+use super::config::{Scope, State};
+use super::{CopyFrom, CopyOp, CopySource, InlineFile, PlanErrorKind, Unpack, lint};
 
 pub(super) fn plan(
     transfer: &Transfer,
     is_add: bool,
     from: CopyFrom,
     state: &State,
-    lexer: Lexer,
+    scope: &Scope<'_>,
 ) -> Result<CopyOp, PlanErrorKind> {
-    let expand = |text: &str| state.environment.expand(lexer, text);
+    let expand = |text: &str| state.expand(text, scope);
     // An option that expands to nothing is as good as not written.
     let option = |word: &Option<Word>| match word {
         Some(word) => expand(&word.text).map(|text| Some(text).filter(|text| !text.is_empty())),
         None => Ok(None),
     };
+    // In BuildKit's order, in which the checks tell what they find.
+    let chown = option(&transfer.chown)?;
     let chmod = option(&transfer.chmod)?;
     if let Some(mode) = chmod.as_deref().filter(|mode| !is_mode(mode)) {
         return Err(PlanErrorKind::Chmod(mode.to_owned()));
@@ -33,22 +35,23 @@ pub(super) fn plan(
         let text = expand(&word.text)?;
         sources.push(source(text, transfer.keep_git_dir, checksum.as_deref(), is_add)?);
     }
+    let destination = expand(&transfer.destination.text)?;
     if checksum.is_some() && matches!(sources.as_slice(), [CopySource::Path(_)]) {
         return Err(PlanErrorKind::ChecksumOfPath);
     }
     let inline = transfer
         .heredocs
         .iter()
-        .map(|heredoc| inline(heredoc, state, lexer))
+        .map(|heredoc| inline(heredoc, state, scope))
         .collect::<Result<Vec<_>, _>>()?;
     let reads_files = sources.iter().any(|source| matches!(source, CopySource::Path(_)));
     Ok(CopyOp {
         from: if reads_files { from } else { CopyFrom::Empty },
         sources,
         inline,
-        destination: expand(&transfer.destination.text)?,
+        destination,
         cwd: state.directory(),
-        chown: option(&transfer.chown)?,
+        chown,
         chmod,
         link: transfer.link,
         parents: transfer.parents,
@@ -119,10 +122,18 @@ fn is_mode(text: &str) -> bool {
 }
 
 /// The body without the tabs of `<<-`, expanded unless the name was quoted (L-039, L-141).
-fn inline(heredoc: &Heredoc, state: &State, lexer: Lexer) -> Result<InlineFile, PlanErrorKind> {
+fn inline(
+    heredoc: &Heredoc,
+    state: &State,
+    scope: &Scope<'_>,
+) -> Result<InlineFile, PlanErrorKind> {
     let content = heredoc.text();
     let content = match heredoc.expand {
-        true => lexer.heredoc(&content, &state.environment)?.text,
+        true => {
+            let Expanded { text, undefined } = scope.lexer.heredoc(&content, &state.environment)?;
+            lint::undefined(undefined, state, scope);
+            text
+        }
         false => content.into_owned(),
     };
     Ok(InlineFile { name: heredoc.name.clone(), content })

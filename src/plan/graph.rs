@@ -75,6 +75,12 @@ impl From<RangeInclusive<usize>> for Lines {
     }
 }
 
+impl From<Lines> for RangeInclusive<usize> {
+    fn from(lines: Lines) -> Self {
+        lines.first..=lines.last
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ImageSource {
     /// A normalized reference, `docker.io/library/alpine:latest` (L-074).
@@ -165,6 +171,15 @@ pub enum Network {
     Host,
 }
 
+/// What the user lets the RUNs of a Dockerfile have besides the sandbox.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Entitlements {
+    /// `RUN --network=host` (L-113).
+    pub network_host: bool,
+    /// `RUN --security=insecure` (L-114).
+    pub security_insecure: bool,
+}
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Security {
     #[default]
@@ -190,8 +205,10 @@ pub enum MountKind {
     Cache {
         /// The namespace of `BUILDKIT_CACHE_MOUNT_NS` included.
         id: String,
-        /// What an empty cache starts with.
+        /// What an empty cache starts with. A cache with a seed is another one than that without.
         seed: Option<(CopyFrom, String)>,
+        /// What of the cache is shown; empty for all. `source` means this where there is no seed.
+        subpath: String,
         sharing: Sharing,
         readonly: bool,
         mode: u32,

@@ -192,12 +192,13 @@ fn encode_mount<'a>(
             encoder.tag((*writable).into());
         }
         // A cache's content is no input, so neither is its name (K-04).
-        MountKind::Cache { id: _, seed, sharing: _, readonly, mode, uid, gid } => {
+        MountKind::Cache { id: _, seed, subpath, sharing: _, readonly, mode, uid, gid } => {
             encoder.tag(1);
             encoder.tag(seed.is_some().into());
             if let Some((_, source)) = seed {
                 encoder.selection(inputs.next(), source, "");
             }
+            encoder.text(subpath);
             encoder.tag((*readonly).into());
             owned(encoder, [*mode, *uid, *gid]);
         }

@@ -50,7 +50,7 @@ fn another_dockerfile_of_a_tar() {
     fs::write(&outside, "FROM scratch\nCOPY b /outside\n").unwrap();
     let built = place.run(&["-f", outside.to_str().unwrap(), "-"], &tar).well();
     assert_eq!(built.paths(), "outside", "an absolute path is one of this machine");
-    place.run(&["-f", "none", "-"], &tar).failed(2, "there is no none in the context", None);
+    place.run(&["-f", "none", "-"], &tar).failed(2, "open none: no such file or directory", None);
 }
 
 #[test]
@@ -92,7 +92,7 @@ fn a_repository_is_a_context() {
 
     place.run(&[&format!("{url}#none")], b"").failed(1, "does not contain ref none", None);
     let sub = format!("{url}#main:sub");
-    place.run(&[&sub], b"").failed(2, "there is no Dockerfile in the context", None);
+    place.run(&[&sub], b"").failed(2, "open Dockerfile: no such file or directory", None);
 
     let named = format!("source={url}#main:sub");
     let dockerfile = "FROM scratch\nCOPY --from=source / /x\n";

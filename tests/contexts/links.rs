@@ -38,7 +38,7 @@ fn a_link_out_of_a_tar_or_a_repository_is_never_followed() {
     fs::remove_file(place.context().join("Dockerfile")).unwrap();
     symlink(place.path().join("secret"), place.context().join("Dockerfile")).unwrap();
     let tar = super::tar_of(&place.context());
-    place.run(&["-"], &tar).failed(2, "there is no Dockerfile in the context", None);
+    place.run(&["-"], &tar).failed(2, "open Dockerfile: no such file or directory", None);
 }
 
 /// A tar of a Dockerfile and these members: name, type, target or content. Nothing is checked.

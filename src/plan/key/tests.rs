@@ -63,7 +63,8 @@ fn mounted(kind: MountKind, inputs: &[Input]) -> DefinitionKey {
 
 fn cache(id: &str, sharing: Sharing, mode: u32) -> MountKind {
     let id = id.to_owned();
-    MountKind::Cache { id, seed: None, sharing, readonly: false, mode, uid: 0, gid: 0 }
+    let subpath = String::new();
+    MountKind::Cache { id, seed: None, subpath, sharing, readonly: false, mode, uid: 0, gid: 0 }
 }
 
 fn secret(id: &str, env: Option<&str>, required: bool) -> MountKind {
@@ -133,6 +134,7 @@ fn a_mount_is_known_by_what_the_process_sees() {
     let seeded = MountKind::Cache {
         id: "/m".to_owned(),
         seed: Some((CopyFrom::Context, "a".to_owned())),
+        subpath: String::new(),
         sharing: Sharing::Shared,
         readonly: false,
         mode: 0o755,

@@ -168,9 +168,15 @@ fn a_run_knows_where_it_is() {
         (Network::None, "--network=host ", Network::Host),
         (Network::Default, "--network=none --security=sandbox ", Network::None),
     ] {
-        let plan = Given { network, ..Given::default() }.expect(&format!("FROM a\nRUN {flag}a"));
+        let entitlements = Entitlements { network_host: true, ..Entitlements::default() };
+        let given = Given { network, entitlements, ..Given::default() };
+        let plan = given.expect(&format!("FROM a\nRUN {flag}a"));
         assert_eq!(run_of(last(&plan)).network, expected, "{flag}");
     }
+    let entitlements = Entitlements { security_insecure: true, ..Entitlements::default() };
+    let given = Given { entitlements, ..Given::default() };
+    let plan = given.expect("FROM a\nRUN --security=insecure b");
+    assert_eq!(run_of(last(&plan)).security, Security::Insecure);
 }
 
 #[test]
@@ -184,6 +190,7 @@ fn mounts_have_their_defaults_filled_in() {
     let cache = |id: &str, sharing, mode, uid| MountKind::Cache {
         id: id.to_owned(),
         seed: None,
+        subpath: String::new(),
         sharing,
         readonly: false,
         mode,
@@ -250,6 +257,7 @@ fn mounts_have_their_defaults_filled_in() {
     let expected = MountKind::Cache {
         id: "ns//c".to_owned(),
         seed: Some((CopyFrom::Stage(StageId(0)), "d".to_owned())),
+        subpath: String::new(),
         sharing: Sharing::Shared,
         readonly: true,
         mode: 0o755,
