@@ -211,6 +211,16 @@ fn a_bomb_is_an_error() {
     }
 }
 
+/// Found by fuzzing: an index of 2⁶³ blocks behind a stream of none.
+#[test]
+fn an_xz_index_that_promises_too_much_is_an_error() {
+    let header = b"\xfd7zXZ\0\0\x04\xe6\xd6\xb4\x46";
+    let number = [&[0xff; 8][..], &[0x7f]].concat();
+    let blob = [&header[..], &[0], &number, &[1; 64]].concat();
+    let mut content = Vec::new();
+    assert!(decompress(&blob[..]).unwrap().read_to_end(&mut content).is_err());
+}
+
 #[test]
 fn reading_ahead_gives_the_same_bytes_and_errors() {
     let bytes = sample();
