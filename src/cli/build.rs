@@ -87,7 +87,7 @@ pub fn request(
         now: environment.now,
         store,
         threads,
-        weigh: args.output_weight.is_some(),
+        weigh: args.output_weight.is_some() || args.size_baseline.is_some(),
     })
 }
 
