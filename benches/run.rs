@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
-use plimsoll::plan::{Network, Security};
+use plimsoll::request::{Network, Security};
 use plimsoll::sandbox::{Cancel, RunSpec, Sandbox, UserIds, probe_with, run};
 use plimsoll::snapshot::WorkDir;
 

@@ -6,7 +6,6 @@ use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use crate::plan::Network;
 use crate::platform::Platform;
 
 #[derive(Clone, Debug)]
@@ -181,6 +180,23 @@ pub struct RunOptions {
     /// Bytes; 64 MiB unless said.
     pub shm_size: Option<u64>,
     pub ulimits: Vec<Ulimit>,
+}
+
+/// The network of a RUN.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Network {
+    #[default]
+    Default,
+    None,
+    Host,
+}
+
+/// What a RUN is kept from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Security {
+    #[default]
+    Sandbox,
+    Insecure,
 }
 
 /// `--ulimit NAME=SOFT[:HARD]`; -1 is unlimited.

@@ -9,8 +9,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use plimsoll::plan::{Network, Security};
-use plimsoll::request::{Secret, Ulimit};
+use plimsoll::request::{Network, Secret, Security, Ulimit};
 use plimsoll::sandbox::{
     Cancel, Exit, RunError, RunMount, RunMountKind, RunSpec, Sandbox, Stream, UserIds, probe_with,
     run,

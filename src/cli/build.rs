@@ -12,9 +12,10 @@ use super::{
     secret, size, ssh, store, ulimit,
 };
 use crate::error::Error;
-use crate::plan::Network;
 use crate::platform::Platform;
-use crate::request::{BuildRequest, Destination, NoCache, Output, OutputKind, RunOptions, Secret};
+use crate::request::{
+    BuildRequest, Destination, Network, NoCache, Output, OutputKind, RunOptions, Secret,
+};
 
 /// Resolves and checks everything that was typed. Standard input is read for `-f -` only.
 ///

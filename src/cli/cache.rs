@@ -8,7 +8,7 @@ use super::environment::Environment;
 use super::{size, store};
 use crate::cache::{PruneFilter, Store};
 use crate::error::Error;
-use crate::report::human;
+use crate::figures::human;
 
 /// Does it; the text for standard output.
 pub fn run(args: &CacheArgs, environment: &Environment) -> Result<String, Error> {

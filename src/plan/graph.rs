@@ -8,6 +8,7 @@ use crate::dockerfile::Command;
 use crate::error::Location;
 use crate::image::ImageConfig;
 use crate::platform::Platform;
+use crate::request::{Network, Security};
 
 /// Index into [`Plan::stages`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -153,21 +154,6 @@ pub struct RunOp {
     pub mounts: Vec<Mount>,
     /// Scripts of `RUN <<EOF` whose body starts with `#!`: name below `/dev/pipes`, content (L-104).
     pub scripts: Vec<(String, String)>,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Network {
-    #[default]
-    Default,
-    None,
-    Host,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Security {
-    #[default]
-    Sandbox,
-    Insecure,
 }
 
 /// `RUN --mount` (L-106 to L-112), expanded and validated.

@@ -31,6 +31,7 @@ use crate::dockerfile::{Dockerfile, frontend};
 use crate::image::ImageConfig;
 use crate::platform::Platform;
 use crate::request::NoCache;
+pub use crate::request::{Network, Security};
 
 pub use error::{PlanError, PlanErrorKind};
 pub use graph::*;

@@ -2,11 +2,10 @@
 
 mod json;
 mod metadata;
-mod size;
 mod table;
 mod text;
 
+pub use crate::figures::{human, time};
 pub use json::json;
 pub use metadata::metadata;
-pub use size::{human, time};
 pub use text::text;

@@ -2,8 +2,8 @@
 
 use crate::build::{BuildResult, StageResult, Written, WrittenKind};
 
-use super::size::{human, time};
 use super::table::{Align, Column, render};
+use super::{human, time};
 
 /// Together with the gaps at most 100 characters.
 const COLUMNS: [Column; 7] = [

@@ -56,10 +56,9 @@ impl Sandbox {
     }
 }
 
-/// The keeper, if this process was started as one: its exit code. To be called first thing in
-/// `main`, while there is one thread.
+/// The keeper, if this process was started as one, which its name tells: its exit code. To be called
+/// first thing in `main`, while there is one thread.
 #[must_use]
-pub fn child_main() -> Option<u8> {
-    let name = std::env::args_os().next()?;
+pub fn child_main(name: &OsStr) -> Option<u8> {
     (name == OsStr::new(KEEPER)).then(keeper::main)
 }

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::error::{Failure, RunError};
 use super::spec::{RunMountKind, RunSpec};
 use super::{Sandbox, files, rlimit};
-use crate::plan::{Network, Security};
+use crate::request::{Network, Security};
 
 /// Everything that the child has to know, ready to be done.
 #[derive(Serialize, Deserialize)]

@@ -7,7 +7,7 @@ use super::orders::Orders;
 use super::parent::run_orders;
 use super::spec::{RunSpec, UserIds};
 use super::{Cancel, Sandbox};
-use crate::plan::{Network, Security};
+use crate::request::{Network, Security};
 use crate::snapshot::WorkDir;
 
 const OVERLAYFS_MAGIC: u64 = 0x794c_7630;

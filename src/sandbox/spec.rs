@@ -3,8 +3,7 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use crate::plan::{Network, Security};
-use crate::request::{Secret, Ulimit};
+use crate::request::{Network, Secret, Security, Ulimit};
 
 /// One command and the world it runs in.
 #[derive(Clone, Debug)]

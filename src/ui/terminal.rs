@@ -10,7 +10,7 @@ use super::clean;
 use super::event::{Event, StepId};
 use super::feed::ending;
 use super::tail::Tails;
-use crate::report::human;
+use crate::figures::human;
 
 const TITLE_LIMIT: usize = 40;
 const REDRAW_EVERY: Duration = Duration::from_millis(100);
