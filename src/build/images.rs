@@ -115,7 +115,7 @@ fn from_registry(
     platform: &Platform,
 ) -> Result<BaseImage, Error> {
     let parsed = registry::parse_reference(reference)?;
-    let resolved = session.runtime.block_on(session.registry.resolve(&parsed, platform))?;
+    let resolved = session.wait(session.registry.resolve(&parsed, platform))??;
     Ok(BaseImage {
         name: reference.to_owned(),
         manifest: resolved.manifest,

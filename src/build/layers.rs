@@ -193,7 +193,9 @@ pub(super) fn directory(
         Source::Built(open) => {
             let target = session.scratch_directory()?;
             let changes = layer.0.contents.get().map_or_else(Arc::default, Arc::clone);
-            unpack_built(&changes, &**open, &target)?;
+            let (cancel, open) = (session.cancel.clone(), Arc::clone(open));
+            let open = move |i: usize| Ok(Box::new(cancel.stops(open(i)?)) as _);
+            unpack_built(&changes, &open, &target)?;
             target
         }
         Source::Base(_) | Source::Stored => {
@@ -360,7 +362,7 @@ fn open_blob(
     let path = blob(session, images, layer)?.path;
     let file = File::open(&path)
         .map_err(|e| Error::build(format!("can't read {}: {e}", path.display())))?;
-    Ok(Box::new(file))
+    session.stopping(file).map_err(Error::build)
 }
 
 fn open_origin(
@@ -371,7 +373,12 @@ fn open_origin(
     match &image.origin {
         Origin::Registry(reference) => {
             let runtime = session.runtime.handle();
-            Ok(Box::new(session.registry.blob_reader(runtime, reference, descriptor)))
+            Ok(Box::new(session.registry.blob_reader(
+                runtime,
+                reference,
+                descriptor,
+                session.canceled(),
+            )))
         }
         Origin::Layout(layout) => {
             let path = layout.blob_path(&descriptor.digest);

@@ -21,8 +21,11 @@ mod session;
 mod slot;
 mod stage;
 
+use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, ScopedJoinHandle};
+
+use rustix::io::Errno;
 
 use crate::cache::StoreError;
 use crate::dockerfile;
@@ -59,7 +62,21 @@ pub fn build(
     cancel: &Cancel,
     events: &(dyn Fn(Event) + Sync),
 ) -> Result<BuildResult, Error> {
-    let session = Session::open(request, cancel, Progress::new(events))?;
+    solve(request, cancel, events).map_err(|error| {
+        let full = error.message.contains(&io::Error::from(Errno::NOSPC).to_string());
+        let store = request.store.display();
+        if full { error.hinted(format!(
+            "Look where there is no room with `df -h`; `plimsoll cache prune` makes some in {store}."
+        ))} else { error }
+    })
+}
+
+fn solve(
+    request: &BuildRequest,
+    cancel: &Cancel,
+    events: &(dyn Fn(Event) + Sync),
+) -> Result<BuildResult, Error> {
+    let session = Session::open(request, cancel, Progress::new(events, cancel))?;
     let file = dockerfile::parse(&request.dockerfile.bytes).map_err(first)?;
     let (plan, images) = plan_with_images(&session, &file)?;
     warn_unused(&session, &plan);
@@ -70,7 +87,7 @@ pub fn build(
     let sandbox = sandbox_for(&session, &plan, &demands)?;
     let done = run_stages(&session, &plan, &images, &inputs, &keys, &demands, sandbox.as_ref())?;
     session.check_canceled()?;
-    let target = done.stages[plan.target.0].clone().ok_or_else(canceled)?;
+    let target = done.stages[plan.target.0].clone().ok_or_else(Error::canceled)?;
     let export =
         export::Export { session: &session, plan: &plan, images: &images, target: &target };
     let written = export.write_all()?;
@@ -149,18 +166,17 @@ fn run_stages(
                         // The first failure ends the others: nobody wants their results any more.
                         session.cancel.cancel();
                     }
-                    work.results[id.0].set(result.clone());
-                    result
+                    // Who waits for this one did not fail.
+                    work.results[id.0].set(result.clone().map_err(|_| Error::canceled()));
+                    result.map(drop)
                 })
             })
             .collect();
-        let mut failures = Vec::new();
-        for stage in stages {
-            failures.extend(join(stage).err());
-        }
+        let failures: Vec<Error> =
+            stages.into_iter().filter_map(|stage| join(stage).err()).collect();
         compressor.close();
         join(compressing);
-        if let Some(error) = worst(failures) { Err(error) } else { Ok(()) }
+        cause(failures).map_or(Ok(()), Err)
     })?;
     let stages = demands
         .iter()
@@ -171,18 +187,9 @@ fn run_stages(
 }
 
 /// The failure that caused the others.
-fn worst(failures: Vec<Error>) -> Option<Error> {
-    let cause = failures.iter().position(|error| *error != canceled());
-    let mut failures = failures;
-    match cause {
-        Some(cause) => Some(failures.swap_remove(cause)),
-        None => failures.pop(),
-    }
-}
-
-/// The user asked to stop.
-fn canceled() -> Error {
-    Error::build("canceled")
+fn cause(failures: Vec<Error>) -> Option<Error> {
+    let (canceled, causes): (Vec<Error>, _) = failures.into_iter().partition(Error::is_canceled);
+    causes.into_iter().chain(canceled).next()
 }
 
 /// Calls `work` for each item with up to `threads` threads; results are in the order of the items.

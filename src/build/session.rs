@@ -1,10 +1,13 @@
 //! What every part of one build shares.
 
 use std::collections::{BTreeMap, HashMap};
+use std::io::{self, Read};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
+
+use tokio::net::UnixStream;
 
 use super::progress::Progress;
 use crate::cache::{Record, Store, StoredBlob};
@@ -87,7 +90,37 @@ impl<'a> Session<'a> {
 
     /// Ends the work of this thread where the user has asked to stop.
     pub(super) fn check_canceled(&self) -> Result<(), Error> {
-        if self.cancel.is_canceled() { Err(super::canceled()) } else { Ok(()) }
+        if self.cancel.is_canceled() { Err(Error::canceled()) } else { Ok(()) }
+    }
+
+    /// A file whose reading ends where the build does.
+    pub(super) fn stopping(
+        &self,
+        file: impl Read + Send + 'static,
+    ) -> io::Result<Box<dyn Read + Send>> {
+        Ok(Box::new(self.cancel.stops(file)))
+    }
+
+    /// Waits for the network, but not where the user has asked to stop.
+    pub(super) fn wait<T>(&self, work: impl Future<Output = T>) -> Result<T, Error> {
+        self.runtime.block_on(async {
+            tokio::select! {
+                done = work => Ok(done),
+                () = self.canceled() => Err(Error::canceled()),
+            }
+        })
+    }
+
+    /// Ends when the build is canceled.
+    pub(super) fn canceled(&self) -> impl Future<Output = ()> + Send + 'static {
+        let socket = self.cancel.socket();
+        async {
+            let canceled = async { UnixStream::from_std(socket?)?.readable().await };
+            if canceled.await.is_err() {
+                // Who cannot be told goes on to its end.
+                std::future::pending().await
+            }
+        }
     }
 
     /// The time that new things have: SOURCE_DATE_EPOCH, else the start of the build.

@@ -24,25 +24,32 @@ pub struct BlobReader {
 
 impl Registry {
     /// The same as [`Registry::blob`] for a synchronous reader, which must not run on `runtime`'s
-    /// own threads.
+    /// own threads. It fails when `stop` ends.
     #[must_use]
     pub fn blob_reader(
         &self,
         runtime: &Handle,
         image: &Reference,
         blob: &Descriptor,
+        stop: impl Future<Output = ()> + Send + 'static,
     ) -> BlobReader {
         let (sender, pieces) = mpsc::channel(WAITING);
         let blob = self.blob(image, blob);
-        runtime.spawn(async move {
+        let transfer = async move {
             let mut blob = std::pin::pin!(blob);
             while let Some(piece) = blob.next().await {
                 if sender.send(piece).await.is_err() {
                     return;
                 }
             }
-            // An empty piece says that all is well; a runtime that is shut down says nothing.
+            // An empty piece says that all is well; one that was stopped says nothing.
             let _ = sender.send(Ok(Bytes::new())).await;
+        };
+        runtime.spawn(async {
+            tokio::select! {
+                () = transfer => {}
+                () = stop => {}
+            }
         });
         BlobReader { pieces, current: Bytes::new(), ended: false }
     }

@@ -141,7 +141,7 @@ fn without_tests(tokens: Vec<Placed>, module: &[String]) -> (Vec<Placed>, Vec<Ve
             match &token {
                 Symbol('{') => depth += 1,
                 Symbol('}') => depth -= 1,
-                Word(word) if named => modules.push([module, &[word.clone()]].concat()),
+                Word(word) if named => modules.push([module, std::slice::from_ref(word)].concat()),
                 _ => {}
             }
             named = matches!(&token, Word(word) if word == "mod");
