@@ -45,7 +45,8 @@ impl Machine {
         };
         let directory = tempfile::tempdir().unwrap();
         let executable = PathBuf::from(env!("CARGO_BIN_EXE_plimsoll"));
-        let sandbox = match probe_with(executable, &directory.path().join("work")) {
+        let work = WorkDir::create(&directory.path().join("work")).unwrap();
+        let sandbox = match probe_with(executable, &work) {
             Ok(sandbox) => sandbox,
             Err(unavailable) => {
                 eprintln!("SKIPPED: {unavailable}: {:?}", unavailable.hints);
@@ -73,7 +74,6 @@ impl Machine {
         // Places for the two files that every step gets; other tests have roots without them.
         fs::write(base.join("etc/resolv.conf"), "").unwrap();
         fs::write(base.join("etc/hosts"), "").unwrap();
-        let work = WorkDir::create(&directory.path().join("work")).unwrap();
         Some(Self { sandbox, base, work, directory })
     }
 
@@ -472,7 +472,8 @@ fn without_root_the_probe_says_what_to_do() {
 #[test]
 #[ignore = "the other half of a test, which gives it another user and two files"]
 fn as_another_user_probe() {
-    let unavailable = probe_with("../keeper".into(), Path::new(".")).unwrap_err();
+    let work = WorkDir::create(Path::new(".")).unwrap();
+    let unavailable = probe_with("../keeper".into(), &work).unwrap_err();
     assert!(unavailable.to_string().contains("not permitted"), "{unavailable}");
     assert_eq!(unavailable.hints, ["Run as root: sudo plimsoll build …"]);
 }

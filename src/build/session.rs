@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Read};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -19,6 +18,7 @@ use crate::platform::Platform;
 use crate::registry::Registry;
 use crate::request::{BuildRequest, Compression, NamedContext, OutputKind};
 use crate::sandbox::Cancel;
+use crate::snapshot::StepDirs;
 use crate::tree::Changes;
 
 pub(super) struct Session<'a> {
@@ -32,7 +32,6 @@ pub(super) struct Session<'a> {
     host: Platform,
     hosts: Vec<String>,
     contexts: BTreeMap<String, ContextShape>,
-    scratch: AtomicU64,
     fetches: Mutex<HashMap<Digest, Arc<Mutex<()>>>>,
 }
 
@@ -67,7 +66,6 @@ impl<'a> Session<'a> {
             host: Platform::host(),
             hosts: request.run.add_hosts.iter().map(|(name, _)| name.clone()).collect(),
             contexts,
-            scratch: AtomicU64::new(0),
             fetches: Mutex::default(),
         })
     }
@@ -130,12 +128,17 @@ impl<'a> Session<'a> {
 
     /// A new, empty directory that goes with the build.
     pub(super) fn scratch_directory(&self) -> Result<PathBuf, Error> {
-        // Short names: overlayfs takes all lower directories of a mount in one page on old kernels.
-        let number = self.scratch.fetch_add(1, Ordering::Relaxed);
-        let path = self.store.work().join(number.to_string());
-        std::fs::create_dir(&path)
-            .map_err(|e| Error::build(format!("can't make {}: {e}", path.display())))?;
-        Ok(path)
+        self.store.work().directory().map_err(|e| self.no_work_directory(&e))
+    }
+
+    /// New directories for a RUN that go with the build.
+    pub(super) fn step_directories(&self) -> Result<StepDirs, Error> {
+        self.store.work().step().map_err(|e| self.no_work_directory(&e))
+    }
+
+    fn no_work_directory(&self, error: &io::Error) -> Error {
+        let path = self.store.work().path().display();
+        Error::build(format!("can't make a directory in {path}: {error}"))
     }
 
     /// The blob, from the local store or one that `--cache-from` names.
