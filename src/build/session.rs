@@ -16,7 +16,7 @@ use crate::http::Clients;
 use crate::plan::{ContextShape, DefinitionKey, PlanRequest};
 use crate::platform::Platform;
 use crate::registry::Registry;
-use crate::request::{BuildRequest, Compression, NamedContext, OutputKind};
+use crate::request::{BuildRequest, Compression, NamedContext, Output, OutputKind};
 use crate::sandbox::Cancel;
 use crate::snapshot::StepDirs;
 use crate::tree::Changes;
@@ -118,6 +118,20 @@ impl<'a> Session<'a> {
                 // Who cannot be told goes on to its end.
                 std::future::pending().await
             }
+        }
+    }
+
+    /// The names of the image in `output`.
+    pub(super) fn names<'o>(&'o self, output: &'o Output) -> &'o [String] {
+        match &output.kind {
+            OutputKind::Registry { names }
+            | OutputKind::Oci { names, .. }
+            | OutputKind::Docker { names, .. }
+                if !names.is_empty() =>
+            {
+                names
+            }
+            _ => &self.request.tags,
         }
     }
 

@@ -24,7 +24,7 @@ pub struct BlobReader {
 
 impl Registry {
     /// The same as [`Registry::blob`] for a synchronous reader, which must not run on `runtime`'s
-    /// own threads. It fails when `stop` ends.
+    /// own threads. It ends with an error when `stop` comes first.
     #[must_use]
     pub fn blob_reader(
         &self,
@@ -35,7 +35,7 @@ impl Registry {
     ) -> BlobReader {
         let (sender, pieces) = mpsc::channel(WAITING);
         let blob = self.blob(image, blob);
-        let transfer = async move {
+        let fetch = async move {
             let mut blob = std::pin::pin!(blob);
             while let Some(piece) = blob.next().await {
                 if sender.send(piece).await.is_err() {
@@ -45,9 +45,9 @@ impl Registry {
             // An empty piece says that all is well; one that was stopped says nothing.
             let _ = sender.send(Ok(Bytes::new())).await;
         };
-        runtime.spawn(async {
+        runtime.spawn(async move {
             tokio::select! {
-                () = transfer => {}
+                () = fetch => {}
                 () = stop => {}
             }
         });

@@ -1,6 +1,6 @@
 //! Resolving and pulling: platforms, mirrors, authorization, broken transfers.
 
-use std::future::{pending, ready};
+use std::future::pending;
 use std::io::Read as _;
 
 use bytes::Bytes;
@@ -351,8 +351,10 @@ fn a_synchronous_reader_gets_the_bytes_or_the_error() {
     assert!(error.to_string().contains("expected sha256:"), "{error}");
 
     server.fault(fault("GET", "/blobs/", 1, FaultKind::Slow(60_000)));
-    let mut stopped = registry.blob_reader(runtime.handle(), &name, &layer(&blob), ready(()));
-    assert!(stopped.read_to_end(&mut Vec::new()).is_err());
+    let mut stopped = registry.blob_reader(runtime.handle(), &name, &layer(&blob), async {});
+    assert!(stopped.read_to_end(&mut Vec::new()).is_err(), "asked to stop");
+
+    server.fault(fault("GET", "/blobs/", 1, FaultKind::Slow(60_000)));
     let mut abandoned = registry.blob_reader(runtime.handle(), &name, &layer(&blob), pending());
     runtime.shutdown_background();
     assert!(abandoned.read_to_end(&mut Vec::new()).is_err(), "no end without its word");
