@@ -305,8 +305,15 @@ fn a_command_that_is_not_there_or_not_executable_is_an_error_with_a_code() {
 fn the_working_directory_is_entered_or_made() {
     let Some(machine) = Machine::new() else { return };
     assert_eq!(machine.output("pwd", |spec| spec.cwd = "/root".into()), "/root\n");
-    let outcome = machine.sh("pwd", |spec| spec.cwd = "/made/for/this".into());
+    let outcome = machine.sh("pwd", |spec| {
+        spec.cwd = "/made/for/this".into();
+        (spec.user.uid, spec.user.gid) = (7, 8);
+    });
     assert_eq!(outcome.upper(), ["made", "made/for", "made/for/this"]);
+    for path in outcome.upper() {
+        let made = fs::metadata(outcome.dirs.upper.join(path)).unwrap();
+        assert_eq!((made.uid(), made.gid(), made.mode() & 0o7777), (7, 8, 0o755));
+    }
     assert_eq!(outcome.ok(), "/made/for/this\n");
     let outcome = machine.sh("pwd", |spec| spec.cwd = "/etc/passwd".into());
     assert_eq!(
@@ -771,7 +778,10 @@ fn no_mount_leaves_a_stub_unless_the_step_fills_it() {
                 "/run/secrets/one",
                 RunMountKind::Secret { content: secret(), mode: 0o400, uid: 0, gid: 0 },
             ),
-            mount("/run/buildkit/ssh_agent.0", RunMountKind::Ssh { socket: socket.clone() }),
+            mount(
+                "/run/buildkit/ssh_agent.0",
+                RunMountKind::Ssh { socket: socket.clone(), mode: 0o600, uid: 0, gid: 0 },
+            ),
         ]
     };
     let check = "cat /m/bind/file /m/file /m/writable/file /m/tree/file /m/cache/file; \
@@ -954,16 +964,25 @@ fn an_agent_answers_through_its_socket() {
     });
     // This program is static, so it can be its own client inside the step.
     let client = ["/client", "--exact", "inside_a_step_ask_the_agent", "--ignored", "--nocapture"];
-    let outcome = machine.run(&client, |spec| {
+    let mounts = || {
         let (source, subpath) = (std::env::current_exe().unwrap(), String::new());
-        spec.mounts = vec![
-            mount("/client", RunMountKind::Bind { source, subpath, writable: false }),
-            mount("/agent.sock", RunMountKind::Ssh { socket }),
-        ];
+        let ssh = RunMountKind::Ssh { socket: socket.clone(), mode: 0o600, uid: 7, gid: 8 };
+        let client = RunMountKind::Bind { source, subpath, writable: false };
+        vec![mount("/client", client), mount("/agent.sock", ssh)]
+    };
+    let outcome = machine.run(&client, |spec| {
+        spec.mounts = mounts();
+        (spec.user.uid, spec.user.gid) = (7, 8);
     });
     let text = outcome.ok();
     server.join().unwrap();
     assert!(text.contains("hello from the agent"), "{text}");
+    let other = machine.run(&client, |spec| {
+        spec.mounts = mounts();
+        (spec.user.uid, spec.user.gid) = (9, 8);
+    });
+    assert_ne!(other.code(), 0);
+    assert!(other.stderr.contains("PermissionDenied"), "{}{}", other.stdout, other.stderr);
 }
 
 #[test]

@@ -181,7 +181,7 @@ impl Mounts {
                 let (content, mode, uid, gid) = (secret.clone(), *mode, *uid, *gid);
                 self.push(mount, RunMountKind::Secret { content, mode, uid, gid });
             }
-            MountKind::Ssh { id, required, .. } => {
+            MountKind::Ssh { id, required, mode, uid, gid } => {
                 let Some(SshSource::Agent(socket)) = request.ssh.get(id) else {
                     return missing(*required, format!("ssh {id}: not found"))
                         .map_err(|e| e.hinted(format!("Add `--ssh {id}`.")));
@@ -190,8 +190,9 @@ impl Mounts {
                 let target = mount.target.clone().unwrap_or(default);
                 self.agents += 1;
                 self.env.entry(SSH_AUTH_SOCK.to_owned()).or_insert_with(|| target.clone());
-                self.list
-                    .push(RunMount { target, kind: RunMountKind::Ssh { socket: socket.clone() } });
+                let (socket, mode, uid, gid) = (socket.clone(), *mode, *uid, *gid);
+                let kind = RunMountKind::Ssh { socket, mode, uid, gid };
+                self.list.push(RunMount { target, kind });
             }
         }
         Ok(())

@@ -7,6 +7,7 @@
 //! gives up its rights and becomes the command. When the command ends the kernel ends every process
 //! it left behind. Every mount lives in init's namespace, so nothing is left even after a SIGKILL.
 
+mod agent;
 mod cancel;
 mod capabilities;
 mod dev;
