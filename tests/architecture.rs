@@ -140,6 +140,7 @@ fn what_the_rules_allow_is_not_found() {
         ("plan/a.rs", "const A: &str = r#\"\" std::fs \"#; const B: char = '\"'; fn f<'a>() {}"),
         ("plan/a.rs", "#[cfg(test)]\nmod tests { use std::fs; fn f() { crate::tree::x() } }"),
         ("plan/a.rs", "#[cfg(test)] use std::fs;\n#[cfg(test)] pub(crate) fn f() { eprintln!() }"),
+        ("http.rs", "fn f() -> impl Future<Output = ()> + use<> { a(b, c); d() }"),
         ("http.rs", "use tokio::net; async fn f() { g().await }"),
         ("sandbox/a.rs", "unsafe { f() }"),
         ("ui/a.rs", "std::io::stderr()"),

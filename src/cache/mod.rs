@@ -5,6 +5,7 @@
 //! two builds may use one store at once, and a crash leaves nothing but files in `tmp/`.
 
 mod backend;
+pub mod github;
 mod mounts;
 mod prune;
 mod record;

@@ -26,7 +26,6 @@ use crate::http::{self, Clients, RetryPolicy};
 use crate::request::RegistryOptions;
 use endpoint::Endpoint;
 
-pub use blob_reader::BlobReader;
 pub use docker_config::{DockerConfig, DockerConfigError, parse_docker_config};
 pub use error::{Asked, Error, Refusal, Report};
 pub use oci_distribution::Reference;

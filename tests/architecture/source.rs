@@ -50,7 +50,10 @@ impl Source {
         while let Some((line, token)) = tokens.next() {
             let Word(word) = token else { continue };
             if word == "use" {
-                self.read_use(tokens, Vec::new());
+                // What a type captures, `use<>`, is no import.
+                if !matches!(tokens.peek(), Some((_, Symbol('<')))) {
+                    self.read_use(tokens, Vec::new());
+                }
                 continue;
             }
             let mut path = vec![word];
@@ -79,7 +82,10 @@ impl Source {
                 Word(word) => path.push(word),
                 Symbol('*') => path.push("*".to_owned()),
                 Symbol('{') => {
-                    while tokens.peek().is_some_and(|(_, token)| *token != Symbol('}')) {
+                    while tokens
+                        .peek()
+                        .is_some_and(|(_, token)| !matches!(token, Symbol('}' | ';')))
+                    {
                         self.read_use(tokens, path.clone());
                         tokens.next_if(|(_, token)| *token == Symbol(','));
                     }
