@@ -42,6 +42,8 @@ pub enum Failure {
     Broken(String),
     #[error("no byte for {} s", .0.as_secs())]
     Idle(Duration),
+    #[error("too many redirects")]
+    Redirects,
     #[error("cannot set up TLS: {0}")]
     Setup(String),
 }
@@ -54,7 +56,7 @@ impl Failure {
             Self::Connect(_) if self.is_distrust() => None,
             Self::Connect(_) => Some(Outcome::Unsent),
             Self::Broken(_) | Self::Idle(_) => Some(Outcome::Broken),
-            Self::Setup(_) => None,
+            Self::Redirects | Self::Setup(_) => None,
         }
     }
 
@@ -67,6 +69,9 @@ impl Failure {
 
 impl From<reqwest::Error> for Failure {
     fn from(error: reqwest::Error) -> Self {
+        if error.is_redirect() {
+            return Self::Redirects;
+        }
         let connect = error.is_connect();
         let text = innermost(&error.without_url());
         if connect { Self::Connect(text) } else { Self::Broken(text) }

@@ -2,16 +2,18 @@
 //! `.plimsoll.yml` will be others.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use crate::context::Fetched;
 use crate::platform::Platform;
+use crate::url::{self, GitUrl};
 
 #[derive(Clone, Debug)]
 pub struct BuildRequest {
-    /// The main context.
-    pub context: PathBuf,
+    pub context: MainContext,
     pub dockerfile: DockerfileSource,
     /// `-t`: normalized references, `docker.io/library/app:latest`.
     pub tags: Vec<String>,
@@ -29,6 +31,8 @@ pub struct BuildRequest {
     pub secrets: BTreeMap<String, Secret>,
     /// By id.
     pub ssh: BTreeMap<String, SshSource>,
+    /// What `git` gets of the environment: `PATH`, proxies, where certificates are.
+    pub git_environment: Vec<(OsString, OsString)>,
     pub run: RunOptions,
     pub registry: RegistryOptions,
     /// Seconds since 1970 (L-056).
@@ -39,6 +43,8 @@ pub struct BuildRequest {
     pub store: PathBuf,
     /// Threads for compression and hashing.
     pub threads: usize,
+    /// Say what the image weighs, file by file.
+    pub weigh: bool,
 }
 
 /// The text of the Dockerfile, read once, with the name that errors show.
@@ -63,6 +69,36 @@ pub enum NamedContext {
         tag: Option<String>,
         digest: Option<String>,
     },
+    Remote(RemoteContext),
+}
+
+/// Where COPY and ADD read from (L-083).
+#[derive(Clone, Debug)]
+pub enum MainContext {
+    Directory(PathBuf),
+    /// From another machine, or standard input; brought here before the build.
+    Fetched(Fetched),
+    /// The Dockerfile came alone.
+    Empty,
+}
+
+/// A context on another machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RemoteContext {
+    Git(GitUrl),
+    /// A file of the web: as the main context an archive or a Dockerfile, else just a file.
+    Http(String),
+}
+
+impl RemoteContext {
+    /// As a log may show it.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        match self {
+            Self::Git(url) => url.shown(),
+            Self::Http(url) => url::shown(url),
+        }
+    }
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -175,6 +211,8 @@ pub enum SshSource {
 pub struct RunOptions {
     /// `--network`
     pub network: Network,
+    /// `--allow`
+    pub entitlements: Entitlements,
     /// `--add-host NAME:ADDRESS`
     pub add_hosts: Vec<(String, IpAddr)>,
     /// Bytes; 64 MiB unless said.
@@ -197,6 +235,15 @@ pub enum Security {
     #[default]
     Sandbox,
     Insecure,
+}
+
+/// What the user lets the RUNs of a Dockerfile have besides the sandbox.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Entitlements {
+    /// `RUN --network=host` (L-113).
+    pub network_host: bool,
+    /// `RUN --security=insecure` (L-114).
+    pub security_insecure: bool,
 }
 
 /// `--ulimit NAME=SOFT[:HARD]`; -1 is unlimited.

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use super::session::Session;
 use crate::dockerfile::Dockerfile;
+use crate::dockerfile::lint::Findings;
 use crate::error::{Error, Location};
 use crate::image::{ImageConfig, Layout, Manifest};
-use crate::plan::{ImageKey, ImageRequest, ImageSource, Lines, Plan, Planned, plan};
-use crate::platform::Platform;
+use crate::plan::{ImageKey, ImageRequest, ImageSource, Lines, Plan, PlanRequest, Planned, plan};
 use crate::registry::{self, Reference};
 use crate::request::NamedContext;
 
@@ -33,23 +33,21 @@ pub(super) enum Origin {
 /// All images of a plan; the positions are those of [`Plan::images`].
 pub(super) type Images = Vec<BaseImage>;
 
-/// Plans `file`, resolving images as the planner asks for them.
+/// Plans `file`, resolving images as the planner asks for them. `findings` become what its checks
+/// found, also where it fails.
 pub(super) fn plan_with_images(
     session: &Session<'_>,
     file: &Dockerfile,
+    request: &PlanRequest<'_>,
+    findings: &mut Findings,
 ) -> Result<(Plan, Images), Error> {
-    let request = session.plan_request();
     let mut known: BTreeMap<ImageKey, BaseImage> = BTreeMap::new();
     loop {
         let configs =
             known.iter().map(|(key, image)| (key.clone(), image.config.clone())).collect();
-        match plan(file, &request, &configs)? {
+        match plan(file, request, &configs, findings)? {
             Planned::Needs(wanted) => resolve_all(session, &wanted, &mut known)?,
             Planned::Ready(plan) => {
-                // What is only read from needs no configuration to plan, but its manifest now.
-                let missing: Vec<ImageRequest> =
-                    plan.images.iter().filter(|i| !known.contains_key(&i.key())).cloned().collect();
-                resolve_all(session, &missing, &mut known)?;
                 let images = plan.images.iter().map(|i| known[&i.key()].clone()).collect();
                 return Ok((*plan, images));
             }
@@ -104,7 +102,7 @@ fn resolve(session: &Session<'_>, image: &ImageRequest) -> Result<BaseImage, Err
         .progress
         .step(format!("[internal] load metadata for {name}"), |_| {
             let base = resolve()?;
-            check(session, &base, &image.platform)?;
+            check(&base)?;
             Ok(base)
         })
         .map_err(|e| e.at(location))
@@ -134,20 +132,13 @@ fn parse_config(name: &str, bytes: &[u8]) -> Result<ImageConfig, Error> {
         .map_err(|e| Error::build(format!("{name}: the image's configuration can't be read: {e}")))
 }
 
-fn check(session: &Session<'_>, image: &BaseImage, wanted: &Platform) -> Result<(), Error> {
+fn check(image: &BaseImage) -> Result<(), Error> {
     let (layers, diff_ids) = (image.manifest.layers.len(), image.config.rootfs.diff_ids.len());
     if layers != diff_ids {
         return Err(Error::build(format!(
             "{}: the manifest has {layers} layers but the configuration has {diff_ids}",
             image.name
         )));
-    }
-    let found = image.config.platform.normalized();
-    if (&found.os, &found.architecture) != (&wanted.os, &wanted.architecture) {
-        session.progress.warning(format!(
-            "base image {} was pulled with platform {found}, expected {wanted} for current build",
-            image.name
-        ));
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 //! `plan/key.rs`; here is where its ingredients come from.
 
 use super::images::Images;
-use super::inputs::{Inputs, selections, whole};
+use super::inputs::{Inputs, Reading, readings, whole};
 use crate::error::{Error, Location};
 use crate::plan::{
     CopyFrom, DefinitionKey, Input, Plan, StageFrom, StageId, Step, base_key, context_key,
@@ -67,7 +67,14 @@ fn ingredients(
     stages: &[StageKeys],
 ) -> Result<Vec<Input>, Error> {
     let mut ingredients = Vec::new();
-    for selection in selections(step)? {
+    for reading in readings(step)? {
+        let selection = match reading {
+            Reading::Files(selection) => selection,
+            Reading::Remote(source) => {
+                ingredients.push(inputs.remote_content(source)?);
+                continue;
+            }
+        };
         ingredients.push(match selection.from {
             CopyFrom::Context | CopyFrom::Named(_) => inputs.content(&selection)?,
             CopyFrom::Stage(StageId(stage)) => Input::Definition(stages[*stage].last()),

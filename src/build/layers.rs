@@ -171,7 +171,11 @@ pub(super) fn contents(
     let contents = match session.tree(&finished.diff_id) {
         Some(contents) => contents,
         None => {
-            let contents = read_through(session, images, layer, |tar| Ok(layer::scan_layer(tar)?))?;
+            let read = read_through(session, images, layer, |tar| super::weigh::scan(session, tar));
+            let (contents, facts) = read?;
+            if let Some(facts) = facts {
+                session.store.keep_facts(&finished.diff_id, &facts)?;
+            }
             session.store.keep_tree(&finished.diff_id, &contents).map_err(Error::build)?;
             contents
         }
@@ -317,7 +321,7 @@ pub(super) fn extract(
 }
 
 /// Gives `work` the uncompressed tar of a layer, verified to its end: digest, size and diff ID.
-fn read_through<T>(
+pub(super) fn read_through<T>(
     session: &Session<'_>,
     images: &Images,
     layer: &StageLayer,

@@ -4,11 +4,14 @@
 //! compression while the next step runs. The pure folders say what has to happen; here it happens.
 
 mod assemble;
+mod check;
 mod compress;
 mod copy;
 mod demand;
 mod export;
+mod fetch;
 mod files;
+mod forecast;
 mod images;
 mod inputs;
 mod keys;
@@ -21,6 +24,7 @@ mod run;
 mod session;
 mod slot;
 mod stage;
+mod weigh;
 
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -36,17 +40,20 @@ use crate::request::BuildRequest;
 use crate::sandbox::{self, Cancel, Sandbox};
 use crate::ui::Event;
 
+use check::plan_and_warn;
 use compress::{Compressor, compress_all};
 use demand::{Demand, demands};
-use images::{Images, plan_with_images};
+use images::Images;
 use inputs::Inputs;
 use keys::{StageKeys, definition_keys};
-use progress::Progress;
 use push::Pushes;
 use session::Session;
 use slot::Slot;
 use stage::{StageFiles, Work};
 
+pub use check::check;
+pub use fetch::{Access, Fetching, REMOTE_FILE, fetch_context, unpack_context};
+pub use forecast::*;
 pub use result::*;
 
 #[cfg(test)]
@@ -78,10 +85,9 @@ fn solve(
     cancel: &Cancel,
     events: &(dyn Fn(Event) + Sync),
 ) -> Result<BuildResult, Error> {
-    let session = Session::open(request, cancel, Progress::new(events, cancel))?;
     let file = dockerfile::parse(&request.dockerfile.bytes).map_err(first)?;
-    let (plan, images) = plan_with_images(&session, &file)?;
-    warn_unused(&session, &plan);
+    let session = Session::open(request, cancel, events)?;
+    let (plan, images) = plan_and_warn(&session, &file)?;
     let inputs = inputs::gather(&session, &plan)?;
     let keys = definition_keys(&plan, &images, &inputs)?;
     let demands = demands(&session, &plan, &images, &keys);
@@ -98,7 +104,12 @@ fn solve(
         pushes: &done.pushes,
     };
     let written = export.write_all()?;
-    Ok(outcome::summarize(&session, &plan, &images, &keys, &done, written))
+    let weight = match request.weigh {
+        true => Some(weigh::weigh(&session, &plan, &images, &target, &written)?),
+        false => None,
+    };
+    let result = outcome::summarize(&session, &plan, &images, &keys, &done, written);
+    Ok(BuildResult { weight, ..result })
 }
 
 /// All mistakes of a Dockerfile are known at once; the first is told.
@@ -107,12 +118,6 @@ fn first(errors: Vec<dockerfile::SyntaxError>) -> Error {
         .into_iter()
         .next()
         .map_or_else(|| Error::build("the Dockerfile can't be read"), Error::from)
-}
-
-fn warn_unused(session: &Session<'_>, plan: &Plan) {
-    for name in &plan.unused_args {
-        session.progress.warning(format!("the build argument {name} is not used by any ARG"));
-    }
 }
 
 fn sandbox_for(

@@ -89,6 +89,7 @@ pub(super) fn summarize(
         },
         stages,
         written: exported.written,
+        weight: None,
         notices: Vec::new(),
         took: session.since.elapsed(),
     }

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
+use crate::dockerfile::lint::Findings;
 use crate::error::Error;
 use crate::sandbox::Cancel;
 use crate::ui::{Event, StepId, StepOutcome, Stream};
@@ -15,8 +16,9 @@ pub(super) struct Progress<'a> {
 }
 
 impl<'a> Progress<'a> {
-    pub(super) fn new(events: &'a (dyn Fn(Event) + Sync), cancel: &'a Cancel) -> Self {
-        Self { events, cancel, next: AtomicU32::new(1) }
+    /// `first` is the number of the first step.
+    pub(super) fn new(events: &'a (dyn Fn(Event) + Sync), cancel: &'a Cancel, first: u32) -> Self {
+        Self { events, cancel, next: AtomicU32::new(first) }
     }
 
     pub(super) fn notice(&self, text: impl Into<String>) {
@@ -25,6 +27,13 @@ impl<'a> Progress<'a> {
 
     pub(super) fn warning(&self, text: impl Into<String>) {
         (self.events)(Event::Warning(text.into()));
+    }
+
+    /// What the checks found in the Dockerfile `file`.
+    pub(super) fn findings(&self, file: &str, findings: &Findings) {
+        for finding in findings.sorted() {
+            (self.events)(Event::Finding { file: file.to_owned(), finding });
+        }
     }
 
     /// Starts a step of the log. Dropped before it is ended, it counts as canceled.
@@ -73,11 +82,10 @@ impl Running<'_> {
         }
     }
 
-    /// Tells how far a transfer is, in bytes. How far it goes shows only at its end, as much may be
-    /// there already.
-    pub(super) fn progress(&self, what: &str, done: u64) {
+    /// Tells how far a transfer is, in bytes, of how many where that is known.
+    pub(super) fn progress(&self, what: &str, done: u64, total: Option<u64>) {
         let (step, what) = (self.step, what.to_owned());
-        (self.progress.events)(Event::Progress { step, what, done, total: None });
+        (self.progress.events)(Event::Progress { step, what, done, total });
     }
 
     pub(super) fn end(mut self, outcome: StepOutcome) {

@@ -95,7 +95,8 @@ impl<'a, 's> Pushes<'a, 's> {
         let push = self.pushes.iter().find(|push| push.output == output);
         let Some(OutputPush { names, push, .. }) = push else { return Ok(Vec::new()) };
         let image = self.image(made)?;
-        let progress = |sent| running.progress("layers", sent);
+        // How much it will be shows only at its end, as the registry may have much of it.
+        let progress = |sent| running.progress("layers", sent, None);
         let shown: Vec<String> = names.iter().map(Reference::whole).collect();
         let pushed = self.session.wait(push.finish(&image, &progress))?;
         let pushed = pushed.map_err(|error| {

@@ -9,6 +9,7 @@ use crate::digest::{DiffId, Digest};
 use crate::image::Descriptor;
 use crate::plan::Lines;
 use crate::platform::Platform;
+use crate::weight::Weight;
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct BuildResult {
@@ -17,6 +18,9 @@ pub struct BuildResult {
     pub image: ImageResult,
     /// Where it went besides the local store.
     pub written: Vec<Written>,
+    /// Where the request wants it. Too large to stand beside the rest, so it is written by itself.
+    #[serde(skip)]
+    pub weight: Option<Weight>,
     pub notices: Vec<String>,
     #[serde(rename = "seconds", serialize_with = "seconds")]
     pub took: Duration,
@@ -261,6 +265,7 @@ pub(crate) mod tests {
                 transferred_bytes: 1_050_900,
                 skipped_bytes: 3_400_000,
             }],
+            weight: None,
             notices: Vec::new(),
             took: Duration::from_millis(13_100),
         }

@@ -8,27 +8,35 @@ use std::time::Instant;
 
 use tokio::net::UnixStream;
 
+use tokio::runtime::Runtime;
+
+use super::fetch::{Access, Fetcher};
 use super::progress::Progress;
 use crate::cache::{Record, Store, StoredBlob};
 use crate::digest::{DiffId, Digest};
 use crate::error::Error;
 use crate::http::Clients;
+use crate::ignore::Patterns;
 use crate::plan::{ContextShape, DefinitionKey, PlanRequest};
 use crate::platform::Platform;
 use crate::registry::Registry;
-use crate::request::{BuildRequest, Compression, NamedContext, Output, OutputKind};
+use crate::request::{BuildRequest, Compression, MainContext, NamedContext, Output, OutputKind};
 use crate::sandbox::Cancel;
 use crate::snapshot::StepDirs;
 use crate::tree::Changes;
+use crate::ui::Event;
 
 pub(super) struct Session<'a> {
     pub(super) request: &'a BuildRequest,
     pub(super) store: Store,
-    pub(super) runtime: tokio::runtime::Runtime,
+    pub(super) runtime: Runtime,
+    clients: Arc<Clients>,
     pub(super) registry: Registry,
     pub(super) progress: Progress<'a>,
     pub(super) cancel: &'a Cancel,
     pub(super) since: Instant,
+    /// What of the main context is ignored.
+    pub(super) ignore: Patterns,
     host: Platform,
     hosts: Vec<String>,
     contexts: BTreeMap<String, ContextShape>,
@@ -39,18 +47,21 @@ impl<'a> Session<'a> {
     pub(super) fn open(
         request: &'a BuildRequest,
         cancel: &'a Cancel,
-        progress: Progress<'a>,
+        events: &'a (dyn Fn(Event) + Sync),
     ) -> Result<Self, Error> {
+        let ignore = match &request.dockerfile.ignore {
+            Some((file, bytes)) => {
+                Patterns::parse(bytes).map_err(|e| Error::build(format!("{file}: {e}")))?
+            }
+            None => Patterns::default(),
+        };
+        let is_fetched = matches!(request.context, MainContext::Fetched(_));
         let store = Store::open(&request.store)?;
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(request.threads.max(1))
-            .enable_all()
-            .build()
-            .map_err(|e| Error::build(format!("can't start the network threads: {e}")))?;
+        let runtime = runtime(request.threads)?;
         let clients = Arc::new(Clients::new(request.registry.ca_certificates.clone()));
-        let registry = Registry::new(request.registry.clone(), clients);
+        let registry = Registry::new(request.registry.clone(), Arc::clone(&clients));
         let shape = |context: &NamedContext| match context {
-            NamedContext::Directory(_) => ContextShape::Directory,
+            NamedContext::Directory(_) | NamedContext::Remote(_) => ContextShape::Directory,
             NamedContext::Image(_) | NamedContext::Layout { .. } => ContextShape::Image,
         };
         let contexts =
@@ -59,15 +70,30 @@ impl<'a> Session<'a> {
             request,
             store,
             runtime,
+            clients,
             registry,
-            progress,
+            // Bringing the context here was the first step.
+            progress: Progress::new(events, cancel, if is_fetched { 2 } else { 1 }),
             cancel,
             since: Instant::now(),
+            ignore,
             host: Platform::host(),
             hosts: request.run.add_hosts.iter().map(|(name, _)| name.clone()).collect(),
             contexts,
             fetches: Mutex::default(),
         })
+    }
+
+    pub(super) fn fetcher(&self) -> Fetcher<'_> {
+        let BuildRequest { secrets, ssh, git_environment, .. } = self.request;
+        Fetcher {
+            access: Access { secrets, ssh, git_environment },
+            store: &self.store,
+            runtime: &self.runtime,
+            clients: &self.clients,
+            progress: &self.progress,
+            cancel: self.cancel,
+        }
     }
 
     pub(super) fn plan_request(&self) -> PlanRequest<'_> {
@@ -82,7 +108,10 @@ impl<'a> Session<'a> {
             labels: &request.labels,
             no_cache: &request.no_cache,
             network: request.run.network,
+            entitlements: request.run.entitlements,
             hosts: &self.hosts,
+            ignore: &self.ignore,
+            all_stages: false,
         }
     }
 
@@ -111,14 +140,7 @@ impl<'a> Session<'a> {
 
     /// Ends when the build is canceled.
     pub(super) fn canceled(&self) -> impl Future<Output = ()> + Send + 'static {
-        let socket = self.cancel.socket();
-        async {
-            let canceled = async { UnixStream::from_std(socket?)?.readable().await };
-            if canceled.await.is_err() {
-                // Who cannot be told goes on to its end.
-                std::future::pending().await
-            }
-        }
+        canceled(self.cancel)
     }
 
     /// The names of the image in `output`.
@@ -193,5 +215,26 @@ impl<'a> Session<'a> {
 
     pub(super) fn keep_record(&self, key: &DefinitionKey, record: &Record) -> Result<(), Error> {
         Ok(self.store.keep_record(key, record)?)
+    }
+}
+
+/// The threads that talk to other machines.
+pub(super) fn runtime(threads: usize) -> Result<Runtime, Error> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads.max(1))
+        .enable_all()
+        .build()
+        .map_err(|e| Error::build(format!("can't start the network threads: {e}")))
+}
+
+/// Ends when `cancel` was used.
+pub(super) fn canceled(cancel: &Cancel) -> impl Future<Output = ()> + Send + 'static {
+    let socket = cancel.socket();
+    async {
+        let canceled = async { UnixStream::from_std(socket?)?.readable().await };
+        if canceled.await.is_err() {
+            // Who cannot be told goes on to its end.
+            std::future::pending().await
+        }
     }
 }

@@ -104,15 +104,14 @@ impl Work<'_, '_> {
         let since = Instant::now();
         let layer = match &step.op {
             Op::Config => return Ok(()),
-            Op::Copy(op) => {
-                session.progress.step(step.title.clone(), |_| copy::copy(self, op, files))?
-            }
+            Op::Copy(op) => session
+                .progress
+                .step(step.title.clone(), |running| copy::copy(self, op, files, running))?,
             Op::Run(op) => session
                 .progress
                 .step(step.title.clone(), |running| run::run(self, op, files, running))?,
             Op::Workdir(op) => session.progress.step(step.title.clone(), |_| {
-                let user = copy::user(self, files, &op.user)?;
-                let owner = (user.uid, user.gid);
+                let owner = copy::workdir_owner(self, files, &op.user)?;
                 let changes = tree::workdir(&files.tree, &op.path, owner, session.time())
                     .map_err(Error::build)?;
                 let nothing = Arc::new(|_| Ok(Box::new(std::io::empty()) as _));

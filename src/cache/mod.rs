@@ -5,6 +5,8 @@
 //! two builds may use one store at once, and a crash leaves nothing but files in `tmp/`.
 
 mod backend;
+mod download;
+mod facts;
 pub mod github;
 mod mounts;
 mod prune;
@@ -12,6 +14,7 @@ mod record;
 mod store;
 
 pub use backend::{CacheBackend, CacheFault, EntryContent, EntryKey, FoundEntry, Saved};
+pub use download::DownloadRecord;
 pub use mounts::{CacheMount, MountLease};
 pub use prune::{PruneFilter, StoreItem, StoreItemKind};
 pub use record::{Record, RecordLayer};

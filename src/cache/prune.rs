@@ -9,6 +9,7 @@ use super::store::{Store, StoreError, open_lock};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum StoreItemKind {
     Record,
+    Download,
     Blob,
     Tree,
     Layer,
@@ -16,8 +17,9 @@ pub enum StoreItemKind {
 }
 
 impl StoreItemKind {
-    const ALL: [(Self, &'static str); 5] = [
+    const ALL: [(Self, &'static str); 6] = [
         (Self::Record, "records"),
+        (Self::Download, "downloads"),
         (Self::Blob, "blobs/sha256"),
         (Self::Tree, "trees"),
         (Self::Layer, "layers"),
@@ -29,6 +31,7 @@ impl StoreItemKind {
     pub fn name(self) -> &'static str {
         match self {
             Self::Record => "record",
+            Self::Download => "download",
             Self::Blob => "blob",
             Self::Tree => "tree",
             Self::Layer => "layer",

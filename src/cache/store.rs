@@ -43,7 +43,8 @@ pub struct Store {
     _in_use: File,
 }
 
-const FOLDERS: [&str; 6] = ["blobs/sha256", "layers", "trees", "records", "mounts", "tmp"];
+const FOLDERS: [&str; 7] =
+    ["blobs/sha256", "layers", "trees", "records", "downloads", "mounts", "tmp"];
 
 impl Store {
     /// Opens or makes the store in `root`, and removes what dead processes left in it.
@@ -75,6 +76,12 @@ impl Store {
     #[must_use]
     pub fn work(&self) -> &WorkDir {
         &self.work
+    }
+
+    /// The folder of [`Store::work`], which outlives the store and goes when it is dropped.
+    #[must_use]
+    pub fn into_work(self) -> WorkDir {
+        self.work
     }
 
     #[must_use]

@@ -31,6 +31,9 @@ impl Arguments {
         T: Into<std::ffi::OsString> + Clone,
     {
         let mut command = Self::command().mut_subcommand("build", |build| build.mut_args(switch));
+        for name in ["check", "plan"] {
+            command = command.mut_subcommand(name, |sub| sub.mut_args(|arg| switch(quiet(arg))));
+        }
         let matches = command.try_get_matches_from_mut(words)?;
         Self::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
     }
@@ -51,18 +54,58 @@ fn switch(arg: Arg) -> Arg {
         .hide_possible_values(true)
 }
 
+/// Flags of a build that change what it would do. `check` and `plan` take the others too,
+/// so that their names can stand in place of `build` in any command line, but don't show them.
+const SHAPING: [&str; 15] = [
+    "context",
+    "file",
+    "target",
+    "build_args",
+    "build_contexts",
+    "platforms",
+    "no_cache",
+    "no_cache_filters",
+    "progress",
+    "mirrors",
+    "insecure",
+    "ca_certificates",
+    "store",
+    "format",
+    "help",
+];
+
+fn quiet(arg: Arg) -> Arg {
+    let shown = SHAPING.contains(&arg.get_id().as_str());
+    if shown { arg } else { arg.hide(true) }
+}
+
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Build an image from a Dockerfile
     #[command(visible_alias = "b", args_override_self = true)]
     Build(Box<BuildArgs>),
+    /// Say what an image weighs, and why
+    Weigh(WeighArgs),
+    /// Say what changed from one image to another
+    Diff(DiffArgs),
+    /// Check a Dockerfile for what is right but should be written otherwise
+    ///
+    /// Takes the flags of build. Without --target, all stages are checked.
+    #[command(args_override_self = true)]
+    Check(Box<CheckArgs>),
+    /// Show the stages of a Dockerfile, what would run, and why
+    ///
+    /// Takes the flags of build. Nothing is run or written.
+    #[command(args_override_self = true)]
+    Plan(Box<PlanArgs>),
     /// Show or empty the local store
     Cache(CacheArgs),
 }
 
 #[derive(Debug, Default, Args)]
 pub struct BuildArgs {
-    /// Folder that COPY and ADD read from
+    /// What COPY and ADD read from: a folder, the URL of a git repository (URL#REF:FOLDER), of a
+    /// tar or of a Dockerfile, or "-" for a tar or a Dockerfile on standard input
     pub context: PathBuf,
 
     /// Dockerfile (default: CONTEXT/Dockerfile); "-" reads it from standard input
@@ -81,7 +124,8 @@ pub struct BuildArgs {
     #[arg(long = "build-arg", value_name = "NAME[=VALUE]")]
     pub build_args: Vec<String>,
 
-    /// Named context: a folder, docker-image://REF or oci-layout://PATH[:TAG][@DIGEST]
+    /// Named context: a folder, the URL of a git repository or of a file, docker-image://REF or
+    /// oci-layout://PATH[:TAG][@DIGEST]
     #[arg(long = "build-context", value_name = "NAME=SOURCE")]
     pub build_contexts: Vec<String>,
 
@@ -130,6 +174,10 @@ pub struct BuildArgs {
     #[arg(long, value_name = "MODE", default_value = "default")]
     pub network: NetworkMode,
 
+    /// Let the Dockerfile's RUN --network=host or --security=insecure have it
+    #[arg(long, value_name = "ENTITLEMENT")]
+    pub allow: Vec<Entitlement>,
+
     /// Line of /etc/hosts for RUN
     #[arg(long = "add-host", value_name = "NAME:ADDRESS")]
     pub add_hosts: Vec<String>,
@@ -150,6 +198,10 @@ pub struct BuildArgs {
     #[arg(long, value_name = "FILE")]
     pub metadata_file: Option<PathBuf>,
 
+    /// Write what the image weighs to this file, for weight:FILE of weigh and diff
+    #[arg(long, value_name = "FILE")]
+    pub output_weight: Option<PathBuf>,
+
     /// How progress is shown; auto is tty on a terminal and plain elsewhere
     #[arg(long, value_name = "MODE", default_value = "auto")]
     pub progress: ProgressMode,
@@ -163,6 +215,43 @@ pub struct BuildArgs {
 
     #[command(flatten)]
     pub store: StoreArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// How findings are printed; github is annotations of a workflow
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub format: CheckFormat,
+
+    #[command(flatten)]
+    pub build: BuildArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct PlanArgs {
+    /// How the plan is printed; mermaid is for Markdown, svg a picture
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub format: PlanFormat,
+
+    #[command(flatten)]
+    pub build: BuildArgs,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum PlanFormat {
+    #[default]
+    Text,
+    Json,
+    Mermaid,
+    Svg,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum CheckFormat {
+    #[default]
+    Text,
+    Json,
+    Github,
 }
 
 #[derive(Debug, Default, Args)]
@@ -187,6 +276,58 @@ pub struct StoreArgs {
     /// ~/.cache/plimsoll)
     #[arg(long, value_name = "DIR")]
     pub store: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct WeighArgs {
+    /// A name in a registry, oci:PATH[:TAG], docker-archive:FILE or weight:FILE
+    pub image: String,
+
+    /// Dockerfile that it was built from: gives lines, stages and patches
+    #[arg(short, long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+
+    /// Write the weight to this file, for a later weight:FILE
+    #[arg(long, value_name = "FILE")]
+    pub output_weight: Option<PathBuf>,
+
+    /// Fail with code 3 where the image breaks a rule of this file, which is dive's
+    #[arg(long, value_name = "FILE")]
+    pub ci_config: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub reading: ReadingArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct DiffArgs {
+    /// The image as it was, named as for weigh
+    pub old: String,
+
+    /// The image as it is
+    pub new: String,
+
+    /// Dockerfile that the new one was built from: gives lines, stages and patches
+    #[arg(short, long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub reading: ReadingArgs,
+}
+
+/// What weigh and diff have in common.
+#[derive(Debug, Default, Args)]
+pub struct ReadingArgs {
+    /// How the result is written to standard output
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub format: ReportFormat,
+
+    /// Platform, of an image for several (default: this machine's)
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
+    pub platform: Option<String>,
+
+    #[command(flatten)]
+    pub registry: RegistryArgs,
 }
 
 #[derive(Debug, Args)]
@@ -218,11 +359,26 @@ pub struct PruneArgs {
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum ReportFormat {
+    #[default]
+    Text,
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum NetworkMode {
     #[default]
     Default,
     None,
     Host,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Entitlement {
+    #[value(name = "network.host")]
+    NetworkHost,
+    #[value(name = "security.insecure")]
+    SecurityInsecure,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -243,7 +399,7 @@ mod tests {
     fn build(words: &[&str]) -> Result<BuildArgs, clap::Error> {
         match Arguments::of(["plimsoll", "build"].iter().chain(words))?.command {
             Command::Build(args) => Ok(*args),
-            Command::Cache(_) => panic!("not a build"),
+            other => panic!("{other:?} is not a build"),
         }
     }
 

@@ -1,8 +1,8 @@
 //! `--registry-mirror`, `--insecure-registry` and `--ca-cert`.
 
 use super::args::RegistryArgs;
-use super::file;
 use super::flag::{FlagError, each};
+use crate::context::small;
 use crate::error::Error;
 use crate::registry::DockerConfig;
 use crate::request::RegistryOptions;
@@ -16,7 +16,7 @@ pub fn options(args: &RegistryArgs, config: DockerConfig) -> Result<RegistryOpti
         let fault = |what: &dyn std::fmt::Display| {
             Error::usage(format!("--ca-cert: can't use {}: {what}", path.display()))
         };
-        let bytes = file::read(path, CERTIFICATES_LIMIT).map_err(|error| fault(&error))?;
+        let bytes = small::read(path, CERTIFICATES_LIMIT).map_err(|error| fault(&error))?;
         let begin = b"-----BEGIN CERTIFICATE-----";
         if !bytes.windows(begin.len()).any(|window| window == begin) {
             return Err(fault(&"it holds no certificate in PEM form"));

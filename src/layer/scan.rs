@@ -2,18 +2,59 @@
 
 use std::io::{self, Read};
 
-use sha2::{Digest as _, Sha256};
+use blake3::Hasher;
 
 use super::contents::{Contents, Dialect, Member, with_digest};
 use super::error::Result;
 use super::tar::TarReader;
-use crate::digest::Sha256Sum;
+use crate::digest::ContentSum;
 use crate::tree::{Changes, Entry, Kind, TreePath};
 
 /// The table of contents of a layer with the sums of its files, from its uncompressed tar. Reads
 /// to the end of `tar`; memory grows with the number of entries, not with their size.
 pub fn scan_layer(tar: impl Read) -> Result<Changes> {
     Ok(read(tar, Dialect::Layer, &mut Nowhere)?.finish())
+}
+
+/// What is shown of a file while its layer is read.
+pub struct Shown<'a> {
+    /// Bytes of the tar that were taken from the source already and lie from here on: the content
+    /// starts this many bytes before the source's position.
+    pub ahead: u64,
+    /// May be read as far as wanted.
+    pub content: &'a mut dyn Read,
+}
+
+/// As [`scan_layer`], and `look` sees every file on the way.
+pub fn scan_layer_with(
+    tar: impl Read,
+    look: &mut dyn FnMut(&TreePath, &Entry, Shown) -> io::Result<()>,
+) -> Result<Changes> {
+    Ok(read(tar, Dialect::Layer, &mut Looking(look))?.finish())
+}
+
+struct Looking<'a>(&'a mut dyn FnMut(&TreePath, &Entry, Shown) -> io::Result<()>);
+
+impl Destination for Looking<'_> {
+    fn implied(&mut self, _: &TreePath) -> Result<()> {
+        Ok(())
+    }
+
+    fn clear(&mut self, _: &TreePath) -> Result<()> {
+        Ok(())
+    }
+
+    fn entry(&mut self, path: &TreePath, entry: &Entry, content: &mut Content) -> Result<()> {
+        if matches!(entry.kind, Kind::File(_)) {
+            let ahead = content.ahead;
+            (self.0)(path, entry, Shown { ahead, content })?;
+        }
+        Ok(())
+    }
+
+    fn hard_link(&mut self, _: &TreePath, _: &TreePath, _: &Entry) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// Where the entries of an archive go while it is read. Paths are resolved: nothing above one is a
@@ -34,15 +75,17 @@ pub(super) trait Destination {
 /// The content of one file, summed as it is read.
 pub(super) struct Content<'a> {
     body: &'a mut dyn Read,
-    hasher: Sha256,
+    hasher: Hasher,
+    /// See [`Shown::ahead`].
+    ahead: u64,
 }
 
 impl Content<'_> {
     /// Reads what is left, and gives the sum of all.
-    pub(super) fn sum(&mut self) -> io::Result<Sha256Sum> {
+    pub(super) fn sum(&mut self) -> io::Result<ContentSum> {
         let mut buffer = [0; 1 << 15];
         while self.read(&mut buffer)? > 0 {}
-        Ok(self.hasher.clone().into())
+        Ok((&self.hasher).into())
     }
 }
 
@@ -75,7 +118,8 @@ pub(super) fn read(
             Member::Set(path, entry) => {
                 imply_parents(&mut contents, &path, destination)?;
                 make_room(&mut contents, &path, &entry.kind, destination)?;
-                let mut content = Content { body: &mut tar.body(), hasher: Sha256::new() };
+                let ahead = tar.ahead();
+                let mut content = Content { body: &mut tar.body(), hasher: Hasher::new(), ahead };
                 destination.entry(&path, &entry, &mut content)?;
                 let entry = match entry.kind {
                     Kind::File(_) => with_digest(entry, content.sum()?),

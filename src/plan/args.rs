@@ -21,10 +21,12 @@ pub(super) fn is_hidden(name: &str) -> bool {
     matches!(name, "BUILDKIT_SBOM_SCAN_CONTEXT" | "BUILDKIT_SBOM_SCAN_STAGE")
 }
 
-/// What `FROM` lines see, and what an `ARG` without a value in a stage takes (L-050, L-054).
+/// What `FROM` lines see, and what an `ARG` without a value in a stage takes (L-050, L-054), with
+/// `overrides` in place of defaults.
 pub(super) fn global(
     file: &Dockerfile,
     request: &PlanRequest<'_>,
+    overrides: &BTreeMap<String, String>,
 ) -> Result<Environment, PlanError> {
     let last = file.stages.last().and_then(|stage| stage.from.name.as_deref());
     let (build, target) = (request.build_platform, request.platform);
@@ -49,7 +51,7 @@ pub(super) fn global(
         let lines = Lines::from(instruction.place.lines.clone());
         for definition in definitions(&instruction.kind) {
             let name = &definition.name.text;
-            let value = match (request.build_args.get(name), &definition.default) {
+            let value = match (overrides.get(name), &definition.default) {
                 (Some(value), _) => value.clone(),
                 (None, Some(default)) => {
                     globals.expand(lexer, &default.text).map_err(|kind| kind.at(lines))?
@@ -105,7 +107,7 @@ pub(super) fn unused<'a>(
     build_args.keys().filter(|name| !known(name)).cloned().collect()
 }
 
-fn definitions(kind: &InstructionKind) -> &[ArgDefinition] {
+pub(super) fn definitions(kind: &InstructionKind) -> &[ArgDefinition] {
     match kind {
         InstructionKind::Arg(definitions) => definitions,
         _ => &[],

@@ -192,12 +192,13 @@ fn encode_mount<'a>(
             encoder.tag((*writable).into());
         }
         // A cache's content is no input, so neither is its name (K-04).
-        MountKind::Cache { id: _, seed, sharing: _, readonly, mode, uid, gid } => {
+        MountKind::Cache { id: _, seed, subpath, sharing: _, readonly, mode, uid, gid } => {
             encoder.tag(1);
             encoder.tag(seed.is_some().into());
             if let Some((_, source)) = seed {
                 encoder.selection(inputs.next(), source, "");
             }
+            encoder.text(subpath);
             encoder.tag((*readonly).into());
             owned(encoder, [*mode, *uid, *gid]);
         }
@@ -233,7 +234,6 @@ fn encode_copy(parent: &DefinitionKey, copy: &CopyOp, inputs: &[Input]) -> Encod
         parents,
         exclude,
         unpack,
-        checksum,
     } = copy;
     let mut encoder = Encoder::step("copy", parent);
     encoder.inputs(inputs);
@@ -247,9 +247,13 @@ fn encode_copy(parent: &DefinitionKey, copy: &CopyOp, inputs: &[Input]) -> Encod
                 let shows = if *parents { path } else { path::base(path) };
                 encoder.selection(inputs.next(), path, shows);
             }
-            CopySource::Http(url) => {
+            CopySource::Http { url, checksum: _ } => {
                 encoder.tag(1);
                 encoder.selection(inputs.next(), url, &source.file_name());
+            }
+            CopySource::Git { text, url: _ } => {
+                encoder.tag(2);
+                encoder.selection(inputs.next(), text, &source.file_name());
             }
         }
     }
@@ -260,7 +264,7 @@ fn encode_copy(parent: &DefinitionKey, copy: &CopyOp, inputs: &[Input]) -> Encod
     }
     encoder.text(destination);
     encoder.text(cwd);
-    for option in [chown, chmod, checksum] {
+    for option in [chown, chmod] {
         encoder.optional(option.as_deref());
     }
     encoder.tag((*link).into());

@@ -46,7 +46,7 @@ pub(super) struct Orders {
 pub(super) enum MountOrder {
     Bind { source: PathBuf, subpath: String, writable: bool },
     Tree { lowers: Vec<PathBuf>, subpath: String, writable: bool },
-    Cache { directory: PathBuf, readonly: bool },
+    Cache { directory: PathBuf, subpath: String, readonly: bool },
     Tmpfs { size: Option<u64> },
     Secret { content: Vec<u8>, mode: u32, uid: u32, gid: u32 },
     Ssh { socket: PathBuf },
@@ -113,7 +113,9 @@ impl MountOrder {
             RunMountKind::Tree { lowers, subpath, writable } => {
                 Self::Tree { lowers, subpath, writable }
             }
-            RunMountKind::Cache { directory, readonly } => Self::Cache { directory, readonly },
+            RunMountKind::Cache { directory, subpath, readonly } => {
+                Self::Cache { directory, subpath, readonly }
+            }
             RunMountKind::Tmpfs { size } => Self::Tmpfs { size },
             RunMountKind::Secret { content, mode, uid, gid } => {
                 Self::Secret { content: content.0, mode, uid, gid }

@@ -62,8 +62,8 @@ pub enum RunMountKind {
     Bind { source: PathBuf, subpath: String, writable: bool },
     /// The same out of a merged root: its layers, the lowest first.
     Tree { lowers: Vec<PathBuf>, subpath: String, writable: bool },
-    /// A directory of the host that keeps what is written.
-    Cache { directory: PathBuf, readonly: bool },
+    /// `subpath` of a directory of the host that keeps what is written; as with [`Self::Bind`].
+    Cache { directory: PathBuf, subpath: String, readonly: bool },
     /// Bytes; `None` for the system's default.
     Tmpfs { size: Option<u64> },
     /// A file in memory that is never swapped out.

@@ -12,7 +12,8 @@ pub struct Rules<'t> {
 }
 
 /// Crates that only make values of values.
-const PURE_CRATES: [&str; 5] = ["oci_spec", "serde", "serde_json", "sha2", "thiserror"];
+const PURE_CRATES: [&str; 7] =
+    ["flate2", "oci_spec", "serde", "serde_json", "sha2", "thiserror", "zstd"];
 
 /// Parts of the standard library that reach out of a program, or start something in it.
 const IMPURE: [&[&str]; 13] = [
@@ -32,7 +33,8 @@ const IMPURE: [&[&str]; 13] = [
     &["*"],
 ];
 
-const ASYNC_FOLDERS: [&str; 7] = ["build", "cache", "cli", "context", "github", "http", "registry"];
+const ASYNC_FOLDERS: [&str; 8] =
+    ["build", "cache", "cli", "context", "github", "http", "inspect", "registry"];
 const ASYNC: [&str; 7] =
     ["async", "await", "futures_util", "hyper", "reqwest", "tokio", "tokio_util"];
 

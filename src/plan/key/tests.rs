@@ -40,7 +40,6 @@ fn copy() -> CopyOp {
         parents: false,
         exclude: Vec::new(),
         unpack: Unpack::Never,
-        checksum: None,
     }
 }
 
@@ -64,7 +63,8 @@ fn mounted(kind: MountKind, inputs: &[Input]) -> DefinitionKey {
 
 fn cache(id: &str, sharing: Sharing, mode: u32) -> MountKind {
     let id = id.to_owned();
-    MountKind::Cache { id, seed: None, sharing, readonly: false, mode, uid: 0, gid: 0 }
+    let subpath = String::new();
+    MountKind::Cache { id, seed: None, subpath, sharing, readonly: false, mode, uid: 0, gid: 0 }
 }
 
 fn secret(id: &str, env: Option<&str>, required: bool) -> MountKind {
@@ -134,6 +134,7 @@ fn a_mount_is_known_by_what_the_process_sees() {
     let seeded = MountKind::Cache {
         id: "/m".to_owned(),
         seed: Some((CopyFrom::Context, "a".to_owned())),
+        subpath: String::new(),
         sharing: Sharing::Shared,
         readonly: false,
         mode: 0o755,
@@ -171,7 +172,7 @@ fn a_copy_of_known_content_does_not_depend_on_where_it_is() {
     let stage = Input::Definition(key("stage"));
     let same = copy_key(content, |_| {});
     let source = |path: &str| vec![CopySource::Path(path.to_owned())];
-    let http = |url: &str| vec![CopySource::Http(url.to_owned())];
+    let http = |url: &str| vec![CopySource::Http { url: url.to_owned(), checksum: None }];
     assert_eq!(same, copy_key(content, |copy| copy.sources = source("elsewhere/a")));
     assert_eq!(same, copy_key(content, |copy| copy.from = CopyFrom::Stage(StageId(3))));
     assert_eq!(
@@ -195,7 +196,6 @@ fn a_copy_of_known_content_does_not_depend_on_where_it_is() {
         copy_key(content, |copy| copy.chown = Some(String::new())),
         copy_key(content, |copy| copy.chown = Some("1".to_owned())),
         copy_key(content, |copy| copy.chmod = Some("1".to_owned())),
-        copy_key(content, |copy| copy.checksum = Some("1".to_owned())),
         copy_key(content, |copy| copy.link = true),
         copy_key(content, |copy| copy.exclude = vec!["x".to_owned()]),
         copy_key(content, |copy| copy.unpack = Unpack::Local),
