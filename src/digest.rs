@@ -35,7 +35,9 @@ impl Sha256Sum {
         })
     }
 
-    fn from_hex(text: &str) -> Option<Self> {
+    /// What [`Sha256Sum::hex`] has written.
+    #[must_use]
+    pub fn from_hex(text: &str) -> Option<Self> {
         let digits = text.as_bytes();
         if digits.len() != 64 {
             return None;

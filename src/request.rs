@@ -26,6 +26,11 @@ pub struct BuildRequest {
     /// `--platform` was given, so the image says it even where its base says another.
     pub explicit_platform: bool,
     pub no_cache: NoCache,
+    /// `--pull`: the registries of base images must answer, whatever is known of their tags.
+    pub pull: bool,
+    /// Asked in order, after the local store.
+    pub cache_from: Vec<CachePlace>,
+    pub cache_to: Vec<CacheTarget>,
     pub outputs: Vec<Output>,
     /// By id.
     pub secrets: BTreeMap<String, Secret>,
@@ -108,6 +113,23 @@ pub enum NoCache {
     All,
     /// Lower-cased names of stages (K-09).
     Stages(Vec<String>),
+}
+
+/// `--cache-from`: where entries are kept from one build to the next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CachePlace {
+    /// `type=local`: a folder.
+    Local(PathBuf),
+    /// `type=registry`: a repository; a normalized reference, whose tag begins those of the entries.
+    Registry(String),
+}
+
+/// `--cache-to`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CacheTarget {
+    pub place: CachePlace,
+    /// `mode=min`: nothing of the stages that are left behind.
+    pub only_result: bool,
 }
 
 /// `-o` (several at once).

@@ -11,9 +11,9 @@ type Row = (&'static str, &'static [&'static str], &'static str, &'static str, &
 
 #[rustfmt::skip]
 const ROWS: &[Row] = &[
-    ("L-003", &[], "", "the Dockerfile cannot be empty", &[1]),
+    ("L-003", &[], "", "the Dockerfile cannot be empty", &[]),
     ("L-003", &[], "# only\n\n# comments\n", "file with no instructions", &[3]),
-    ("L-003", &[], "ARG A=1\n", "dockerfile contains no stages to build", &[1]),
+    ("L-003", &[], "ARG A=1\n", "dockerfile contains no stages to build", &[]),
     ("L-003", &[], "RUN x\nFROM scratch\n", "no build stage in current context", &[1]),
     ("L-004", &[], "FROM scratch\nCPY a /\n", "dockerfile parse error on line 2: unknown instruction: CPY (did you mean COPY?)", &[2]),
     ("L-004", &[], "FORM scratch\n", "dockerfile parse error on line 1: unknown instruction: FORM (did you mean FROM?)", &[1]),
@@ -32,9 +32,9 @@ const ROWS: &[Row] = &[
     ("L-017", &[], "FROM scratch\nCOPY --chmd=755 a /\n", "dockerfile parse error on line 2: unknown flag: --chmd (did you mean chmod?)", &[2]),
     ("L-017", &[], "FROM scratch\nRUN --nonsensical=1 a\n", "dockerfile parse error on line 2: unknown flag: --nonsensical", &[2]),
     ("L-017", &[], "FROM scratch\nENV --a b=c\n", "dockerfile parse error on line 2: unknown flag: --a", &[2]),
-    ("L-018", &[], "FROM scratch\nCMD [1]\n", "dockerfile parse error on line 2: when using JSON array syntax, arrays must be comprised of strings only", &[2]),
-    ("L-018", &[], "FROM scratch\nCOPY [\"a\", 2, \"b\"]\n", "dockerfile parse error on line 2: when using JSON array syntax, arrays must be comprised of strings only", &[2]),
-    ("L-032", &[], "FROM scratch\nENV A=${B?is needed}\n", "dockerfile parse error on line 2: Syntax error - can't find = in \"needed}\". Must be of the form: name=value", &[2]),
+    ("L-018", &[], "FROM scratch\nCMD [1]\n", "when using JSON array syntax, arrays must be comprised of strings only", &[2]),
+    ("L-018", &[], "FROM scratch\nCOPY [\"a\", 2, \"b\"]\n", "when using JSON array syntax, arrays must be comprised of strings only", &[2]),
+    ("L-032", &[], "FROM scratch\nENV A=${B?is needed}\n", "Syntax error - can't find = in \"needed}\". Must be of the form: name=value", &[2]),
     ("L-032", &[], "FROM scratch\nENV A=${B:?}\n", "failed to process \"${B:?}\": B: is not allowed to be unset", &[2]),
     ("L-032", &[], "FROM scratch\nENV A=${B?}\n", "failed to process \"${B?}\": B: is not allowed to be unset", &[2]),
     ("L-033", &[], "FROM scratch\nENV A=${B:#x}\n", "failed to process \"${B:#x}\": unsupported modifier (:#) in substitution", &[2]),
@@ -48,7 +48,7 @@ const ROWS: &[Row] = &[
     ("L-036", &[], "FROM scratch\nENV A='b\n", "failed to process \"'b\": unexpected end of statement while looking for matching single-quote", &[2]),
     ("L-036", &[], "FROM scratch\nWORKDIR \"b\n", "failed to process \"\\\"b\": unexpected end of statement while looking for matching double-quote", &[2]),
     ("L-036", &[], "FROM scratch\nWORKDIR 'b\n", "failed to process \"'b\": unexpected end of statement while looking for matching single-quote", &[2]),
-    ("L-037", &[], "ARG A=1\nFROM scratch\nCOPY --from=$A a /\n", "dockerfile parse error on line 3: variable expansion is not supported for --from, define a new stage with FROM using ARG from global scope as a workaround", &[3]),
+    ("L-037", &[], "ARG A=1\nFROM scratch\nCOPY --from=$A a /\n", "variable expansion is not supported for --from, define a new stage with FROM using ARG from global scope as a workaround", &[3]),
     ("L-037", &[], "FROM scratch\nRUN --mount=from=$A,target=/b c\n", "dockerfile parse error on line 2: 'from' doesn't support variable expansion, define alias stage instead", &[2]),
     ("L-070", &[], "FROM\n", "dockerfile parse error on line 1: FROM requires either one or three arguments", &[1]),
     ("L-070", &[], "FROM a b\n", "dockerfile parse error on line 1: FROM requires either one or three arguments", &[1]),
@@ -62,7 +62,7 @@ const ROWS: &[Row] = &[
     ("L-075", &[], "FROM --platform=a/b/c/d scratch\n", "failed to parse platform a/b/c/d: expected a platform such as linux/amd64 or linux/arm64/v8 but found \"a/b/c/d\"", &[1]),
     ("L-077", &[], "FROM scratch\nCOPY --from=3 a /\n", "invalid stage index 3", &[2]),
     ("L-077", &[], "FROM scratch\nCOPY --from=-1 a /\n", "invalid stage index -1", &[2]),
-    ("L-080", &[], "FROM scratch AS a\nCOPY --from=b a /\nFROM scratch AS b\nCOPY --from=a a /\n", "circular dependency detected on stage: a", &[2, 4]),
+    ("L-080", &[], "FROM scratch AS a\nCOPY --from=b a /\nFROM scratch AS b\nCOPY --from=a a /\n", "circular dependency detected on stage: a", &[4, 2]),
     ("L-080", &[], "FROM scratch AS a\nCOPY --from=b a /\nFROM scratch AS b\nFROM a\n", "cannot copy from stage \"b\", it needs to be defined before current stage \"a\"", &[2]),
     ("L-080", &[], "FROM scratch AS a\nRUN --mount=from=b,target=/x y\nFROM scratch AS b\nFROM a\n", "cannot mount from stage \"b\" to \"/x\", stage needs to be defined before current command", &[2]),
     ("L-080", &[], "FROM scratch AS a\nCOPY --from=a a /\n", "circular dependency detected on stage: a", &[2]),
@@ -73,7 +73,7 @@ const ROWS: &[Row] = &[
     ("L-084", &[], "FROM scratch\nONBUILD MAINTAINER a\n", "dockerfile parse error on line 2: MAINTAINER isn't allowed as an ONBUILD trigger", &[2]),
     ("L-084", &[], "FROM scratch\nONBUILD\n", "dockerfile parse error on line 2: ONBUILD requires at least one argument", &[2]),
     ("L-084", &[], "FROM scratch AS a\nONBUILD COPY --from=9 a /\nFROM a\n", "invalid stage index 9", &[3]),
-    ("L-104", &[], "FROM scratch\nRUN <<EOF\na\n", "dockerfile parse error on line 2: unterminated heredoc", &[2]),
+    ("L-104", &[], "FROM scratch\nRUN <<EOF\na\n", "unterminated heredoc", &[2]),
     ("L-106", &[], "FROM scratch\nRUN --mount=type=cache,targt=/a b\n", "unexpected key 'targt' in 'targt=/a' (did you mean target?)", &[2]),
     ("L-106", &[], "FROM scratch\nRUN --mount=type=cach,target=/a b\n", "unsupported mount type \"cach\" (did you mean cache?)", &[2]),
     ("L-106", &[], "FROM scratch\nRUN --mount=type=cache,target=/ b\n", "invalid mount target \"/\"", &[2]),
@@ -104,12 +104,12 @@ const ROWS: &[Row] = &[
     ("L-148", &[], "FROM scratch\nADD --checksum=sha256:0 a b /\n", "checksum can't be specified for multiple sources", &[2]),
     ("L-148", &[], "FROM scratch\nADD --checksum=sha256:0 a /\n", "checksum requires HTTP(S) or Git sources", &[2]),
     ("L-148", &[], "FROM scratch\nCOPY --checksum=sha256:0 a /\n", "dockerfile parse error on line 2: unknown flag: --checksum", &[2]),
-    ("L-160", &[], "FROM scratch\nENV A\n", "dockerfile parse error on line 2: ENV must have two arguments", &[2]),
-    ("L-160", &[], "FROM scratch\nENV A=1 B\n", "dockerfile parse error on line 2: Syntax error - can't find = in \"B\". Must be of the form: name=value", &[2]),
+    ("L-160", &[], "FROM scratch\nENV A\n", "ENV must have two arguments", &[2]),
+    ("L-160", &[], "FROM scratch\nENV A=1 B\n", "Syntax error - can't find = in \"B\". Must be of the form: name=value", &[2]),
     ("L-160", &[], "FROM scratch\nENV =1\n", "dockerfile parse error on line 2: ENV names can not be blank", &[2]),
     ("L-160", &[], "FROM scratch\nENV\n", "dockerfile parse error on line 2: ENV requires at least one argument", &[2]),
-    ("L-161", &[], "FROM scratch\nLABEL a\n", "dockerfile parse error on line 2: LABEL must have two arguments", &[2]),
-    ("L-161", &[], "FROM scratch\nLABEL a=1 b\n", "dockerfile parse error on line 2: Syntax error - can't find = in \"b\". Must be of the form: name=value", &[2]),
+    ("L-161", &[], "FROM scratch\nLABEL a\n", "LABEL must have two arguments", &[2]),
+    ("L-161", &[], "FROM scratch\nLABEL a=1 b\n", "Syntax error - can't find = in \"b\". Must be of the form: name=value", &[2]),
     ("L-162", &[], "FROM scratch\nEXPOSE 80/http\n", "invalid port: \"80/http\": invalid proto: http", &[2]),
     ("L-162", &[], "FROM scratch\nEXPOSE 70000\n", "invalid containerPort: 70000", &[2]),
     ("L-162", &[], "FROM scratch\nEXPOSE 90-80\n", "invalid containerPort: 90-80", &[2]),
@@ -127,7 +127,7 @@ const ROWS: &[Row] = &[
     ("L-169", &[], "FROM scratch\nHEALTHCHECK NONE a\n", "dockerfile parse error on line 2: HEALTHCHECK NONE takes no arguments", &[2]),
     ("L-169", &[], "FROM scratch\nHEALTHCHECK CMD\n", "dockerfile parse error on line 2: Missing command after HEALTHCHECK CMD", &[2]),
     ("L-169", &[], "FROM scratch\nHEALTHCHECK PING a\n", "dockerfile parse error on line 2: Unknown type \"PING\" in HEALTHCHECK (try CMD)", &[2]),
-    ("L-169", &[], "FROM scratch\nHEALTHCHECK --interval=1 CMD a\n", "dockerfile parse error on line 2: invalid duration \"1\"", &[2]),
+    ("L-169", &[], "FROM scratch\nHEALTHCHECK --interval=1 CMD a\n", "dockerfile parse error on line 2: time: invalid duration \"1\"", &[2]),
     ("L-169", &[], "FROM scratch\nHEALTHCHECK --timeout=1us CMD a\n", "dockerfile parse error on line 2: Interval \"timeout\" cannot be less than 1ms", &[2]),
     ("L-169", &[], "FROM scratch\nHEALTHCHECK --retries=x CMD a\n", "dockerfile parse error on line 2: --retries is not a number: \"x\"", &[2]),
     ("L-169", &[], "FROM scratch\nHEALTHCHECK --retries=-1 CMD a\n", "dockerfile parse error on line 2: --retries cannot be negative (-1)", &[2]),
@@ -204,15 +204,20 @@ fn every_row_is_there() {
 fn what_is_too_large_or_no_text_is_refused() {
     let line = [b"FROM scratch\nLABEL a=".as_slice(), &vec![b'x'; 65_535], b"\n"].concat();
     let file = b"FROM scratch\n# a comment\n".repeat(50_000);
-    for (dockerfile, message, line) in [
-        (line.as_slice(), "dockerfile line greater than max allowed size of 65535", 2),
-        (&file, "the Dockerfile is larger than 1048576 bytes", 1),
-        (b"FROM scratch\nLABEL a=\xff\n", "the Dockerfile is not UTF-8: byte 0xff at offset 21", 2),
+    for (dockerfile, message, line, code) in [
+        (line.as_slice(), "dockerfile line greater than max allowed size of 65535", &[2][..], 1),
+        (&file, "can't read Dockerfile: it is larger than 1048576 bytes", &[], 2),
+        (
+            b"FROM scratch\nLABEL a=\xff\n",
+            "the Dockerfile is not UTF-8: byte 0xff at offset 21",
+            &[2],
+            1,
+        ),
     ] {
         let folder = context(dockerfile);
         let output = build(folder.path(), &[]);
-        assert_eq!(told(&output), (message.to_owned(), vec![line]));
-        assert_eq!(output.status.code(), Some(1));
+        assert_eq!(told(&output), (message.to_owned(), line.to_vec()));
+        assert_eq!(output.status.code(), Some(code), "{message}");
     }
 }
 

@@ -384,6 +384,38 @@ fn waste_is_told_with_its_line_and_its_patch() {
     assert_eq!(std::fs::read(path.join("built")).unwrap(), first);
 }
 
+/// What a RUN writes is not summed while it is built, but it is before it is weighed.
+#[test]
+fn what_a_run_copies_or_changes_is_known_by_its_content() {
+    let busybox =
+        ["/bin/busybox", "/usr/bin/busybox"].map(std::fs::read).into_iter().find_map(Result::ok);
+    let (Some(busybox), true) = (busybox, rustix::process::geteuid().is_root()) else {
+        eprintln!("skipped: a RUN needs root, and this one a static busybox");
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    std::fs::create_dir(path.join("context")).unwrap();
+    std::fs::write(path.join("context/busybox"), &busybox).unwrap();
+    std::fs::write(path.join("context/app"), bytes_of(3000, 1)).unwrap();
+    let dockerfile = "FROM scratch\nCOPY --chmod=755 busybox /bin/sh\nCOPY app /srv/app\n\
+                      RUN chown 7:7 /srv/app\nRUN cp /srv/app /srv/copy\n";
+    std::fs::write(path.join("context/Dockerfile"), dockerfile).unwrap();
+    let build = ["build", "-q", "--store", "store", "--output-weight", "built", "context"];
+    text(path, &build);
+    let weight = json_of(path, &["weigh", "weight:built"]);
+    let recopied = finding(&weight, "recopied");
+    assert_eq!((&recopied["layer"], &recopied["by"]), (&json!(1), &json!(2)));
+    assert_eq!(recopied["size"]["unpacked"], 3000);
+    let patch = &recopied["advice"]["patch"];
+    assert_eq!(patch["new"], json!(["COPY --chown=7:7 app /srv/app"]));
+    assert_eq!(finding(&weight, "duplicate")["paths"], json!(["srv/copy"]));
+    // A second build reads nothing again and says the same.
+    let first = std::fs::read(path.join("built")).unwrap();
+    text(path, &build);
+    assert_eq!(std::fs::read(path.join("built")).unwrap(), first);
+}
+
 /// The same RUN by another builder, whose history is all there is.
 #[test]
 fn a_patch_needs_only_the_dockerfile_and_the_history() {

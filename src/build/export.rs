@@ -3,11 +3,9 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use super::assemble::image_config;
 use super::compress::layer_media_type;
-use super::files::Files;
 use super::images::Images;
 use super::layers::{self, Finished, StageLayer};
 use super::progress::Running;
@@ -57,7 +55,7 @@ pub(super) struct Made {
 struct OutputLayer {
     diff_id: DiffId,
     descriptor: Descriptor,
-    /// The blob; `None` where only the registry that the base comes from has it.
+    /// The blob; `None` where only a registry has it: the base's, or the one that is pushed to.
     file: Option<PathBuf>,
     base: Option<ImageId>,
 }
@@ -136,7 +134,7 @@ impl Export<'_, '_> {
             .layers
             .iter()
             .filter_map(StageLayer::created)
-            .map(|created| self.session.request.source_date_epoch.unwrap_or(created))
+            .map(|created| self.session.source_date_epoch.unwrap_or(created))
             .collect();
         let diff_ids: Vec<DiffId> = layers.iter().map(|layer| layer.diff_id).collect();
         let now = self.session.time();
@@ -167,6 +165,8 @@ impl Export<'_, '_> {
         // The blob of a base image is fetched only where a file of it is wanted.
         let file = if base.is_some() && !self.session.keeps_base_blobs() {
             self.session.blob(&finished.descriptor.digest).map(|blob| blob.path)
+        } else if self.pushes.has(output, &finished.descriptor) {
+            None
         } else {
             Some(layers::blob(self.session, self.images, layer)?.path)
         };
@@ -280,10 +280,7 @@ impl Export<'_, '_> {
 
     fn flatten(&self, output: &mut dyn crate::layer::Output) -> Result<(), Error> {
         let session = self.session;
-        let files = match &self.target.files {
-            Some(files) => Arc::clone(files),
-            None => Arc::new(Files::of(session, self.images, self.target.layers.clone())?),
-        };
+        let files = self.target.files(session, self.images)?;
         let contents = files
             .layers
             .iter()
@@ -298,7 +295,7 @@ impl Export<'_, '_> {
             Ok(tar)
         };
         let entries = files.tree.iter().filter(|(path, _)| !path.is_empty());
-        let epoch = session.request.source_date_epoch;
+        let epoch = session.source_date_epoch;
         flatten(entries, &contents, &mut open, epoch, output)?;
         Ok(())
     }
@@ -318,7 +315,7 @@ pub(super) fn takes_as_is(
 
 /// Times in the layer that are after this one are to be this one.
 fn latest_mtime(session: &Session<'_>, output: &Output, layer: &StageLayer) -> Option<i64> {
-    let epoch = session.request.source_date_epoch.filter(|_| output.rewrite_timestamp);
+    let epoch = session.source_date_epoch.filter(|_| output.rewrite_timestamp);
     epoch.filter(|_| layer.base().is_none())
 }
 

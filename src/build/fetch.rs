@@ -149,10 +149,8 @@ impl Fetcher<'_> {
     }
 
     fn git<'g>(&'g self, url: &'g GitUrl) -> Git<'g> {
-        let ssh_agent = match self.access.ssh.get("default") {
-            Some(SshSource::Agent(socket)) => Some(socket.as_path()),
-            None => None,
-        };
+        let ssh_agent =
+            self.access.ssh.get("default").map(|SshSource::Agent(socket)| socket.as_path());
         Git {
             url,
             environment: self.access.git_environment,

@@ -6,8 +6,10 @@
 mod assemble;
 mod check;
 mod compress;
+mod content;
 mod copy;
 mod demand;
+mod explain;
 mod export;
 mod fetch;
 mod files;
@@ -21,6 +23,7 @@ mod progress;
 mod push;
 mod result;
 mod run;
+mod save;
 mod session;
 mod slot;
 mod stage;
@@ -39,6 +42,7 @@ use crate::plan::{Op, Plan, StageId};
 use crate::request::BuildRequest;
 use crate::sandbox::{self, Cancel, Sandbox};
 use crate::ui::Event;
+use crate::weight::Weight;
 
 use check::plan_and_warn;
 use compress::{Compressor, compress_all};
@@ -86,30 +90,70 @@ fn solve(
     events: &(dyn Fn(Event) + Sync),
 ) -> Result<BuildResult, Error> {
     let file = dockerfile::parse(&request.dockerfile.bytes).map_err(first)?;
-    let session = Session::open(request, cancel, events)?;
+    let mut session = Session::open(request, cancel, events)?;
+    session.take_epoch(&file)?;
     let (plan, images) = plan_and_warn(&session, &file)?;
     let inputs = inputs::gather(&session, &plan)?;
-    let keys = definition_keys(&plan, &images, &inputs)?;
-    let demands = demands(&session, &plan, &images, &keys);
-    // Before any layer is fetched: a machine that can't run the steps is told so at once.
-    let sandbox = sandbox_for(&session, &plan, &demands)?;
-    let done = run_stages(&session, &plan, &images, &inputs, &keys, &demands, sandbox.as_ref())?;
-    session.check_canceled()?;
-    let target = done.stages[plan.target.0].clone().ok_or_else(Error::canceled)?;
-    let export = export::Export {
-        session: &session,
-        plan: &plan,
-        images: &images,
-        target: &target,
-        pushes: &done.pushes,
-    };
-    let written = export.write_all()?;
-    let weight = match request.weigh {
-        true => Some(weigh::weigh(&session, &plan, &images, &target, &written)?),
-        false => None,
-    };
-    let result = outcome::summarize(&session, &plan, &images, &keys, &done, written);
+    let keys = definition_keys(&session, &plan, &images, &inputs)?;
+    let known =
+        Known { session: &session, plan: &plan, images: &images, inputs: &inputs, keys: &keys };
+    let made = known.make();
+    let canceled = session.check_canceled().is_err();
+    let history = explain::history(&plan, &keys);
+    session.saver.finish(&session, history.clone(), made.is_ok() || !canceled);
+    let Made { done, exported, weight } = made?;
+    let result = outcome::summarize(&session, &plan, &images, &keys, &done, exported);
+    session.keep_history(&history);
     Ok(BuildResult { weight, ..result })
+}
+
+/// All that is known of a build before anything runs.
+struct Known<'a, 's> {
+    session: &'a Session<'s>,
+    plan: &'a Plan,
+    images: &'a Images,
+    inputs: &'a Inputs,
+    keys: &'a [StageKeys],
+}
+
+/// The image, and what it took.
+struct Made<'a, 's> {
+    done: Done<'a, 's>,
+    exported: export::Done,
+    weight: Option<Weight>,
+}
+
+impl<'a, 's> Known<'a, 's> {
+    /// Makes the image and writes it. A layer that a record has and nobody can give any more costs
+    /// another attempt, which does without that record and has what this one has made.
+    fn make(&self) -> Result<Made<'a, 's>, Error> {
+        loop {
+            let losses = self.session.cache.losses();
+            match self.attempt() {
+                Err(_) if self.session.cache.losses() > losses => {}
+                result => return result,
+            }
+        }
+    }
+
+    fn attempt(&self) -> Result<Made<'a, 's>, Error> {
+        let Self { session, plan, images, inputs, keys } = *self;
+        let demands = demands(session, plan, images, keys);
+        session.saver.tell(session);
+        // Before any layer is fetched: a machine that can't run the steps is told so at once.
+        let sandbox = sandbox_for(session, plan, &demands)?;
+        let done = run_stages(session, plan, images, inputs, keys, &demands, sandbox.as_ref())?;
+        session.check_canceled()?;
+        let target = done.stages[plan.target.0].clone().ok_or_else(Error::canceled)?;
+        let pushes = &done.pushes;
+        let export = export::Export { session, plan, images, target: &target, pushes };
+        let exported = export.write_all()?;
+        let weight = match session.request.weigh {
+            true => Some(weigh::weigh(session, plan, images, &target, &exported)?),
+            false => None,
+        };
+        Ok(Made { done, exported, weight })
+    }
 }
 
 /// All mistakes of a Dockerfile are known at once; the first is told.
@@ -167,6 +211,7 @@ fn run_stages<'a, 's>(
         sandbox,
         compressor: &compressor,
     };
+    let losses = session.cache.losses();
     thread::scope(|scope| {
         let pushes = &pushes;
         let compressing = scope.spawn(move || compress_all(session, &jobs, pushes));
@@ -178,7 +223,7 @@ fn run_stages<'a, 's>(
                 let work = &work;
                 scope.spawn(move || {
                     let result = work.stage(id, demand);
-                    if result.is_err() {
+                    if result.is_err() && session.cache.losses() == losses {
                         // The first failure ends the others: nobody wants their results any more.
                         session.cancel.cancel();
                     }

@@ -6,7 +6,7 @@ use std::io::Read;
 
 use super::export::Done as Exported;
 use super::images::Images;
-use super::layers::{self, StageLayer};
+use super::layers::{self, Extent, StageLayer};
 use super::session::Session;
 use super::stage::StageFiles;
 use crate::digest::DiffId;
@@ -15,7 +15,7 @@ use crate::image::LayerPart;
 use crate::inspect;
 use crate::layer;
 use crate::plan::{CopyFrom, Lines, Op, Plan, StageFrom};
-use crate::tree::Changes;
+use crate::tree::{Change, Changes, Entry, Kind};
 use crate::weight::facts::Facts;
 use crate::weight::{self, Blob, Identity, Image, ReadLayer, Source, Step, Weight};
 
@@ -31,12 +31,13 @@ pub(super) fn weigh(
     let read = |((layer, diff_id), step): &((_, &DiffId), Step)| {
         let (stage_layer, part): &(&StageLayer, &LayerPart) = layer;
         let descriptor = &part.descriptor;
+        let (changes, facts) = read(session, images, stage_layer)?;
         Ok(ReadLayer {
             diff_id: **diff_id,
             blob: Some(Blob { digest: descriptor.digest, bytes: descriptor.size }),
             step: step.clone(),
-            changes: layers::contents(session, images, stage_layer)?.as_ref().clone(),
-            facts: facts(session, images, stage_layer)?,
+            changes,
+            facts,
             // Nobody looks at the stream; a file has its share of the blob.
             compressed: HashMap::new(),
         })
@@ -55,15 +56,31 @@ pub(super) fn weigh(
     }))
 }
 
-fn facts(session: &Session<'_>, images: &Images, layer: &StageLayer) -> Result<Facts, Error> {
+/// A layer with the sums of its files and what they say. Nobody needed the sums of what a RUN wrote
+/// before: then it is read once, and both are kept.
+fn read(
+    session: &Session<'_>,
+    images: &Images,
+    layer: &StageLayer,
+) -> Result<(Changes, Facts), Error> {
     let diff_id = layer.finished()?.diff_id;
-    if let Some(facts) = session.store.facts(&diff_id) {
-        return Ok(facts);
+    let contents = layers::contents(session, images, layer)?;
+    if let Some(facts) = session.store.facts(&diff_id).filter(|_| has_sums(&contents)) {
+        return Ok((contents.as_ref().clone(), facts));
     }
-    let (_, facts) =
-        layers::read_through(session, images, layer, |tar| Ok(inspect::read_contents(tar)?))?;
-    session.store.keep_facts(&diff_id, &facts)?;
-    Ok(facts)
+    let read = layers::read_tar(session, images, layer, Extent::Whole, |tar| {
+        Ok(inspect::read_contents(tar)?)
+    })?;
+    session.store.keep_tree(&diff_id, &read.0)?;
+    session.store.keep_facts(&diff_id, &read.1)?;
+    Ok(read)
+}
+
+fn has_sums(contents: &Changes) -> bool {
+    contents.changes.iter().all(|(_, change)| match change {
+        Change::Set(Entry { kind: Kind::File(file), .. }) => file.digest.is_some(),
+        Change::Set(_) | Change::Remove | Change::Opaque => true,
+    })
 }
 
 /// The table of contents of a layer that is read for the first time; where a weight is wanted, what
@@ -113,7 +130,7 @@ fn steps(plan: &Plan, images: &Images, layers: usize) -> Vec<Step> {
             // Without `[builder 2/4] `.
             let instruction = step.title.split_once("] ").map_or(&*step.title, |(_, rest)| rest);
             steps.push(Step {
-                instruction: instruction.to_owned(),
+                instruction: instruction.split_whitespace().collect::<Vec<_>>().join(" "),
                 lines: numbers(step.lines),
                 source,
             });

@@ -43,8 +43,8 @@ pub struct Store {
     _in_use: File,
 }
 
-const FOLDERS: [&str; 7] =
-    ["blobs/sha256", "layers", "trees", "records", "downloads", "mounts", "tmp"];
+const FOLDERS: [&str; 9] =
+    ["blobs/sha256", "layers", "trees", "records", "downloads", "tags", "history", "mounts", "tmp"];
 
 impl Store {
     /// Opens or makes the store in `root`, and removes what dead processes left in it.
@@ -163,10 +163,16 @@ impl Store {
         }
     }
 
+    /// Where the table of contents of a layer is, if it is here.
+    #[must_use]
+    pub fn tree_path(&self, diff_id: &DiffId) -> PathBuf {
+        self.root.join("trees").join(diff_id.hex())
+    }
+
     /// The table of contents of a layer, if it is here and whole.
     #[must_use]
     pub fn tree(&self, diff_id: &DiffId) -> Option<Changes> {
-        let path = self.root.join("trees").join(diff_id.hex());
+        let path = self.tree_path(diff_id);
         let bytes = fs::read(&path).ok()?;
         let decoded: Result<Changes, TocError> = crate::layer::decode(&bytes);
         touch(&path);
@@ -178,7 +184,7 @@ impl Store {
     /// # Errors
     /// When it can't be written.
     pub fn keep_tree(&self, diff_id: &DiffId, changes: &Changes) -> Result<(), StoreError> {
-        let path = self.root.join("trees").join(diff_id.hex());
+        let path = self.tree_path(diff_id);
         self.write_whole(&path, &crate::layer::encode(changes))
     }
 
@@ -224,7 +230,7 @@ pub(super) fn open_lock(path: &Path) -> Result<File, StoreError> {
 }
 
 /// Marks a file as used, for pruning by age. Best effort: an old time costs a later build some work.
-fn touch(path: &Path) {
+pub(super) fn touch(path: &Path) {
     let times = rustix::fs::Timestamps {
         last_access: rustix::fs::Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_NOW },
         last_modification: rustix::fs::Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_OMIT },

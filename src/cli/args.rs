@@ -98,7 +98,7 @@ pub enum Command {
     /// Takes the flags of build. Nothing is run or written.
     #[command(args_override_self = true)]
     Plan(Box<PlanArgs>),
-    /// Show or empty the local store
+    /// Show or empty the local store, or a folder of cache entries
     Cache(CacheArgs),
 }
 
@@ -148,6 +148,20 @@ pub struct BuildArgs {
     /// Run the steps of these stages, even where their results are known
     #[arg(long = "no-cache-filter", value_name = "STAGE[,STAGE…]")]
     pub no_cache_filters: Vec<String>,
+
+    /// Fail where the registry of a base image does not answer, even if its tag was resolved before
+    #[arg(long)]
+    pub pull: bool,
+
+    /// Where to look for results of earlier builds: type=local,src=DIR or
+    /// type=registry,ref=NAME; can be repeated
+    #[arg(long = "cache-from", value_name = "SPEC")]
+    pub cache_from: Vec<String>,
+
+    /// Where to keep results for later builds: type=local,dest=DIR or
+    /// type=registry,ref=NAME, each with [,mode=min|max]; can be repeated
+    #[arg(long = "cache-to", value_name = "SPEC")]
+    pub cache_to: Vec<String>,
 
     /// Shorthand for --output=type=registry
     #[arg(long)]
@@ -205,6 +219,10 @@ pub struct BuildArgs {
     /// How progress is shown; auto is tty on a terminal and plain elsewhere
     #[arg(long, value_name = "MODE", default_value = "auto")]
     pub progress: ProgressMode,
+
+    /// Say of every step why it ran, and where results were looked for
+    #[arg(long)]
+    pub explain: bool,
 
     /// Print nothing but the image ID
     #[arg(short, long)]
@@ -338,10 +356,22 @@ pub struct CacheArgs {
 
 #[derive(Debug, Subcommand)]
 pub enum CacheCommand {
-    /// List what the local store holds
-    Ls(StoreArgs),
-    /// Delete what the local store holds, less what the flags keep
+    /// List what the local store or a folder of cache entries holds
+    Ls(HeldArgs),
+    /// Tell how much room that takes, by kind
+    Du(HeldArgs),
+    /// Delete it, less what the flags keep
     Prune(PruneArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct HeldArgs {
+    /// Instead of the local store, a folder of cache entries: type=local,src=DIR
+    #[arg(long = "cache-from", value_name = "SPEC", conflicts_with = "store")]
+    pub cache_from: Option<String>,
+
+    #[command(flatten)]
+    pub store: StoreArgs,
 }
 
 #[derive(Debug, Args)]
@@ -355,7 +385,7 @@ pub struct PruneArgs {
     pub keep: Option<String>,
 
     #[command(flatten)]
-    pub store: StoreArgs,
+    pub held: HeldArgs,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]

@@ -8,8 +8,8 @@ use super::args::{BuildArgs, Entitlement, NetworkMode};
 use super::environment::Environment;
 use super::flag::{FlagError, each};
 use super::{
-    add_host, annotation, build_context, docker_config, main_context, output, reference, registry,
-    secret, size, ssh, store, ulimit,
+    add_host, annotation, build_context, cache_spec, docker_config, main_context, output,
+    reference, registry, secret, size, ssh, store, ulimit,
 };
 use crate::build::{Access, Fetching};
 use crate::error::Error;
@@ -77,6 +77,9 @@ pub fn request(
         explicit_platform: platform.is_some(),
         platform: platform.unwrap_or_else(Platform::host),
         no_cache: no_cache(args),
+        pull: args.pull,
+        cache_from: each("--cache-from", &args.cache_from, cache_spec::source)?,
+        cache_to: each("--cache-to", &args.cache_to, cache_spec::target)?,
         secrets,
         ssh,
         git_environment,

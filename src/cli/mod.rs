@@ -6,6 +6,7 @@ mod args;
 mod build;
 mod build_context;
 mod cache;
+mod cache_spec;
 mod check;
 mod csv;
 mod diff;
@@ -129,7 +130,11 @@ fn build(args: &BuildArgs, environment: &Environment) -> ExitCode {
     let built = crate::build::build(request, &signals.cancel, &|event| ui.event(&event));
     match built.and_then(|result| publish(args, &result).map(|()| result)) {
         Ok(result) => {
-            ui.result(&report::text(&result), &report::json(&result));
+            let mut text = report::text(&result);
+            if args.explain {
+                text.push_str(&format!("\n{}", report::explanation(&result)));
+            }
+            ui.result(&text, &report::json(&result));
             ExitCode::SUCCESS
         }
         Err(error) => prepared.fail(&error),

@@ -163,8 +163,14 @@ impl DirectoryContext {
         let mut hasher = Hasher::new();
         loop {
             match file.read(buffer) {
-                Ok(0) => return Ok(((&hasher).into(), xattrs)),
-                Ok(count) => _ = hasher.update(&buffer[..count]),
+                Ok(count) => {
+                    hasher.update(&buffer[..count]);
+                    // A file that does not fill the buffer has met its end.
+                    let at_end = count < buffer.len() && file.is_complete();
+                    if count == 0 || at_end {
+                        return Ok(((&hasher).into(), xattrs));
+                    }
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }

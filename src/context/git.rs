@@ -280,7 +280,7 @@ fn token_scope(remote: &str) -> &str {
     hosts.into_iter().find(|host| remote.starts_with(host)).unwrap_or(remote)
 }
 
-/// `ref: refs/heads/main	HEAD` and `0123…	HEAD`.
+/// Out of `ref: refs/heads/main` and `0123…`, both followed by a tab and `HEAD`.
 fn default_branch(listed: &str) -> Option<Revision> {
     let of_head = |line: &str| Some(line.strip_suffix("\tHEAD")?.to_owned());
     let heads: Vec<String> = listed.lines().filter_map(of_head).collect();

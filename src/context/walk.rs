@@ -213,9 +213,16 @@ fn kind(
 /// noted on a file of the context is nobody's business. Best effort: a file system without any has
 /// none.
 pub(super) fn xattrs(file: BorrowedFd<'_>, buffer: &mut [u8]) -> Xattrs {
-    let names = match rustix::fs::flistxattr(file, &mut *buffer) {
-        Ok(length) if length > 0 => buffer[..length].to_vec(),
-        _ => return Xattrs::new(),
+    // The kernel allocates as much as is offered, which for every file would cost more than reading
+    // it; most have no attributes at all.
+    let mut few = [0; 256];
+    let names = match rustix::fs::flistxattr(file, &mut few) {
+        Ok(0) => return Xattrs::new(),
+        Ok(length) => few[..length].to_vec(),
+        Err(_) => match rustix::fs::flistxattr(file, &mut *buffer) {
+            Ok(length) => buffer[..length].to_vec(),
+            Err(_) => return Xattrs::new(),
+        },
     };
     names
         .split_inclusive(|byte| *byte == 0)

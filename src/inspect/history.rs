@@ -13,10 +13,15 @@ pub fn steps(history: &[History], layers: usize) -> Vec<Step> {
         return (0..layers).map(|_| unknown()).collect();
     }
     let step = |entry: &&History| Step {
-        instruction: instruction(entry.created_by.as_deref().unwrap_or_default()),
+        instruction: collapsed(&instruction(entry.created_by.as_deref().unwrap_or_default())),
         ..unknown()
     };
     made.iter().map(step).collect()
+}
+
+/// Lines were joined with the blanks that they began with.
+pub(super) fn collapsed(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// `RUN apt-get update` of what BuildKit, the classic builder, Buildah and others write.

@@ -159,7 +159,7 @@ pub(super) fn copy(
     let sum = ContentSum::from(&hasher);
     match file.digest {
         Some(expected) if expected != sum => {
-            Err(LayerError::ContentChanged { path: shown(path), expected: expected, found: sum })
+            Err(LayerError::ContentChanged { path: shown(path), expected, found: sum })
         }
         _ => Ok(sum),
     }

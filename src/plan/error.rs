@@ -35,6 +35,8 @@ pub enum PlanErrorKind {
     UnknownTarget { name: String, suggestion: Option<String> },
     #[error("circular dependency detected on stage: {0}")]
     Cycle(String),
+    #[error("SOURCE_DATE_EPOCH is a number of seconds since 1970, but found {0:?}")]
+    SourceDateEpoch(String),
     #[error("invalid stage index {0}")]
     StageIndex(i64),
     #[error(

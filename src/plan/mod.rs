@@ -11,6 +11,7 @@ mod environment;
 mod error;
 mod graph;
 mod history;
+mod ingredients;
 mod key;
 mod lint;
 mod mounts;
@@ -37,9 +38,14 @@ use crate::platform::Platform;
 use crate::request::NoCache;
 pub use crate::request::{Entitlements, Network, Security};
 
+pub use args::source_date_epoch;
 pub use error::{PlanError, PlanErrorKind};
 pub use graph::*;
-pub use key::{DefinitionKey, Input, base_key, context_key, image_key, scratch_key, step_key};
+pub use ingredients::{History, Ingredient, NewStep, ingredients};
+pub use key::{
+    ContentKey, DefinitionKey, Input, base_key, context_key, image_key, layer_key, link_key,
+    run_content, run_key, scratch_key, step_key,
+};
 
 /// What a plan depends on besides the Dockerfile and its base images.
 #[derive(Clone, Copy, Debug)]

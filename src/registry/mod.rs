@@ -5,6 +5,7 @@
 //! `Handle::block_on`, and [`Registry::blob_reader`] for the bytes of a blob. Nothing is asked of a
 //! host before it is needed, not even who we are: a host that wants to know says so (`auth`).
 
+mod artifact;
 mod auth;
 mod blob_reader;
 mod challenge;

@@ -14,6 +14,6 @@ pub use crate::figures::{human, time};
 pub use difference_text::difference_text;
 pub use json::json;
 pub use metadata::metadata;
-pub use text::text;
+pub use text::{explanation, text};
 pub use weight_json::{difference_json, weight_json};
 pub use weight_text::weight_text;

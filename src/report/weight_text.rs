@@ -190,7 +190,8 @@ fn headline(weight: &Weight, finding: &Finding) -> String {
     let what = what(finding);
     let step = &weight.layers[finding.layer as usize].step;
     let place = match step.lines {
-        Some(_) => format!("line {}", lines(step.lines)),
+        Some((first, last)) if first == last => format!("line {first}"),
+        Some(_) => format!("lines {}", lines(step.lines)),
         None => format!("layer {}", finding.layer + 1),
     };
     if finding.kind.is_broken() {

@@ -25,7 +25,10 @@ fn no_dockerfile() {
     let output = command.output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     let text = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(text, "ERROR: there is no Dockerfile Dockerfile\n");
+    assert_eq!(
+        text,
+        "ERROR: failed to read dockerfile: open Dockerfile: no such file or directory\n"
+    );
 }
 
 #[test]
@@ -72,19 +75,19 @@ fn a_cycle_of_stages() {
         "FROM scratch AS a\nCOPY --from=b / /\nFROM scratch AS b\nCOPY --from=a / /\n",
         &[],
         1,
-        r"Dockerfile:2
---------------------
-   1 |     FROM scratch AS a
-   2 | >>> COPY --from=b / /
-   3 |     FROM scratch AS b
-   4 |     COPY --from=a / /
---------------------
-Dockerfile:4
+        r"Dockerfile:4
 --------------------
    2 |     COPY --from=b / /
    3 |     FROM scratch AS b
    4 | >>> COPY --from=a / /
    5 |     
+--------------------
+Dockerfile:2
+--------------------
+   1 |     FROM scratch AS a
+   2 | >>> COPY --from=b / /
+   3 |     FROM scratch AS b
+   4 |     COPY --from=a / /
 --------------------
 ERROR: failed to build: failed to solve: circular dependency detected on stage: a
 hint: Each stage can copy only from stages that don't copy from it.
@@ -185,9 +188,11 @@ fn a_stage_that_waits_for_a_failed_one_is_canceled() {
         .filter(|rest| rest.starts_with("ERROR") || *rest == "CANCELED")
         .collect();
     let failed = "ERROR: process \"/bin/sh -c exit 7\" did not complete successfully: exit code: 7";
-    assert_eq!(ends.iter().filter(|end| **end == failed).count(), 1, "{}", ended.stderr);
-    assert_eq!(ends.iter().filter(|end| **end == "CANCELED").count(), 2, "{}", ended.stderr);
-    assert_eq!(ends.len(), 3, "{}", ended.stderr);
+    let (failures, others): (Vec<&str>, Vec<&str>) =
+        ends.into_iter().partition(|end| *end != "CANCELED");
+    assert_eq!(failures, [failed], "{}", ended.stderr);
+    // What runs beside it; the last stage may have begun to wait for both.
+    assert!(matches!(others.len(), 1 | 2), "{}", ended.stderr);
     assert!(ended.message().starts_with("Dockerfile:4\n"), "{}", ended.message());
     bench.is_clean();
 }

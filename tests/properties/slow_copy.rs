@@ -70,11 +70,7 @@ impl Copier<'_> {
             .collect::<io::Result<_>>()?;
         found.sort();
         for name in found {
-            let path = format!("{directory}{name}");
-            let is_directory = real(self.source, &path)?.metadata()?.is_dir();
-            if is_directory || !self.flags.exclude.contains(&name) {
-                self.one(&path, destination)?;
-            }
+            self.one(&format!("{directory}{name}"), destination)?;
         }
         Ok(())
     }

@@ -173,10 +173,11 @@ pub fn forecast(
     events: &(dyn Fn(Event) + Sync),
 ) -> Result<Forecast, Error> {
     let file = dockerfile::parse(&request.dockerfile.bytes).map_err(super::first)?;
-    let session = Session::open(request, cancel, events)?;
+    let mut session = Session::open(request, cancel, events)?;
+    session.take_epoch(&file)?;
     let (plan, images) = plan_and_warn(&session, &file)?;
     let inputs = inputs::gather(&session, &plan)?;
-    let keys = definition_keys(&plan, &images, &inputs)?;
+    let keys = definition_keys(&session, &plan, &images, &inputs)?;
     let demands = demands(&session, &plan, &images, &keys);
     let view = View { plan: &plan, images: &images, inputs: &inputs, demands: &demands };
     let stages = (0..file.stages.len())

@@ -119,6 +119,10 @@ fn mistakes() {
         ("${name^}", "unsupported modifier (^) in substitution"),
         ("${,}", "unsupported modifier (,) in substitution"),
         ("${name/word}", "syntax error: missing '/' in ${}"),
+        // What is not closed counts before what is wrong inside.
+        ("${name/'word", "syntax error: missing '/' in ${}"),
+        ("${name:+${other!", "syntax error: missing '}'"),
+        ("${name:+${other!} more}", "unsupported modifier (!) in substitution"),
         (r"${name%\n}", r"invalid pattern (\n) in substitution: invalid escape '\n'"),
     ] {
         assert_eq!(expand(word, &[]), Err(expected.to_owned()), "{word}");
