@@ -393,6 +393,10 @@ pub enum ReportFormat {
     #[default]
     Text,
     Json,
+    /// A page with a treemap that needs no network
+    Html,
+    /// The treemap alone
+    Svg,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]

@@ -17,5 +17,7 @@ pub fn run(args: &DiffArgs, environment: &Environment) -> Result<String, Error> 
     Ok(match args.reading.format {
         ReportFormat::Text => report::difference_text(&difference),
         ReportFormat::Json => format!("{:#}\n", report::difference_json(&difference)),
+        ReportFormat::Html => report::difference_html(&difference, &new, &[]),
+        ReportFormat::Svg => report::difference_svg(&difference, &new),
     })
 }

@@ -25,6 +25,8 @@ pub fn run(
     let text = match args.reading.format {
         ReportFormat::Text => report::weight_text(&weight),
         ReportFormat::Json => format!("{:#}\n", report::weight_json(&weight)),
+        ReportFormat::Html => report::weight_html(&weight, &[]),
+        ReportFormat::Svg => report::weight_svg(&weight),
     };
     let broken = rules.map(|rules| rules.broken(&weight.efficiency)).unwrap_or_default();
     let verdict = match broken.as_slice() {

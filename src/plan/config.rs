@@ -2,6 +2,8 @@
 //! history (1.11).
 
 use std::cell::RefCell;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use crate::dockerfile::expand::{Expanded, Lexer};
 use crate::dockerfile::lint::Problem;
@@ -119,12 +121,19 @@ impl State {
     /// The arguments of a RUN for its history: each once, where it was first declared, with the
     /// value that is in effect (L-059).
     pub(super) fn effective_arguments(&self) -> Vec<(String, String)> {
+        // There is one call for every RUN: a look through all variables for each is too much.
+        let known: HashMap<&str, &str> = self.environment.iter().collect();
+        let mut places: HashMap<&str, usize> = HashMap::new();
         let mut effective: Vec<(String, String)> = Vec::new();
         for (name, value) in &self.arguments {
-            let value = self.environment.get(name).or(value.as_deref()).unwrap_or_default();
-            match effective.iter_mut().find(|(known, _)| known == name) {
-                Some((_, known)) => *known = value.to_owned(),
-                None => effective.push((name.clone(), value.to_owned())),
+            let known = known.get(name.as_str()).copied();
+            let value = known.or(value.as_deref()).unwrap_or_default().to_owned();
+            match places.entry(name) {
+                Entry::Occupied(place) => effective[*place.get()].1 = value,
+                Entry::Vacant(place) => {
+                    place.insert(effective.len());
+                    effective.push((name.clone(), value));
+                }
             }
         }
         effective

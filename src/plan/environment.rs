@@ -38,7 +38,11 @@ impl Environment {
     }
 
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
-        self.variables.iter().map(|(name, _)| name.as_str())
+        self.iter().map(|(name, _)| name)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.variables.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
     /// A word with its variables replaced and its quotes removed; what is not set is empty (L-040).

@@ -1,5 +1,7 @@
 //! `RUN` (section 1.5): the process, what it sees, and what is mounted.
 
+use std::borrow::Cow;
+
 use crate::dockerfile::{Command, Run};
 
 use super::config::{Scope, State};
@@ -84,10 +86,10 @@ pub(super) fn title(run: &Run, text: &str, op: &RunOp, state: &State) -> String 
         text = format!("{text} ({})", title::summary(&heredoc.content));
     }
     // A variable that comes from a secret is shown as such.
-    let mut environment = state.environment.clone();
+    let mut environment = Cow::Borrowed(&state.environment);
     for mount in &op.mounts {
         if let MountKind::Secret { env: Some(name), .. } = &mount.kind {
-            environment.set(name, "****");
+            environment.to_mut().set(name, "****");
         }
     }
     title::uppercased(&title::with_variables(&text, &environment))

@@ -109,7 +109,7 @@ pub(super) fn lines(lines: Option<(u32, u32)>) -> String {
     }
 }
 
-fn source(source: &Source) -> String {
+pub(super) fn source(source: &Source) -> String {
     match source {
         Source::Base(name) => format!("base {}", plain(name)),
         Source::Stage(name) => format!("stage {}", plain(name)),
@@ -205,7 +205,7 @@ fn headline(weight: &Weight, finding: &Finding) -> String {
 }
 
 /// What a finding is, in a few words.
-fn what(finding: &Finding) -> String {
+pub(super) fn what(finding: &Finding) -> String {
     let detail = some(&plain(&finding.detail));
     match finding.kind {
         FindingKind::Overwritten => "replaced by a higher layer".to_owned(),
