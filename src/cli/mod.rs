@@ -184,8 +184,13 @@ fn publish(args: &BuildArgs, result: &BuildResult) -> Result<(), Error> {
 }
 
 fn write_file(flag: &str, path: &Path, content: impl AsRef<[u8]>) -> Result<(), Error> {
-    std::fs::write(path, content)
-        .map_err(|error| Error::build(format!("{flag}: can't write {}: {error}", path.display())))
+    std::fs::write(path, content).map_err(|error| {
+        // Half of it is worse than none. A device or a pipe stays.
+        if path.is_file() {
+            let _ = std::fs::remove_file(path);
+        }
+        Error::build(format!("{flag}: can't write {}: {error}", path.display()))
+    })
 }
 
 fn fail(ui: &Ui, error: &Error, request: Option<&BuildRequest>) -> ExitCode {

@@ -11,8 +11,8 @@ use crate::build::BuildResult;
 use crate::weight::budget::{Status, Verdict};
 use crate::weight::{Difference, Weight};
 
-use super::size::human;
 use super::verdict::breach_line;
+use crate::figures::human;
 use escape::code;
 
 /// What is told about one image.

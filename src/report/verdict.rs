@@ -1,7 +1,7 @@
 //! Limits that an image keeps or breaks.
 
-use super::size::human;
 use super::weight_text::plain;
+use crate::figures::human;
 use crate::weight::budget::{Amount, Breach, Status, Subject, Verdict};
 
 /// The verdict as terminal text: a line, and one for each broken limit. Empty without limits.

@@ -3,7 +3,7 @@
 use super::escape::{block, code};
 use super::grown::delta;
 use super::{SizeReport, signed};
-use crate::report::size::{human, time};
+use crate::figures::{human, time};
 use crate::weight::{
     ChangeKind, Difference, DirectoryChange, FileChange, Finding, FindingKind, LayerChange, Patch,
     Size, path,
