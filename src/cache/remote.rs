@@ -154,7 +154,8 @@ impl RemoteCache {
 }
 
 fn newest(place: &Place, prefix: &str) -> Option<Bundle> {
-    place.read(|backend| backend.newest(prefix), |key, bytes| decode(place, key, bytes))?
+    let prefix = place.index_key(prefix);
+    place.read(|backend| backend.newest(&prefix), |key, bytes| decode(place, key, bytes))?
 }
 
 /// The first of `keys` that the place has an entry of that is whole and has that record.

@@ -80,7 +80,8 @@ impl Queue {
 #[derive(Debug)]
 enum Job {
     Step(Box<StepToSave>),
-    Index(EntryKey, Vec<u8>),
+    /// Its key, where no scope has a part in it.
+    Index(String, Vec<u8>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,7 +155,7 @@ impl Uploads {
             index.merge_within(&old, OLDER_RECORDS);
             if let Ok(entry) = index.encode() {
                 let name = &Digest::of(&entry).hex()[..8];
-                self.push(Job::Index(EntryKey(format!("{prefix}{name}")), entry));
+                self.push(Job::Index(format!("{prefix}{name}"), entry));
                 left = self.wait(until);
             }
         }
@@ -207,6 +208,7 @@ impl Shared {
                 match job {
                     Job::Step(result) => self.step(&result),
                     Job::Index(key, entry) => self.targets.iter().for_each(|target| {
+                        let key = EntryKey(target.place.index_key(&key));
                         self.entry(&target.place, &key, EntryContent::Bytes(&entry), &[]);
                     }),
                 }
