@@ -10,10 +10,10 @@ use tokio::runtime::{Handle, Runtime};
 use super::compress::StepResult;
 use super::result::{NotSaved, Written, WrittenKind};
 use super::session::{RecordPlace, Session};
+use crate::cache::github::GithubCache;
 use crate::cache::{
     LocalFolder, Place, Record, RecordKey, RegistryCache, StepToSave, Target, Uploads, bytes_apart,
 };
-use crate::cache::github::GithubCache;
 use crate::digest::Digest;
 use crate::error::Error;
 use crate::http::Clients;

@@ -9,8 +9,8 @@ use super::caches::Caches;
 use super::environment::Environment;
 use super::flag::{FlagError, each};
 use super::{
-    add_host, annotation, build_context, docker_config, main_context, output,
-    reference, registry, secret, size, ssh, store, ulimit,
+    add_host, annotation, build_context, docker_config, main_context, output, reference, registry,
+    secret, size, ssh, store, ulimit,
 };
 use crate::build::{Access, Fetching};
 use crate::error::Error;
