@@ -9,7 +9,6 @@ use std::path::PathBuf;
 
 use crate::cache::github::GithubSettings;
 use crate::context::Fetched;
-use crate::plan::{Entitlements, Network};
 use crate::platform::Platform;
 use crate::url::{self, GitUrl};
 
@@ -244,6 +243,32 @@ pub struct RunOptions {
     /// Bytes; 64 MiB unless said.
     pub shm_size: Option<u64>,
     pub ulimits: Vec<Ulimit>,
+}
+
+/// The network of a RUN.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Network {
+    #[default]
+    Default,
+    None,
+    Host,
+}
+
+/// What a RUN is kept from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Security {
+    #[default]
+    Sandbox,
+    Insecure,
+}
+
+/// What the user lets the RUNs of a Dockerfile have besides the sandbox.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Entitlements {
+    /// `RUN --network=host` (L-113).
+    pub network_host: bool,
+    /// `RUN --security=insecure` (L-114).
+    pub security_insecure: bool,
 }
 
 /// `--ulimit NAME=SOFT[:HARD]`; -1 is unlimited.

@@ -2,21 +2,13 @@
 
 use super::images::{Images, plan_with_images};
 use super::session::Session;
-use crate::dockerfile::lint::{Finding, Findings};
+use crate::dockerfile::lint::{Checked, Findings};
 use crate::dockerfile::{self, Dockerfile};
 use crate::error::Error;
 use crate::plan::{Plan, PlanRequest};
 use crate::request::BuildRequest;
 use crate::sandbox::Cancel;
 use crate::ui::Event;
-
-/// What the checks found, and what kept them from seeing the rest.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Checked {
-    /// By line.
-    pub findings: Vec<Finding>,
-    pub error: Option<Error>,
-}
 
 /// Checks what `request` would build: the stages that its target needs, or all of them where it
 /// names none. The configurations of bases are fetched, since checks depend on them.

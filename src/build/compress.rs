@@ -12,7 +12,7 @@ use crate::cache::{Record, RecordLayer};
 use crate::digest::{DiffId, Sha256Sum};
 use crate::error::Error;
 use crate::image::{Descriptor, media_type};
-use crate::layer::{LayerWriter, WriteOptions, write_layer};
+use crate::layer::{LayerError, LayerWriter, WriteOptions, write_layer};
 use crate::plan::{ContentKey, DefinitionKey, StageId, run_key};
 use crate::platform::Platform;
 use crate::request::Compression;
@@ -88,7 +88,7 @@ impl Compressor {
             None => Some(job),
         };
         if let Some(job) = refused {
-            job.layer.finish(Err(super::canceled()));
+            job.layer.finish(Err(Error::canceled()));
         }
     }
 
@@ -119,10 +119,15 @@ fn compress(session: &Session<'_>, layer: &StageLayer) -> Result<Finished, Error
         layer.made().ok_or_else(|| Error::build("a layer that this build has not made"))?;
     let spool = session.store.spool()?;
     let file = spool.file().try_clone().map_err(Error::build)?;
+    let failed = |error| match error {
+        LayerError::Io(e) => Error::build(format!("can't write {}: {e}", spool.path().display())),
+        error => error.into(),
+    };
     let mut writer = LayerWriter::new(file, compression, session.request.threads)?;
     let options = WriteOptions::default();
-    let contents = write_layer(&changes, &mut |i| open(i), &options, &mut writer)?;
-    let (finished, _) = writer.finish()?;
+    let mut open = |i| session.stopping(open(i)?);
+    let contents = write_layer(&changes, &mut open, &options, &mut writer).map_err(failed)?;
+    let (finished, _) = writer.finish().map_err(failed)?;
     session.store.keep_blob(spool, &finished.digest)?;
     session.store.keep_tree(&finished.diff_id, &contents)?;
     let descriptor = Descriptor::new(layer_media_type(compression), finished.digest, finished.size);

@@ -94,11 +94,11 @@ impl Export<'_, '_> {
         match &output.kind {
             OutputKind::Registry { .. } => self.push(output, made, running),
             OutputKind::Oci { destination, .. } => {
-                write_image(image, ArchiveKind::Oci, destination)?;
+                self.write_image(image, ArchiveKind::Oci, destination)?;
                 Ok(vec![wrote(WrittenKind::Oci, destination, image)])
             }
             OutputKind::Docker { destination, .. } => {
-                write_image(image, ArchiveKind::Docker, destination)?;
+                self.write_image(image, ArchiveKind::Docker, destination)?;
                 Ok(vec![wrote(WrittenKind::Docker, destination, image)])
             }
             OutputKind::Local { directory } => {
@@ -111,7 +111,7 @@ impl Export<'_, '_> {
                 Ok(vec![written(WrittenKind::Local, shown(&place), 0, 0)])
             }
             OutputKind::Tar { destination } => {
-                write_to(destination, |out| {
+                self.write_to(destination, |out| {
                     let mut tar = TarOutput::new(out);
                     self.flatten(&mut tar)?;
                     tar.finish()?;
@@ -191,7 +191,7 @@ impl Export<'_, '_> {
             let contents = layers::contents(session, self.images, layer)?;
             let files = layers::all_files(session, self.images, layer)?;
             let mut open = |i: usize| match contents.changes.get(i) {
-                Some((path, _)) => files.open(path),
+                Some((path, _)) => session.stopping(files.open(path)?),
                 None => Err(io::ErrorKind::NotFound.into()),
             };
             let options = WriteOptions { latest_mtime: epoch };
@@ -199,6 +199,7 @@ impl Export<'_, '_> {
         } else {
             let blob = layers::blob(session, self.images, layer)?;
             let source = File::open(&blob.path).map_err(Error::build)?;
+            let source = session.cancel.stops(source);
             let mut tar = VerifiedLayer::new(source, layers::expected(finished))?;
             io::copy(&mut tar, &mut writer).map_err(Error::build)?;
         }
@@ -231,6 +232,52 @@ impl Export<'_, '_> {
             .collect())
     }
 
+    fn write_image(
+        &self,
+        image: &ImageParts,
+        kind: ArchiveKind,
+        destination: &Destination,
+    ) -> Result<(), Error> {
+        match destination {
+            Destination::Directory(root) => {
+                let go_on = || self.session.cancel.check();
+                write_layout(image, root, &go_on).map_err(Error::build)
+            }
+            Destination::File(_) | Destination::Stdout => self
+                .write_to(destination, |out| write_archive(image, kind, out).map_err(Error::build)),
+        }
+    }
+
+    /// Gives `write` the file, which appears whole or not at all, or the standard output.
+    fn write_to(
+        &self,
+        destination: &Destination,
+        write: impl FnOnce(&mut dyn Write) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let place = shown(destination);
+        let failed = |e: io::Error| Error::build(format!("{place}: {e}"));
+        let write = |out: &mut dyn Write| {
+            write(out).map_err(|e| Error { message: format!("{place}: {}", e.message), ..e })
+        };
+        let cancel = self.session.cancel;
+        let (Destination::File(path) | Destination::Directory(path)) = destination else {
+            let mut out = io::BufWriter::with_capacity(1 << 16, cancel.writer(io::stdout()));
+            write(&mut out)?;
+            return out.flush().map_err(failed);
+        };
+        let parent = path.parent().filter(|p| !p.as_os_str().is_empty());
+        let mut file = tempfile::Builder::new()
+            .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
+            .tempfile_in(parent.unwrap_or(std::path::Path::new(".")))
+            .map_err(failed)?;
+        let mut out = io::BufWriter::with_capacity(1 << 16, cancel.stops(file.as_file_mut()));
+        write(&mut out)?;
+        out.flush().map_err(failed)?;
+        drop(out);
+        file.persist(path).map_err(|e| failed(e.error))?;
+        Ok(())
+    }
+
     fn flatten(&self, output: &mut dyn crate::layer::Output) -> Result<(), Error> {
         let session = self.session;
         let files = self.target.files(session, self.images)?;
@@ -243,7 +290,8 @@ impl Export<'_, '_> {
         let mut open = |index: usize| {
             let blob = layers::blob(session, self.images, &files.layers[index])
                 .map_err(|e| LayerError::from(io::Error::other(e.to_string())))?;
-            let tar: Box<dyn io::Read> = decompress(File::open(&blob.path)?)?;
+            let blob = session.cancel.stops(File::open(&blob.path)?);
+            let tar: Box<dyn io::Read> = decompress(blob)?;
             Ok(tar)
         };
         let entries = files.tree.iter().filter(|(path, _)| !path.is_empty());
@@ -278,47 +326,6 @@ fn wrote(kind: WrittenKind, destination: &Destination, image: &ImageParts) -> Wr
 
 fn written(kind: WrittenKind, place: String, transferred: u64, skipped: u64) -> Written {
     Written { kind, place, transferred_bytes: transferred, skipped_bytes: skipped }
-}
-
-fn write_image(
-    image: &ImageParts,
-    kind: ArchiveKind,
-    destination: &Destination,
-) -> Result<(), Error> {
-    match destination {
-        Destination::Directory(root) => write_layout(image, root).map_err(Error::build),
-        Destination::File(_) | Destination::Stdout => {
-            write_to(destination, |out| write_archive(image, kind, out).map_err(Error::build))
-        }
-    }
-}
-
-/// Gives `write` the file, which appears whole or not at all, or the standard output.
-fn write_to(
-    destination: &Destination,
-    write: impl FnOnce(&mut dyn Write) -> Result<(), Error>,
-) -> Result<(), Error> {
-    match destination {
-        Destination::Stdout => {
-            let mut out = io::BufWriter::with_capacity(1 << 16, io::stdout().lock());
-            write(&mut out)?;
-            out.flush().map_err(Error::build)
-        }
-        Destination::File(path) | Destination::Directory(path) => {
-            let failed = |e: io::Error| Error::build(format!("{}: {e}", path.display()));
-            let parent = path.parent().filter(|p| !p.as_os_str().is_empty());
-            let mut file = tempfile::Builder::new()
-                .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
-                .tempfile_in(parent.unwrap_or(std::path::Path::new(".")))
-                .map_err(failed)?;
-            let mut out = io::BufWriter::with_capacity(1 << 16, file.as_file_mut());
-            write(&mut out)?;
-            out.flush().map_err(failed)?;
-            drop(out);
-            file.persist(path).map_err(|e| failed(e.error))?;
-            Ok(())
-        }
-    }
 }
 
 fn title(kind: &OutputKind) -> String {

@@ -8,7 +8,6 @@ use std::io::{Read, Seek as _};
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -192,16 +191,10 @@ impl Fetcher<'_> {
     }
 
     fn unless_canceled<T>(&self, work: impl Future<Output = T>) -> Result<T, Error> {
-        const TICK: Duration = Duration::from_millis(50);
-        let canceled = async {
-            while !self.cancel.is_canceled() {
-                tokio::time::sleep(TICK).await;
-            }
-        };
         self.runtime.block_on(async {
             tokio::select! {
                 result = work => Ok(result),
-                () = canceled => Err(super::canceled()),
+                () = super::session::canceled(self.cancel) => Err(Error::canceled()),
             }
         })
     }
@@ -233,7 +226,7 @@ fn git_error(error: GitError) -> Error {
         GitError::Failed { said, .. } if said.contains("Permission denied (publickey") => {
             result.hinted("Give an SSH agent with a key for it with --ssh default.")
         }
-        GitError::Canceled => super::canceled(),
+        GitError::Canceled => Error::canceled(),
         _ => result,
     }
 }
@@ -256,7 +249,7 @@ pub struct Fetching<'a> {
 /// When it can't be reached, or is not what it should be.
 pub fn fetch_context(remote: &RemoteContext, fetching: &Fetching<'_>) -> Result<Fetched, Error> {
     let store = Store::open(fetching.store)?;
-    let progress = Progress::new(fetching.events, 1);
+    let progress = Progress::new(fetching.events, fetching.cancel, 1);
     let clients = Clients::new(fetching.ca_certificates.to_vec());
     let runtime = super::session::runtime(fetching.threads)?;
     let fetcher = Fetcher {
@@ -267,8 +260,7 @@ pub fn fetch_context(remote: &RemoteContext, fetching: &Fetching<'_>) -> Result<
         progress: &progress,
         cancel: fetching.cancel,
     };
-    let files = store.work().join("context");
-    std::fs::create_dir(&files).map_err(Error::build)?;
+    let files = store.work().directory().map_err(Error::build)?;
     let title = format!("[internal] load build context {}", remote.shown());
     let (source, is_dockerfile) = progress.step(title, |running| match remote {
         RemoteContext::Git(url) => {
@@ -312,10 +304,9 @@ pub fn unpack_context(
     fetching: &Fetching<'_>,
 ) -> Result<Fetched, Error> {
     let folder = Store::open(fetching.store)?.into_work();
-    let files = folder.path().join("context");
-    std::fs::create_dir(&files).map_err(Error::build)?;
+    let files = folder.directory().map_err(Error::build)?;
     let title = "[internal] load build context from standard input";
-    let source = Progress::new(fetching.events, 1)
+    let source = Progress::new(fetching.events, fetching.cancel, 1)
         .step(title, |_| Ok(Arc::new(Unpacked::new(archive, files)?)))?;
     Ok(Fetched { source, is_dockerfile: false, folder: Arc::new(folder) })
 }

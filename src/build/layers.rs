@@ -243,7 +243,9 @@ pub(super) fn directory(
         Source::Built(open) => {
             let target = session.scratch_directory()?;
             let changes = layer.0.contents.get().map_or_else(Arc::default, Arc::clone);
-            unpack_built(&changes, &**open, &target)?;
+            let (cancel, open) = (session.cancel.clone(), Arc::clone(open));
+            let open = move |i: usize| Ok(Box::new(cancel.stops(open(i)?)) as _);
+            unpack_built(&changes, &open, &target)?;
             target
         }
         Source::Base(_) | Source::Recorded(_) => {

@@ -29,8 +29,11 @@ mod slot;
 mod stage;
 mod weigh;
 
+use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, ScopedJoinHandle};
+
+use rustix::io::Errno;
 
 use crate::cache::StoreError;
 use crate::dockerfile;
@@ -52,7 +55,7 @@ use session::Session;
 use slot::Slot;
 use stage::{StageFiles, Work};
 
-pub use check::{Checked, check};
+pub use check::check;
 pub use fetch::{Access, Fetching, REMOTE_FILE, fetch_context, unpack_context};
 pub use forecast::*;
 pub use result::*;
@@ -68,6 +71,20 @@ pub(crate) use result::tests::go_multistage as result_for_tests;
 /// One error with what the user can do; nothing half-made is left, and a build that is repeated goes
 /// on from the steps that were finished.
 pub fn build(
+    request: &BuildRequest,
+    cancel: &Cancel,
+    events: &(dyn Fn(Event) + Sync),
+) -> Result<BuildResult, Error> {
+    solve(request, cancel, events).map_err(|error| {
+        let full = error.message.contains(&io::Error::from(Errno::NOSPC).to_string());
+        let store = request.store.display();
+        if full { error.hinted(format!(
+            "Look where there is no room with `df -h`; `plimsoll cache prune` makes some in {store}."
+        ))} else { error }
+    })
+}
+
+fn solve(
     request: &BuildRequest,
     cancel: &Cancel,
     events: &(dyn Fn(Event) + Sync),
@@ -127,7 +144,7 @@ impl<'a, 's> Known<'a, 's> {
         let sandbox = sandbox_for(session, plan, &demands)?;
         let done = run_stages(session, plan, images, inputs, keys, &demands, sandbox.as_ref())?;
         session.check_canceled()?;
-        let target = done.stages[plan.target.0].clone().ok_or_else(canceled)?;
+        let target = done.stages[plan.target.0].clone().ok_or_else(Error::canceled)?;
         let pushes = &done.pushes;
         let export = export::Export { session, plan, images, target: &target, pushes };
         let exported = export.write_all()?;
@@ -210,18 +227,17 @@ fn run_stages<'a, 's>(
                         // The first failure ends the others: nobody wants their results any more.
                         session.cancel.cancel();
                     }
-                    work.results[id.0].set(result.clone());
-                    result
+                    // Who waits for this one did not fail.
+                    work.results[id.0].set(result.clone().map_err(|_| Error::canceled()));
+                    result.map(drop)
                 })
             })
             .collect();
-        let mut failures = Vec::new();
-        for stage in stages {
-            failures.extend(join(stage).err());
-        }
+        let failures: Vec<Error> =
+            stages.into_iter().filter_map(|stage| join(stage).err()).collect();
         compressor.close();
         join(compressing);
-        if let Some(error) = worst(failures) { Err(error) } else { Ok(()) }
+        cause(failures).map_or(Ok(()), Err)
     })?;
     let stages = demands
         .iter()
@@ -232,18 +248,9 @@ fn run_stages<'a, 's>(
 }
 
 /// The failure that caused the others.
-fn worst(failures: Vec<Error>) -> Option<Error> {
-    let cause = failures.iter().position(|error| *error != canceled());
-    let mut failures = failures;
-    match cause {
-        Some(cause) => Some(failures.swap_remove(cause)),
-        None => failures.pop(),
-    }
-}
-
-/// The user asked to stop.
-fn canceled() -> Error {
-    Error::build("canceled")
+fn cause(failures: Vec<Error>) -> Option<Error> {
+    let (canceled, causes): (Vec<Error>, _) = failures.into_iter().partition(Error::is_canceled);
+    causes.into_iter().chain(canceled).next()
 }
 
 /// Calls `work` for each item with up to `threads` threads; results are in the order of the items.
@@ -281,5 +288,22 @@ fn join<T>(thread: ScopedJoinHandle<'_, T>) -> T {
 impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
         Self::build(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_canceled_is_not_the_cause() {
+        let (canceled, failed) = (Error::canceled(), Error::build("exit code: 1"));
+        for (failures, expected) in [
+            (vec![canceled.clone(), failed.clone(), canceled.clone()], Some(failed)),
+            (vec![canceled.clone(), canceled.clone()], Some(canceled)),
+            (vec![], None),
+        ] {
+            assert_eq!(cause(failures), expected);
+        }
     }
 }

@@ -5,18 +5,20 @@ use std::time::Instant;
 
 use crate::dockerfile::lint::Findings;
 use crate::error::Error;
+use crate::sandbox::Cancel;
 use crate::ui::{Event, StepId, StepOutcome, Stream};
 
 /// Where events go; see [`Event`].
 pub(super) struct Progress<'a> {
     events: &'a (dyn Fn(Event) + Sync),
+    cancel: &'a Cancel,
     next: AtomicU32,
 }
 
 impl<'a> Progress<'a> {
     /// `first` is the number of the first step.
-    pub(super) fn new(events: &'a (dyn Fn(Event) + Sync), first: u32) -> Self {
-        Self { events, next: AtomicU32::new(first) }
+    pub(super) fn new(events: &'a (dyn Fn(Event) + Sync), cancel: &'a Cancel, first: u32) -> Self {
+        Self { events, cancel, next: AtomicU32::new(first) }
     }
 
     pub(super) fn notice(&self, text: impl Into<String>) {
@@ -46,16 +48,19 @@ impl<'a> Progress<'a> {
         self.start(title).end(StepOutcome::Cached);
     }
 
-    /// Runs `work` as a step of the log.
+    /// Runs `work` as a step of the log. What fails after the build was canceled does so for that
+    /// reason, whatever it says.
     pub(super) fn step<T>(
         &self,
         title: impl Into<String>,
         work: impl FnOnce(&Running<'_>) -> Result<T, Error>,
     ) -> Result<T, Error> {
         let running = self.start(title);
-        let result = work(&running);
+        let result = work(&running)
+            .map_err(|error| if self.cancel.is_canceled() { Error::canceled() } else { error });
         running.end(match &result {
             Ok(_) => StepOutcome::Done,
+            Err(error) if error.is_canceled() => StepOutcome::Canceled,
             Err(error) => StepOutcome::Failed(error.message.clone()),
         });
         result

@@ -33,7 +33,7 @@ pub(super) fn run(
     let session = work.session;
     let sandbox = work.sandbox.ok_or_else(|| Error::build("no sandbox was made for this RUN"))?;
     let lowers = lower_directories(work, files)?;
-    let upper = session.scratch_directory()?;
+    let dirs = session.step_directories()?;
     let mut user = copy::user(work, files, &op.user).map_err(|e| failed(op, &e.message))?;
     // As runc has it: the user's own group is among the supplementary ones.
     if !user.groups.contains(&user.gid) {
@@ -46,9 +46,9 @@ pub(super) fn run(
     let secrets: Vec<&[u8]> = session.request.secrets.values().map(|s| s.0.as_slice()).collect();
     let spec = RunSpec {
         lowers,
-        upper: upper.clone(),
-        work: session.scratch_directory()?,
-        scratch: session.scratch_directory()?,
+        upper: dirs.upper.clone(),
+        work: dirs.work.clone(),
+        scratch: dirs.scratch.clone(),
         argv: op.argv.clone(),
         env: environment(op, &user, mounts.env),
         cwd: op.cwd.clone(),
@@ -70,6 +70,8 @@ pub(super) fn run(
     });
     running.output(last, masker.finish());
     drop(mounts.leases);
+    // What can't be removed now goes with the build.
+    let _ = dirs.remove_scratch();
     session.check_canceled()?;
     let exit = exit.map_err(|error| match error {
         RunError::Exec { message, .. } => failed(op, &message),
@@ -79,7 +81,7 @@ pub(super) fn run(
         let memory = if exit.out_of_memory { " (out of memory)" } else { "" };
         return Err(failed(op, &format!("exit code: {}{memory}", exit.code)));
     }
-    changes_of(work, files, upper)
+    changes_of(work, files, dirs.upper)
 }
 
 /// The directories that overlayfs lays over each other, the lowest first.
@@ -187,7 +189,7 @@ impl Mounts {
                 let (content, mode, uid, gid) = (secret.clone(), *mode, *uid, *gid);
                 self.push(mount, RunMountKind::Secret { content, mode, uid, gid });
             }
-            MountKind::Ssh { id, required, .. } => {
+            MountKind::Ssh { id, required, mode, uid, gid } => {
                 let default = format!("/run/buildkit/ssh_agent.{}", self.agents);
                 let target = mount.target.clone().unwrap_or(default);
                 self.agents += 1;
@@ -198,8 +200,9 @@ impl Mounts {
                     return missing(*required, message)
                         .map_err(|e| e.hinted(format!("Add `--ssh {id}`.")));
                 };
-                self.list
-                    .push(RunMount { target, kind: RunMountKind::Ssh { socket: socket.clone() } });
+                let (socket, mode, uid, gid) = (socket.clone(), *mode, *uid, *gid);
+                let kind = RunMountKind::Ssh { socket, mode, uid, gid };
+                self.list.push(RunMount { target, kind });
             }
         }
         Ok(())

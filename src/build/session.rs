@@ -1,10 +1,12 @@
 //! What every part of one build shares.
 
 use std::collections::{BTreeMap, HashMap};
+use std::io::{self, Read};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
+
+use tokio::net::UnixStream;
 
 use tokio::runtime::Runtime;
 
@@ -22,11 +24,9 @@ use crate::platform::Platform;
 use crate::registry::Registry;
 use crate::request::{BuildRequest, Compression, MainContext, NamedContext, Output, OutputKind};
 use crate::sandbox::Cancel;
+use crate::snapshot::StepDirs;
 use crate::tree::Changes;
 use crate::ui::Event;
-
-/// How soon a transfer notices that the user has asked to stop.
-const CANCEL_CHECK: Duration = Duration::from_millis(50);
 
 pub(super) struct Session<'a> {
     pub(super) request: &'a BuildRequest,
@@ -50,7 +50,6 @@ pub(super) struct Session<'a> {
     contexts: BTreeMap<String, ContextShape>,
     notices: Mutex<Vec<String>>,
     history: OnceLock<Option<History>>,
-    scratch: AtomicU64,
     fetches: Mutex<HashMap<Digest, Arc<Mutex<()>>>>,
 }
 
@@ -86,7 +85,7 @@ impl<'a> Session<'a> {
             clients,
             registry,
             // Bringing the context here was the first step.
-            progress: Progress::new(events, if is_fetched { 2 } else { 1 }),
+            progress: Progress::new(events, cancel, if is_fetched { 2 } else { 1 }),
             cache: RemoteCache::open(sources.clone(), prefix.clone()),
             saver: Saver::new(sources, targets, prefix, runtime),
             cancel,
@@ -98,7 +97,6 @@ impl<'a> Session<'a> {
             contexts,
             notices: Mutex::default(),
             history: OnceLock::new(),
-            scratch: AtomicU64::new(0),
             fetches: Mutex::default(),
         })
     }
@@ -154,17 +152,15 @@ impl<'a> Session<'a> {
 
     /// Ends the work of this thread where the user has asked to stop.
     pub(super) fn check_canceled(&self) -> Result<(), Error> {
-        if self.cancel.is_canceled() { Err(super::canceled()) } else { Ok(()) }
+        if self.cancel.is_canceled() { Err(Error::canceled()) } else { Ok(()) }
     }
 
-    /// Comes when the user has asked to stop.
-    pub(super) fn canceled(&self) -> impl Future<Output = ()> + Send + use<> {
-        let cancel = self.cancel.clone();
-        async move {
-            while !cancel.is_canceled() {
-                tokio::time::sleep(CANCEL_CHECK).await;
-            }
-        }
+    /// A file whose reading ends where the build does.
+    pub(super) fn stopping(
+        &self,
+        file: impl Read + Send + 'static,
+    ) -> io::Result<Box<dyn Read + Send>> {
+        Ok(Box::new(self.cancel.stops(file)))
     }
 
     /// Waits for the network, but not where the user has asked to stop.
@@ -172,9 +168,14 @@ impl<'a> Session<'a> {
         self.runtime.block_on(async {
             tokio::select! {
                 done = work => Ok(done),
-                () = self.canceled() => Err(super::canceled()),
+                () = self.canceled() => Err(Error::canceled()),
             }
         })
+    }
+
+    /// Ends when the build is canceled.
+    pub(super) fn canceled(&self) -> impl Future<Output = ()> + Send + 'static {
+        canceled(self.cancel)
     }
 
     /// The names of the image in `output`.
@@ -198,12 +199,17 @@ impl<'a> Session<'a> {
 
     /// A new, empty directory that goes with the build.
     pub(super) fn scratch_directory(&self) -> Result<PathBuf, Error> {
-        // Short names: overlayfs takes all lower directories of a mount in one page on old kernels.
-        let number = self.scratch.fetch_add(1, Ordering::Relaxed);
-        let path = self.store.work().join(number.to_string());
-        std::fs::create_dir(&path)
-            .map_err(|e| Error::build(format!("can't make {}: {e}", path.display())))?;
-        Ok(path)
+        self.store.work().directory().map_err(|e| self.no_work_directory(&e))
+    }
+
+    /// New directories for a RUN that go with the build.
+    pub(super) fn step_directories(&self) -> Result<StepDirs, Error> {
+        self.store.work().step().map_err(|e| self.no_work_directory(&e))
+    }
+
+    fn no_work_directory(&self, error: &io::Error) -> Error {
+        let path = self.store.work().path().display();
+        Error::build(format!("can't make a directory in {path}: {error}"))
     }
 
     /// The blob, from the local store or one that `--cache-from` names.
@@ -341,4 +347,16 @@ pub(super) fn runtime(threads: usize) -> Result<Runtime, Error> {
         .enable_all()
         .build()
         .map_err(|e| Error::build(format!("can't start the network threads: {e}")))
+}
+
+/// Ends when `cancel` was used.
+pub(super) fn canceled(cancel: &Cancel) -> impl Future<Output = ()> + Send + 'static {
+    let socket = cancel.socket();
+    async {
+        let canceled = async { UnixStream::from_std(socket?)?.readable().await };
+        if canceled.await.is_err() {
+            // Who cannot be told goes on to its end.
+            std::future::pending().await
+        }
+    }
 }

@@ -229,6 +229,13 @@ pub struct BuildArgs {
     #[arg(short, long)]
     pub quiet: bool,
 
+    /// Compare the weight with this image's, named as for weigh
+    #[arg(long, value_name = "IMAGE", help_heading = "Size limits")]
+    pub size_baseline: Option<String>,
+
+    #[command(flatten)]
+    pub limits: LimitArgs,
+
     #[command(flatten)]
     pub registry: RegistryArgs,
 
@@ -315,6 +322,9 @@ pub struct WeighArgs {
     pub ci_config: Option<PathBuf>,
 
     #[command(flatten)]
+    pub limits: LimitArgs,
+
+    #[command(flatten)]
     pub reading: ReadingArgs,
 }
 
@@ -331,7 +341,39 @@ pub struct DiffArgs {
     pub file: Option<PathBuf>,
 
     #[command(flatten)]
+    pub limits: LimitArgs,
+
+    #[command(flatten)]
     pub reading: ReadingArgs,
+}
+
+/// What an image may weigh.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Size limits")]
+pub struct LimitArgs {
+    /// Fail with code 3 above these: 250MB (compressed), +10MB or +5% (growth); commas between them
+    #[arg(long, value_name = "LIMITS")]
+    pub size_budget: Vec<String>,
+
+    /// File with limits (default: .plimsoll.yml, if there is one)
+    #[arg(long, value_name = "FILE")]
+    pub settings: Option<PathBuf>,
+
+    /// What a broken limit does at most
+    #[arg(long, value_name = "MODE", default_value = "fail")]
+    pub size_gate: SizeGate,
+
+    /// Accept broken limits; the reason stands in the report
+    #[arg(long, value_name = "REASON")]
+    pub size_waiver: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum SizeGate {
+    Off,
+    Warn,
+    #[default]
+    Fail,
 }
 
 /// What weigh and diff have in common.
@@ -394,6 +436,8 @@ pub enum ReportFormat {
     #[default]
     Text,
     Json,
+    /// For a pull request
+    Markdown,
     /// A page with a treemap that needs no network
     Html,
     /// The treemap alone

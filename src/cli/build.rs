@@ -14,9 +14,11 @@ use super::{
 };
 use crate::build::{Access, Fetching};
 use crate::error::Error;
-use crate::plan::{Entitlements, Network};
 use crate::platform::Platform;
-use crate::request::{BuildRequest, Destination, NoCache, Output, OutputKind, RunOptions, Secret};
+use crate::request::{
+    BuildRequest, Destination, Entitlements, Network, NoCache, Output, OutputKind, RunOptions,
+    Secret,
+};
 use crate::sandbox::Cancel;
 use crate::ui::Event;
 
@@ -90,7 +92,7 @@ pub fn request(
         now: environment.now,
         store,
         threads,
-        weigh: args.output_weight.is_some(),
+        weigh: args.output_weight.is_some() || args.size_baseline.is_some(),
     })
 }
 

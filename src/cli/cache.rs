@@ -11,7 +11,7 @@ use super::flag::FlagError;
 use super::{cache_spec, size, store};
 use crate::cache::{LocalFolder, PruneFilter, Store, StoreItem};
 use crate::error::Error;
-use crate::report::human;
+use crate::figures::human;
 use crate::request::CachePlace;
 
 /// Does it; the text for standard output.

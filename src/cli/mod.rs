@@ -16,6 +16,7 @@ mod docker_config;
 mod dockerfile;
 mod environment;
 mod flag;
+mod limits;
 mod main_context;
 mod output;
 mod plan;
@@ -26,6 +27,7 @@ mod registry;
 mod secret;
 mod signal;
 mod size;
+mod sized;
 mod ssh;
 mod store;
 mod ulimit;
@@ -43,9 +45,13 @@ use crate::request::BuildRequest;
 use crate::ui::{Event, Form, Ui};
 use crate::weight;
 
-use args::{Arguments, BuildArgs, Command, WeighArgs};
+use args::{Arguments, BuildArgs, Command};
 use environment::Environment;
+use limits::Limits;
 use signal::Signals;
+
+/// What GitHub takes for a comment, in characters; bytes are never fewer.
+const COMMENT_LIMIT: usize = 65_536;
 
 /// The whole program: what was typed → the exit code (see
 /// [`ErrorKind::exit_code`](crate::error::ErrorKind::exit_code)).
@@ -62,14 +68,8 @@ pub fn run() -> ExitCode {
     let environment = Environment::of_process();
     match arguments.command {
         Command::Build(args) => build(&args, &environment),
-        Command::Weigh(args) => weigh(&args, &environment),
-        Command::Diff(args) => match diff::run(&args, &environment) {
-            Ok(text) => {
-                print(&text);
-                ExitCode::SUCCESS
-            }
-            Err(error) => fail(&Ui::new(Form::Plain), &error, None),
-        },
+        Command::Weigh(args) => told(weigh::run(&args, &environment)),
+        Command::Diff(args) => told(diff::run(&args, &environment)),
         Command::Check(args) => check::run(&args, &environment),
         Command::Plan(args) => plan::run(&args, &environment),
         Command::Cache(args) => match cache::run(&args, &environment) {
@@ -118,10 +118,15 @@ impl Prepared {
 }
 
 fn build(args: &BuildArgs, environment: &Environment) -> ExitCode {
-    let prepared = match Prepared::new(args, environment) {
+    let mut prepared = match Prepared::new(args, environment) {
         Ok(prepared) => prepared,
         Err(code) => return code,
     };
+    let limits = match Limits::read(&args.limits) {
+        Ok(limits) => limits,
+        Err(error) => return prepared.fail(&error),
+    };
+    prepared.request.weigh |= limits.is_some();
     let Prepared { ui, request, signals } = &prepared;
     if request.outputs.is_empty() {
         let text = "no output was asked for: the image will only be in the local store; \
@@ -135,20 +140,27 @@ fn build(args: &BuildArgs, environment: &Environment) -> ExitCode {
             if args.explain {
                 text.push_str(&format!("\n{}", report::explanation(&result)));
             }
-            ui.result(&text, &report::json(&result));
-            ExitCode::SUCCESS
+            let sized = sized::size(args, request, limits.as_ref(), &result, &|notice| {
+                ui.event(&Event::Notice(notice));
+            });
+            text.push_str(&sized.text);
+            ui.result(&text, &limits::with_verdict(report::json(&result), sized.verdict.as_ref()));
+            match sized.verdict.as_ref().map_or(Ok(()), limits::outcome) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => prepared.fail(&error),
+            }
         }
         Err(error) => prepared.fail(&error),
     }
 }
 
-/// The report comes first, also where a rule is broken: it says why.
-fn weigh(args: &WeighArgs, environment: &Environment) -> ExitCode {
-    let weighed = weigh::run(args, environment).and_then(|(text, verdict)| {
+/// The report comes first, also where a limit is broken: it says why.
+fn told(weighed: Result<(String, Result<(), Error>), Error>) -> ExitCode {
+    let kept = weighed.and_then(|(text, kept)| {
         print(&text);
-        verdict
+        kept
     });
-    match weighed {
+    match kept {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&Ui::new(Form::Plain), &error, None),
     }
@@ -173,8 +185,13 @@ fn publish(args: &BuildArgs, result: &BuildResult) -> Result<(), Error> {
 }
 
 fn write_file(flag: &str, path: &Path, content: impl AsRef<[u8]>) -> Result<(), Error> {
-    std::fs::write(path, content)
-        .map_err(|error| Error::build(format!("{flag}: can't write {}: {error}", path.display())))
+    std::fs::write(path, content).map_err(|error| {
+        // Half of it is worse than none. A device or a pipe stays.
+        if path.is_file() {
+            let _ = std::fs::remove_file(path);
+        }
+        Error::build(format!("{flag}: can't write {}: {error}", path.display()))
+    })
 }
 
 fn fail(ui: &Ui, error: &Error, request: Option<&BuildRequest>) -> ExitCode {

@@ -14,8 +14,7 @@ use std::fmt;
 use std::io::{self, Read};
 use std::sync::Arc;
 
-use tempfile::TempDir;
-
+use crate::snapshot::WorkDir;
 use crate::tree::{Tree, TreePath};
 
 pub use archive::Unpacked;
@@ -43,5 +42,5 @@ pub struct Fetched {
     /// It is a single file, the Dockerfile itself.
     pub is_dockerfile: bool,
     /// Where the files are; goes with the last that knows of it.
-    pub folder: Arc<TempDir>,
+    pub folder: Arc<WorkDir>,
 }

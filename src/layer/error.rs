@@ -30,6 +30,9 @@ pub enum LayerError {
     #[error("{compressed} compressed bytes grew past {limit} bytes: this looks like a bomb")]
     Bomb { compressed: u64, limit: u64 },
 
+    #[error("the archive asks for more than {limit} bytes of memory to be unpacked")]
+    Memory { limit: u64 },
+
     #[error("/{path} changed while it was read: expected {stated} bytes but found {found}")]
     FileChanged { path: String, stated: u64, found: Found },
     #[error("/{path} changed while it was read: expected content {expected} but found {found}")]

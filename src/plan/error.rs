@@ -35,7 +35,7 @@ pub enum PlanErrorKind {
     UnknownTarget { name: String, suggestion: Option<String> },
     #[error("circular dependency detected on stage: {0}")]
     Cycle(String),
-    #[error("SOURCE_DATE_EPOCH is a number of seconds since 1970, but found {0:?}")]
+    #[error("invalid SOURCE_DATE_EPOCH: {0}")]
     SourceDateEpoch(String),
     #[error("invalid stage index {0}")]
     StageIndex(i64),
@@ -122,6 +122,7 @@ impl PlanErrorKind {
             Self::CopyFromLater { .. } | Self::MountFromLater { .. } => {
                 "Move the stage that is read above the one that reads it."
             }
+            Self::SourceDateEpoch(_) => "It is a number of seconds since 1970.",
             Self::CopyUrl => "ADD downloads what a URL names.",
             Self::CopyGit => "ADD takes the files of a repository.",
             Self::Device => "Remove the flag; no device of the host is in the sandbox.",

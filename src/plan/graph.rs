@@ -9,6 +9,7 @@ use crate::dockerfile::Command;
 use crate::error::Location;
 use crate::image::ImageConfig;
 use crate::platform::Platform;
+use crate::request::{Network, Security};
 use crate::url::{self, GitUrl};
 
 /// Index into [`Plan::stages`].
@@ -161,30 +162,6 @@ pub struct RunOp {
     pub mounts: Vec<Mount>,
     /// Scripts of `RUN <<EOF` whose body starts with `#!`: name below `/dev/pipes`, content (L-104).
     pub scripts: Vec<(String, String)>,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Network {
-    #[default]
-    Default,
-    None,
-    Host,
-}
-
-/// What the user lets the RUNs of a Dockerfile have besides the sandbox.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Entitlements {
-    /// `RUN --network=host` (L-113).
-    pub network_host: bool,
-    /// `RUN --security=insecure` (L-114).
-    pub security_insecure: bool,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Security {
-    #[default]
-    Sandbox,
-    Insecure,
 }
 
 /// `RUN --mount` (L-106 to L-112), expanded and validated.

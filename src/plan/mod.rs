@@ -36,6 +36,7 @@ use crate::ignore::Patterns;
 use crate::image::ImageConfig;
 use crate::platform::Platform;
 use crate::request::NoCache;
+pub use crate::request::{Entitlements, Network, Security};
 
 pub use args::source_date_epoch;
 pub use error::{PlanError, PlanErrorKind};

@@ -1,8 +1,8 @@
 //! A difference as terminal text.
 
-use super::size::human;
 use super::table::{Align, Column, render};
 use super::weight_text::{bytes, lines, plain, section, shown};
+use crate::figures::human;
 use crate::weight::{
     ChangeKind, Difference, DirectoryChange, FileChange, LayerChange, LayerSide, PackageChange,
     PackageSide, Size,

@@ -2,10 +2,10 @@
 
 use super::markup::text;
 use super::palette::{self, NONE, REST};
-use super::size::human;
 use super::squarify::{Rectangle, squarify};
 use super::treemap::{self, Content, Leaf, Node, Owner};
 use super::weight_text::{bytes, lines};
+use crate::figures::human;
 use crate::weight::{ChangeKind, Difference, Layer, Weight};
 
 const WIDTH: f64 = 960.0;

@@ -4,8 +4,8 @@ use crate::build::{
     BuildResult, LookedIn, NotSaved, Outcome, StageResult, StepResult, Written, WrittenKind,
 };
 
-use super::size::{human, time};
 use super::table::{Align, Column, render};
+use super::{human, time};
 
 /// Together with the gaps at most 100 characters.
 const COLUMNS: [Column; 7] = [

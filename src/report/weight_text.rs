@@ -1,7 +1,7 @@
 //! A weight as terminal text.
 
-use super::size::human;
 use super::table::{Align, Column, render};
+use crate::figures::human;
 use crate::weight::{Directory, Finding, FindingKind, Layer, Patch, Size, Source, Weight, path};
 
 /// Rows of a table that would be long.

@@ -3,8 +3,7 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use crate::plan::{Network, Security};
-use crate::request::{Secret, Ulimit};
+use crate::request::{Network, Secret, Security, Ulimit};
 
 /// One command and the world it runs in.
 #[derive(Clone, Debug)]
@@ -69,8 +68,8 @@ pub enum RunMountKind {
     Tmpfs { size: Option<u64> },
     /// A file in memory that is never swapped out.
     Secret { content: Secret, mode: u32, uid: u32, gid: u32 },
-    /// The socket of an agent, as it is on the host.
-    Ssh { socket: PathBuf },
+    /// A socket with this owner, through which the agent behind `socket` of the host is reached.
+    Ssh { socket: PathBuf, mode: u32, uid: u32, gid: u32 },
 }
 
 /// Where output came from.

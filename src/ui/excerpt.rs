@@ -36,7 +36,7 @@ pub fn failure(error: &Error, dockerfile: Option<(&str, &[u8])>) -> String {
 pub fn message(error: &Error) -> String {
     match error.kind {
         ErrorKind::Usage if error.locations.is_empty() => error.message.clone(),
-        ErrorKind::Size => error.message.clone(),
+        ErrorKind::Size | ErrorKind::Canceled => error.message.clone(),
         ErrorKind::Usage | ErrorKind::Build => {
             format!("failed to build: failed to solve: {}", error.message)
         }

@@ -7,7 +7,7 @@ use super::clean;
 use super::event::{Event, StepId, StepOutcome, Stream};
 use super::lines::Lines;
 use crate::dockerfile::lint::Finding;
-use crate::report::human;
+use crate::figures::human;
 
 /// How often a transfer that goes on is worth a line.
 const PROGRESS_EVERY: Duration = Duration::from_secs(5);

@@ -5,8 +5,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use super::{clean, excerpt, github};
-use crate::build::Checked;
-use crate::dockerfile::lint::Finding;
+use crate::dockerfile::lint::{Checked, Finding};
 use crate::error::Location;
 
 /// `Name: message (line N)`, as BuildKit's log has it.

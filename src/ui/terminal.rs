@@ -11,7 +11,7 @@ use super::event::{Event, StepId};
 use super::feed::ending;
 use super::findings::line;
 use super::tail::Tails;
-use crate::report::human;
+use crate::figures::human;
 
 const TITLE_LIMIT: usize = 40;
 const REDRAW_EVERY: Duration = Duration::from_millis(100);

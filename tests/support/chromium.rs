@@ -66,6 +66,10 @@ impl Browser {
             let message = self.read();
             self.events.push(message);
         }
+        // What is drawn waits for its size, which is known in the first frame.
+        self.evaluate(
+            "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))",
+        );
     }
 
     /// The size of the window, and the theme of the system.

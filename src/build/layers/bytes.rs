@@ -105,7 +105,7 @@ fn open_blob(
     let path = blob(session, images, layer)?.path;
     let file = File::open(&path)
         .map_err(|e| Error::build(format!("can't read {}: {e}", path.display())))?;
-    Ok(Box::new(file))
+    session.stopping(file).map_err(Error::build)
 }
 
 fn open_origin(
@@ -123,7 +123,7 @@ fn open_origin(
             let path = layout.blob_path(&descriptor.digest);
             let file = File::open(&path)
                 .map_err(|e| Error::build(format!("can't read {}: {e}", path.display())))?;
-            Ok(Box::new(file))
+            session.stopping(file).map_err(Error::build)
         }
     }
 }
@@ -159,6 +159,7 @@ fn fetch_recorded(session: &Session<'_>, record: &RecordLayer) -> Result<StoredB
     let mut stored = None;
     let mut take = |bytes: &mut dyn Read| {
         let spool = session.store.spool().map_err(io::Error::other)?;
+        let bytes = session.cancel.stops(bytes);
         let mut blob = layer::Verify::blob(bytes, Some(descriptor.digest), Some(descriptor.size));
         io::copy(&mut blob, &mut spool.file())?;
         let kept = session.store.keep_blob(spool, &descriptor.digest);

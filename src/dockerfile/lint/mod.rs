@@ -15,12 +15,22 @@ pub use options::{CheckOptionError, CheckOptions};
 pub use problem::{Problem, Rule};
 pub use text::check;
 
+use crate::error::Error;
+
 /// A problem and its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     pub problem: Problem,
     /// Counted from one.
     pub lines: RangeInclusive<usize>,
+}
+
+/// What the checks found, and what kept them from seeing the rest.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Checked {
+    /// By line.
+    pub findings: Vec<Finding>,
+    pub error: Option<Error>,
 }
 
 /// What was found, as far as it was wanted.

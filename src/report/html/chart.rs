@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 
 use super::section;
+use crate::figures::human;
 use crate::report::markup::text;
-use crate::report::size::human;
 use crate::weight::Size;
 
 /// One build of a branch.

@@ -7,10 +7,10 @@ use super::data::{self, shorten, shorten_path};
 use super::table::{Cell, ROWS, column, grouped, long, number, path, table, words};
 use super::weight::{findings, identity, instruction};
 use super::{Page, figure, section};
+use crate::figures::human;
 use crate::report::difference_text::{delta, signed, unpacked, word};
 use crate::report::markup::text;
 use crate::report::palette;
-use crate::report::size::human;
 use crate::report::treemap;
 use crate::report::weight_text::{UNKNOWN, bytes, lines, shown};
 use crate::weight::{

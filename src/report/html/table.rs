@@ -1,7 +1,7 @@
 //! Tables of a page.
 
+use crate::figures::human;
 use crate::report::markup::text;
-use crate::report::size::human;
 use crate::report::weight_text::UNKNOWN;
 
 /// More rows than this no one reads, and a browser takes long to lay them out.

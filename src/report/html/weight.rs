@@ -6,8 +6,8 @@ use super::table::{
     Cell, ROWS, column, compressed, count, grouped, long, number, path, share, size, table, words,
 };
 use super::{Page, figure, section};
+use crate::figures::human;
 use crate::report::markup::text;
-use crate::report::size::human;
 use crate::report::treemap;
 use crate::report::weight_text::{bytes, counted, lines, plain, shown, source, what};
 use crate::weight::{Finding, Identity, Layer, Package, Patch, Size, Weight};

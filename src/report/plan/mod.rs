@@ -9,8 +9,8 @@ mod text;
 
 use serde_json::{Value, json};
 
-use super::size::human;
 use crate::build::{Forecast, Origin, Read, StageFate, StageForecast, StepFate};
+use crate::figures::human;
 
 pub use mermaid::mermaid;
 pub use svg::svg;

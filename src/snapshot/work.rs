@@ -4,7 +4,7 @@
 //! <parent>/                 where all processes have theirs
 //!   build-<random>/         one process: 0700, since other users must not reach the setuid programs
 //!     lock                  locked while the process lives
-//!     <n>/                  one step
+//!     <n>/                  an unpacked layer, or one step:
 //!       upper/              what the step changes; becomes a layer
 //!       work/               the kernel's own
 //!       scratch/            made if the step needs it, thrown away with it
@@ -23,7 +23,7 @@ const LOCK: &str = "lock";
 #[derive(Debug)]
 pub struct WorkDir {
     path: PathBuf,
-    steps: AtomicUsize,
+    directories: AtomicUsize,
     /// Held by the open file; the kernel lets go of it however the process ends.
     _lock: File,
 }
@@ -54,21 +54,20 @@ impl WorkDir {
             if lock.try_lock().is_err() || !made.path().join(LOCK).exists() {
                 continue;
             }
-            return Ok(Self { path: made.keep(), steps: AtomicUsize::new(0), _lock: lock });
+            return Ok(Self { path: made.keep(), directories: AtomicUsize::new(0), _lock: lock });
         }
+    }
+
+    /// Makes an empty directory.
+    pub fn directory(&self) -> io::Result<PathBuf> {
+        // Short names: overlayfs takes all lower directories of a mount in one page on old kernels.
+        let number = self.directories.fetch_add(1, Ordering::Relaxed);
+        make(self.path.join(number.to_string()), 0o755)
     }
 
     /// Makes the directories for a step.
     pub fn step(&self) -> io::Result<StepDirs> {
-        let number = self.steps.fetch_add(1, Ordering::Relaxed);
-        let directory = self.path.join(number.to_string());
-        let make = |path: PathBuf, mode| {
-            DirBuilder::new().mode(mode).create(&path)?;
-            // Whatever the umask is.
-            fs::set_permissions(&path, Permissions::from_mode(mode))?;
-            Ok::<_, io::Error>(path)
-        };
-        make(directory.clone(), 0o700)?;
+        let directory = self.directory()?;
         Ok(StepDirs {
             upper: make(directory.join("upper"), 0o755)?,
             work: make(directory.join("work"), 0o700)?,
@@ -102,6 +101,13 @@ impl StepDirs {
     pub fn remove(&self) -> io::Result<()> {
         remove(&self.directory)
     }
+}
+
+/// Whatever the umask is.
+fn make(path: PathBuf, mode: u32) -> io::Result<PathBuf> {
+    DirBuilder::new().mode(mode).create(&path)?;
+    fs::set_permissions(&path, Permissions::from_mode(mode))?;
+    Ok(path)
 }
 
 /// Never follows a symlink, not even one that is put there meanwhile: the standard library walks by
