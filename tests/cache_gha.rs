@@ -305,13 +305,10 @@ fn builds_of_another_scope_have_another_index() {
     };
     assert_eq!(indexes(), 1);
     // What is worth an entry is there for all scopes.
-    let built = build("two"); eprintln!("DBG1 {:?} {} {}", built.ran(), built.result["not_saved"], built.result["written"]);
-    let titles = built.ran_titles();
+    let titles = build("two").ran_titles();
     assert!(!titles.iter().any(|title| title.starts_with("RUN")), "{titles:?}");
     assert_eq!(indexes(), 2);
-    let again = build("two");
-    eprintln!("DBG {:?} {:#?}", again.ran(), service.entries());
-    begin(&again.ran_titles(), &[]);
+    begin(&build("two").ran_titles(), &[]);
 }
 
 #[test]

@@ -171,7 +171,7 @@ impl Saver {
         if place == RecordPlace::Remote {
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
             state.saved.extend(record.blobs().map(|blob| blob.digest));
-            self.uploads.add_to_index(key, record);
+            self.uploads.add_to_index(key, record, &session.cache);
             return;
         }
         let blobs = self.blobs(session, in_image, &mut record);

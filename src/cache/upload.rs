@@ -132,9 +132,10 @@ impl Uploads {
         self.0.changed.notify_all();
     }
 
-    /// Adds a record that is saved already to the build's index.
-    pub fn add_to_index(&self, key: RecordKey, record: Record) {
-        lock(&self.0.index).insert(key, record);
+    /// Adds a record that was had from `cache` to the build's index.
+    pub fn add_to_index(&self, key: RecordKey, record: Record, cache: &RemoteCache) {
+        let excerpt = cache.excerpt(key, record);
+        lock(&self.0.index).merge(excerpt);
     }
 
     /// Waits until all is saved, at most for `limit`, and saves the index then, with what fits of the
