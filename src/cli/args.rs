@@ -291,6 +291,10 @@ pub struct RegistryArgs {
     #[arg(long = "insecure-registry", value_name = "HOST[:PORT]")]
     pub insecure: Vec<String>,
 
+    /// Log in to HOST as USER with the password in FILE; can be repeated
+    #[arg(long = "registry-login", value_name = "HOST=USER,FILE")]
+    pub logins: Vec<String>,
+
     /// Trust the certificates of this PEM file too
     #[arg(long = "ca-cert", value_name = "FILE")]
     pub ca_certificates: Vec<PathBuf>,
