@@ -7,6 +7,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use crate::cache::github::GithubSettings;
 use crate::context::Fetched;
 use crate::platform::Platform;
 use crate::url::{self, GitUrl};
@@ -122,6 +123,8 @@ pub enum CachePlace {
     Local(PathBuf),
     /// `type=registry`: a repository; a normalized reference, whose tag begins those of the entries.
     Registry(String),
+    /// `type=gha`: the cache service of GitHub Actions. Builds of one `scope` find each other's index.
+    Github { settings: GithubSettings, scope: Option<String> },
 }
 
 /// `--cache-to`

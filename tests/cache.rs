@@ -8,7 +8,7 @@ mod docker_registry;
 mod runner;
 
 use docker_registry::DockerRegistry;
-use runner::{Built, Project};
+use runner::{Built, COMPILE, DEPENDENCIES, Project, SLOW_STAGES, begin};
 
 /// Compiles one file and leaves the compiler behind.
 const TWO_STAGES: &str = "\
@@ -156,40 +156,8 @@ impl Runners {
     }
 }
 
-/// Two stages, each with a step that is worth an entry, and a layer too large for a record.
-const SLOW_STAGES: &str = "\
-FROM base AS builder
-WORKDIR /src
-COPY deps.txt .
-RUN sleep 2; head -c 400000 /dev/urandom > /random; cp deps.txt /installed
-COPY main.txt .
-RUN sleep 2; cat /installed main.txt > /program
-
-FROM base
-COPY note.txt /
-COPY --from=builder /program /bin/
-CMD [\"/bin/program\"]
-";
-
 fn slow_stages() -> Option<Runners> {
-    // The same bytes whenever it runs.
-    let text =
-        SLOW_STAGES.replace("head -c 400000 /dev/urandom", "dd if=/bin/busybox bs=1000 count=900");
-    let project = Project::new(&text)?;
-    project.write("deps.txt", "a library\n");
-    project.write("main.txt", "a program\n");
-    project.write("note.txt", "a note\n");
-    Some(Runners(project))
-}
-
-const DEPENDENCIES: &str = "RUN sleep 2; dd";
-const COMPILE: &str = "RUN sleep 2; cat";
-
-fn begin(titles: &[String], beginnings: &[&str]) {
-    assert_eq!(titles.len(), beginnings.len(), "{titles:?}");
-    for (title, beginning) in titles.iter().zip(beginnings) {
-        assert!(title.starts_with(beginning), "{titles:?}");
-    }
+    Project::slow_stages().map(Runners)
 }
 
 #[test]
@@ -383,7 +351,6 @@ fn a_builder_that_makes_the_same_leaves_what_follows_cached() {
     runners.0.write(
         "Dockerfile",
         &SLOW_STAGES
-            .replace("head -c 400000 /dev/urandom", "dd if=/bin/busybox bs=1000 count=900")
             .replace("cat /installed main.txt", "cat main.txt /installed")
             .replace("COPY main.txt .", "COPY main.txt deps.txt ./")
             .replace("> /program", "> /x; cat /installed main.txt > /program"),

@@ -14,7 +14,9 @@ use crate::ui::Event;
 /// names none. The configurations of bases are fetched, since checks depend on them.
 pub fn check(request: &BuildRequest, cancel: &Cancel, events: &(dyn Fn(Event) + Sync)) -> Checked {
     let mut findings = Findings::default();
-    let error = find(request, cancel, events, &mut findings).err();
+    // No result is asked for.
+    let request = BuildRequest { cache_from: Vec::new(), cache_to: Vec::new(), ..request.clone() };
+    let error = find(&request, cancel, events, &mut findings).err();
     Checked { findings: findings.sorted(), error }
 }
 

@@ -10,11 +10,13 @@ use tokio::runtime::{Handle, Runtime};
 use super::compress::StepResult;
 use super::result::{NotSaved, Written, WrittenKind};
 use super::session::{RecordPlace, Session};
+use crate::cache::github::GithubCache;
 use crate::cache::{
     LocalFolder, Place, Record, RecordKey, RegistryCache, StepToSave, Target, Uploads, bytes_apart,
 };
 use crate::digest::Digest;
 use crate::error::Error;
+use crate::http::Clients;
 use crate::image::Descriptor;
 use crate::plan::{ContentKey, History, StageId};
 use crate::registry::{Registry, parse_reference};
@@ -51,6 +53,7 @@ struct State {
 pub(super) fn places<'r>(
     request: &'r BuildRequest,
     registry: &Registry,
+    clients: &Arc<Clients>,
     runtime: &Handle,
 ) -> Result<(Vec<Arc<Place>>, Vec<Target>), Error> {
     let mut known: Vec<(&CachePlace, Arc<Place>)> = Vec::new();
@@ -58,13 +61,18 @@ pub(super) fn places<'r>(
         if let Some((_, place)) = known.iter().find(|(known, _)| *known == spec) {
             return Ok(Arc::clone(place));
         }
-        let place = Place::new(match spec {
-            CachePlace::Local(folder) => Box::new(LocalFolder::new(folder.clone())),
+        let place = match spec {
+            CachePlace::Local(folder) => Place::new(Box::new(LocalFolder::new(folder.clone()))),
             CachePlace::Registry(name) => {
                 let name = parse_reference(name)?;
-                Box::new(RegistryCache::new(registry, runtime.clone(), name))
+                Place::new(Box::new(RegistryCache::new(registry, runtime.clone(), name)))
             }
-        });
+            CachePlace::Github { settings, scope } => {
+                let clients = Arc::clone(clients);
+                let cache = GithubCache::new(settings.clone(), clients, runtime.clone());
+                Place::with_scope(Box::new(cache), scope.as_deref())
+            }
+        };
         known.push((spec, Arc::clone(&place)));
         Ok(place)
     };
@@ -163,7 +171,7 @@ impl Saver {
         if place == RecordPlace::Remote {
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
             state.saved.extend(record.blobs().map(|blob| blob.digest));
-            self.uploads.add_to_index(key, record);
+            self.uploads.add_to_index(key, record, &session.cache);
             return;
         }
         let blobs = self.blobs(session, in_image, &mut record);

@@ -70,7 +70,7 @@ impl<'a> Session<'a> {
         let runtime = Arc::new(runtime(request.threads)?);
         let clients = Arc::new(Clients::new(request.registry.ca_certificates.clone()));
         let registry = Registry::new(request.registry.clone(), Arc::clone(&clients));
-        let (sources, targets) = places(request, &registry, runtime.handle())?;
+        let (sources, targets) = places(request, &registry, &clients, runtime.handle())?;
         let prefix = index_prefix(request);
         let shape = |context: &NamedContext| match context {
             NamedContext::Directory(_) | NamedContext::Remote(_) => ContextShape::Directory,

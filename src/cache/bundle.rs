@@ -47,6 +47,16 @@ impl Bundle {
         self.records.insert(key, record);
     }
 
+    /// Adds a record, and those of its blobs that `other` has.
+    pub(super) fn insert_from(&mut self, key: RecordKey, record: Record, other: &Self) {
+        for digest in record.blobs().map(|blob| blob.digest) {
+            if let Some(blob) = other.blobs.get(&digest) {
+                self.blobs.entry(digest).or_insert_with(|| blob.clone());
+            }
+        }
+        self.records.insert(key, record);
+    }
+
     pub(super) fn insert_blob(&mut self, digest: Digest, bytes: &[u8]) {
         self.blobs.insert(digest, STANDARD.encode(bytes));
     }

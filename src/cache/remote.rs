@@ -67,6 +67,13 @@ impl RemoteCache {
         known
     }
 
+    /// A record that was had, with the blobs that came along.
+    pub(super) fn excerpt(&self, key: RecordKey, record: Record) -> Bundle {
+        let mut excerpt = Bundle::default();
+        excerpt.insert_from(key, record, &self.known().bundle);
+        excerpt
+    }
+
     /// The newest index, as it was read.
     pub(super) fn index(&self) -> Bundle {
         self.known().index.clone()
@@ -154,7 +161,8 @@ impl RemoteCache {
 }
 
 fn newest(place: &Place, prefix: &str) -> Option<Bundle> {
-    place.read(|backend| backend.newest(prefix), |key, bytes| decode(place, key, bytes))?
+    let prefix = place.index_key(prefix);
+    place.read(|backend| backend.newest(&prefix), |key, bytes| decode(place, key, bytes))?
 }
 
 /// The first of `keys` that the place has an entry of that is whole and has that record.
@@ -259,6 +267,24 @@ mod tests {
         put(&fake, &blob_entry(&blob.digest).0, b"layer".to_vec());
         let cache = open(&fake);
         assert!(read(&cache) && !cache.is_lost(&blob.digest));
+    }
+
+    #[test]
+    fn an_excerpt_has_the_blobs_that_came_along() {
+        let fake = Fake::new(Mood::Well);
+        let record = record("a");
+        let blob = record.blobs().next().unwrap().digest;
+        let mut entry = Bundle::default();
+        entry.insert_blob(blob, b"of it");
+        entry.insert_blob(Digest::of(b"another"), b"another");
+        entry.insert(key("a"), record.clone());
+        put(&fake, &record_entry(&key("a")).0, entry.encode().unwrap());
+        let cache = open(&fake);
+        assert!(cache.first(&[key("a")]).is_some());
+        let mut expected = Bundle::default();
+        expected.insert_blob(blob, b"of it");
+        expected.insert(key("a"), record.clone());
+        assert_eq!(cache.excerpt(key("a"), record), expected);
     }
 
     #[test]

@@ -80,7 +80,8 @@ impl Queue {
 #[derive(Debug)]
 enum Job {
     Step(Box<StepToSave>),
-    Index(EntryKey, Vec<u8>),
+    /// Its key, where no scope has a part in it.
+    Index(String, Vec<u8>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,9 +132,10 @@ impl Uploads {
         self.0.changed.notify_all();
     }
 
-    /// Adds a record that is saved already to the build's index.
-    pub fn add_to_index(&self, key: RecordKey, record: Record) {
-        lock(&self.0.index).insert(key, record);
+    /// Adds a record that was had from `cache` to the build's index.
+    pub fn add_to_index(&self, key: RecordKey, record: Record, cache: &RemoteCache) {
+        let excerpt = cache.excerpt(key, record);
+        lock(&self.0.index).merge(excerpt);
     }
 
     /// Waits until all is saved, at most for `limit`, and saves the index then, with what fits of the
@@ -154,7 +156,7 @@ impl Uploads {
             index.merge_within(&old, OLDER_RECORDS);
             if let Ok(entry) = index.encode() {
                 let name = &Digest::of(&entry).hex()[..8];
-                self.push(Job::Index(EntryKey(format!("{prefix}{name}")), entry));
+                self.push(Job::Index(format!("{prefix}{name}"), entry));
                 left = self.wait(until);
             }
         }
@@ -207,6 +209,7 @@ impl Shared {
                 match job {
                     Job::Step(result) => self.step(&result),
                     Job::Index(key, entry) => self.targets.iter().for_each(|target| {
+                        let key = EntryKey(target.place.index_key(&key));
                         self.entry(&target.place, &key, EntryContent::Bytes(&entry), &[]);
                     }),
                 }

@@ -153,13 +153,14 @@ pub struct BuildArgs {
     #[arg(long)]
     pub pull: bool,
 
-    /// Where to look for results of earlier builds: type=local,src=DIR or
-    /// type=registry,ref=NAME; can be repeated
+    /// Where to look for results of earlier builds: type=gha[,scope=NAME], type=local,src=DIR or
+    /// type=registry,ref=NAME; can be repeated (default in GitHub Actions: type=gha)
     #[arg(long = "cache-from", value_name = "SPEC")]
     pub cache_from: Vec<String>,
 
-    /// Where to keep results for later builds: type=local,dest=DIR or
-    /// type=registry,ref=NAME, each with [,mode=min|max]; can be repeated
+    /// Where to keep results for later builds: type=gha[,scope=NAME], type=local,dest=DIR or
+    /// type=registry,ref=NAME, each with [,mode=min|max]; can be repeated (default in GitHub
+    /// Actions: type=gha)
     #[arg(long = "cache-to", value_name = "SPEC")]
     pub cache_to: Vec<String>,
 
@@ -289,6 +290,10 @@ pub struct RegistryArgs {
     /// Talk to HOST over plain HTTP, or TLS without verification
     #[arg(long = "insecure-registry", value_name = "HOST[:PORT]")]
     pub insecure: Vec<String>,
+
+    /// Log in to HOST as USER with the password in FILE; can be repeated
+    #[arg(long = "registry-login", value_name = "HOST=USER,FILE")]
+    pub logins: Vec<String>,
 
     /// Trust the certificates of this PEM file too
     #[arg(long = "ca-cert", value_name = "FILE")]

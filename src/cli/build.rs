@@ -5,11 +5,12 @@ use std::fmt::Display;
 use std::io::Read;
 
 use super::args::{BuildArgs, Entitlement, NetworkMode};
+use super::caches::Caches;
 use super::environment::Environment;
 use super::flag::{FlagError, each};
 use super::{
-    add_host, annotation, build_context, cache_spec, docker_config, main_context, output,
-    reference, registry, secret, size, ssh, store, ulimit,
+    add_host, annotation, build_context, docker_config, main_context, output, reference, registry,
+    secret, size, ssh, store, ulimit,
 };
 use crate::build::{Access, Fetching};
 use crate::error::Error;
@@ -52,6 +53,7 @@ pub fn request(
     let store = store::directory(args.store.store.as_ref(), environment)?;
     let threads = environment.threads.max(1);
     let outputs = outputs(args, &tags, environment)?;
+    let caches = Caches::of(args, environment)?;
     let build_contexts = collect("--build-context", &args.build_contexts, build_context::parse)?;
     // Last, since it may take long, and a mistake should be told at once.
     let fetching = Fetching {
@@ -62,6 +64,7 @@ pub fn request(
         cancel: outside.cancel,
         events: outside.events,
     };
+    caches.missing.iter().for_each(|why| (outside.events)(Event::Notice(why.clone())));
     let commit_times = source_date_epoch.is_some();
     let (context, dockerfile) = main_context::load(args, &fetching, outside.stdin, commit_times)?;
     Ok(BuildRequest {
@@ -78,8 +81,8 @@ pub fn request(
         platform: platform.unwrap_or_else(Platform::host),
         no_cache: no_cache(args),
         pull: args.pull,
-        cache_from: each("--cache-from", &args.cache_from, cache_spec::source)?,
-        cache_to: each("--cache-to", &args.cache_to, cache_spec::target)?,
+        cache_from: caches.from,
+        cache_to: caches.to,
         secrets,
         ssh,
         git_environment,

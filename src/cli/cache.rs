@@ -35,11 +35,15 @@ impl Held {
             return Ok(Self::Store(store::directory(args.store.store.as_ref(), environment)?));
         };
         let fail = |error: FlagError| error.of("--cache-from", text);
-        match cache_spec::source(text).map_err(fail)? {
-            CachePlace::Local(folder) => Ok(Self::Folder(LocalFolder::new(folder))),
-            CachePlace::Registry(_) => Err(fail(
+        match cache_spec::source(text, environment).map_err(fail)? {
+            Ok(CachePlace::Local(folder)) => Ok(Self::Folder(LocalFolder::new(folder))),
+            Ok(CachePlace::Registry(_)) => Err(fail(
                 FlagError::new("what a registry keeps is its own matter")
                     .hinted("Delete the repository\'s tags, or let the registry expire them."),
+            )),
+            Ok(CachePlace::Github { .. }) | Err(_) => Err(fail(
+                FlagError::new("what GitHub keeps is its own matter")
+                    .hinted("`gh cache list` shows it, `gh cache delete` deletes it."),
             )),
         }
     }

@@ -1,6 +1,8 @@
 //! A project, and the machines that build it: each is born with an empty store and dies after the
 //! build. What outlives them is the folder of the project.
 
+#![allow(dead_code, reason = "no test uses all of it")]
+
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -10,6 +12,34 @@ use serde_json::Value;
 
 /// All times of an image; older than every file that a test makes.
 const EPOCH: &str = "1600000000";
+
+/// Two stages, each with a step that is worth an entry, and a layer too large for a record. It has
+/// the same bytes whenever it runs.
+pub const SLOW_STAGES: &str = "\
+FROM base AS builder
+WORKDIR /src
+COPY deps.txt .
+RUN sleep 2; dd if=/bin/busybox bs=1000 count=900 > /random; cp deps.txt /installed
+COPY main.txt .
+RUN sleep 2; cat /installed main.txt > /program
+
+FROM base
+COPY note.txt /
+COPY --from=builder /program /bin/
+CMD [\"/bin/program\"]
+";
+
+/// How its steps begin.
+pub const DEPENDENCIES: &str = "RUN sleep 2; dd";
+pub const COMPILE: &str = "RUN sleep 2; cat";
+
+/// Checks that there are as many titles as beginnings, each with its own.
+pub fn begin(titles: &[String], beginnings: &[&str]) {
+    assert_eq!(titles.len(), beginnings.len(), "{titles:?}");
+    for (title, beginning) in titles.iter().zip(beginnings) {
+        assert!(title.starts_with(beginning), "{titles:?}");
+    }
+}
 
 pub struct Project {
     directory: tempfile::TempDir,
@@ -39,6 +69,15 @@ impl Project {
         project.base("one", "");
         fs::create_dir(project.path("context")).unwrap();
         project.write("Dockerfile", dockerfile);
+        Some(project)
+    }
+
+    /// One of [`SLOW_STAGES`].
+    pub fn slow_stages() -> Option<Self> {
+        let project = Self::new(SLOW_STAGES)?;
+        project.write("deps.txt", "a library\n");
+        project.write("main.txt", "a program\n");
+        project.write("note.txt", "a note\n");
         Some(project)
     }
 

@@ -7,7 +7,7 @@ use reqwest::Url;
 use super::access::{Access, CacheMode};
 
 /// Where version 2 of the service is, and the token for it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GithubSettings {
     /// Ends with `/`.
     pub(super) url: Url,
@@ -15,7 +15,7 @@ pub struct GithubSettings {
     pub(super) access: Access,
 }
 
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub(super) struct Token(pub Box<str>);
 
 impl fmt::Debug for Token {
