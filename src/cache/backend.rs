@@ -12,6 +12,17 @@ use crate::image::Descriptor;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EntryKey(pub String);
 
+impl EntryKey {
+    /// The key of what replaces an entry that was spoiled so many times; entries never change.
+    #[must_use]
+    pub(super) fn replacement(&self, number: u32) -> Self {
+        match number {
+            0 => self.clone(),
+            number => Self(format!("{}-{number}", self.0)),
+        }
+    }
+}
+
 /// An entry that a back end has. Its `Debug` form leaves `place` out.
 #[derive(Clone, PartialEq, Eq)]
 pub struct FoundEntry {
