@@ -73,8 +73,12 @@ impl Bundle {
 
     /// Drops the records of layers that are lost; their keys.
     pub(super) fn forget(&mut self, lost: &BTreeSet<Digest>) -> Vec<RecordKey> {
-        let gone = self.records.extract_if(.., |_, record| record.needs_any(lost));
-        gone.map(|(key, _)| key).collect()
+        let gone = self.records.iter().filter(|(_, record)| record.needs_any(lost));
+        let gone: Vec<RecordKey> = gone.map(|(key, _)| *key).collect();
+        for key in &gone {
+            self.records.remove(key);
+        }
+        gone
     }
 
     /// Where the table of contents of a layer is, as some record has it.

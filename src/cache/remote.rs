@@ -208,11 +208,7 @@ fn newest(place: &Place, prefix: &str) -> Option<Bundle> {
 
 /// The first of `keys` that the place has an entry of that is whole and has that record, which needs
 /// nothing that is lost.
-fn find_record(
-    place: &Place,
-    mut keys: &[RecordKey],
-    lost: &BTreeSet<Digest>,
-) -> Option<Bundle> {
+fn find_record(place: &Place, mut keys: &[RecordKey], lost: &BTreeSet<Digest>) -> Option<Bundle> {
     while !keys.is_empty() {
         let entries: Vec<EntryKey> =
             keys.iter().map(|key| place.current(&record_entry(key))).collect();

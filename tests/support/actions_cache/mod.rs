@@ -13,7 +13,7 @@ mod calls;
 pub mod programs;
 pub mod rest;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -127,6 +127,8 @@ struct State {
     options: Options,
     faults: Vec<(&'static str, Fault)>,
     entries: Vec<Entry>,
+    /// Of branches that were deleted and pull requests that were closed.
+    scopes_over: BTreeSet<String>,
     /// By signature.
     urls: HashMap<String, SignedUrl>,
     /// Counts what happens: ids, ages.
@@ -164,6 +166,7 @@ impl FakeActionsCache {
                 options,
                 faults: Vec::new(),
                 entries: Vec::new(),
+                scopes_over: BTreeSet::new(),
                 urls: HashMap::new(),
                 clock: 0,
                 log: Vec::new(),
@@ -221,6 +224,20 @@ impl FakeActionsCache {
         let mut state = self.state();
         let entry = state.entries.iter_mut().find(|entry| entry.key == key);
         entry.expect("no such entry").blob.content = Some(content.into());
+    }
+
+    /// Deletes a branch, or closes a pull request.
+    pub fn end_scope(&self, scope: &str) {
+        self.state().scopes_over.insert(scope.to_owned());
+    }
+
+    /// Signed URLs are those of a proxy from now on.
+    pub fn behind(&self, proxy: SocketAddr) {
+        self.state().address = proxy;
+    }
+
+    pub fn evict_all(&self) {
+        self.state().entries.clear();
     }
 
     pub fn evict(&self, key: &str) {
