@@ -34,7 +34,7 @@ struct Known {
     /// Of each place, from its index and from entries. No record in them needs what is lost.
     bundles: Vec<Bundle>,
     /// Of the indexes alone.
-    index: Bundle,
+    indexes: Vec<Bundle>,
     asked: BTreeSet<RecordKey>,
     /// What can't be had though a record has it.
     lost: BTreeSet<Digest>,
@@ -53,7 +53,7 @@ impl Known {
     /// Nobody has this blob. Another record of the same step may do without it: it is asked for anew.
     fn lose(&mut self, digest: Digest) {
         self.lost.insert(digest);
-        for bundle in self.bundles.iter_mut().chain([&mut self.index]) {
+        for bundle in self.bundles.iter_mut().chain(&mut self.indexes) {
             for key in bundle.forget(&self.lost) {
                 self.asked.remove(&key);
             }
@@ -78,7 +78,7 @@ impl RemoteCache {
         for reading in std::mem::take(&mut known.reading) {
             // A back end that panicked has told nothing.
             let bundle = reading.join().unwrap_or_default();
-            known.index.merge(bundle.clone());
+            known.indexes.push(bundle.clone());
             known.bundles.push(bundle);
         }
         known
@@ -102,13 +102,22 @@ impl RemoteCache {
 
     /// The newest indexes, as they were read, less what is lost.
     pub(super) fn index(&self) -> Bundle {
-        self.known().index.clone()
+        let mut all = Bundle::default();
+        self.known().indexes.iter().for_each(|index| all.merge(index.clone()));
+        all
+    }
+
+    /// Whether the newest index of a place has all of `index`.
+    pub(super) fn is_indexed(&self, place: &Arc<Place>, index: &Bundle) -> bool {
+        let known = self.known();
+        let mut pairs = self.places.iter().zip(&known.indexes);
+        pairs.any(|(other, newest)| Arc::ptr_eq(other, place) && newest.has_all_of(index))
     }
 
     /// What the newest build was made of that an index tells of.
     #[must_use]
     pub fn history(&self) -> Option<History> {
-        self.known().index.history.clone()
+        self.known().indexes.iter().find_map(|index| index.history.clone())
     }
 
     /// The first of `keys` that has a record, and its position.

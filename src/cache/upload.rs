@@ -94,8 +94,8 @@ impl Queue {
 enum Job {
     Step(Box<StepToSave>),
     Copy(Box<StepToCopy>),
-    /// Its key, where no scope has a part in it.
-    Index(String, Vec<u8>),
+    /// Its key, where no scope has a part in it, and the places that lack it.
+    Index(String, Vec<u8>, Vec<Arc<Place>>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -177,13 +177,14 @@ impl Uploads {
         let until = Instant::now() + limit;
         let mut left = self.wait(until);
         let mut index = lock(&self.0.index).clone();
-        let old = older.index();
         index.history = history;
-        if left == 0 && !index.is_empty() && !old.has_all_of(&index) {
-            index.merge_within(&old, OLDER_RECORDS);
+        let places = self.0.targets.iter().map(|target| &target.place);
+        let lacking: Vec<_> = places.filter(|p| !older.is_indexed(p, &index)).cloned().collect();
+        if left == 0 && !index.is_empty() && !lacking.is_empty() {
+            index.merge_within(&older.index(), OLDER_RECORDS);
             if let Ok(entry) = index.encode() {
                 let name = &Digest::of(&entry).hex()[..8];
-                self.push(Job::Index(format!("{prefix}{name}"), entry));
+                self.push(Job::Index(format!("{prefix}{name}"), entry, lacking));
                 left = self.wait(until);
             }
         }
@@ -236,9 +237,9 @@ impl Shared {
                 match job {
                     Job::Step(result) => self.step(&result),
                     Job::Copy(result) => self.copy(&result),
-                    Job::Index(key, entry) => self.targets.iter().for_each(|target| {
-                        let key = EntryKey(target.place.index_key(&key));
-                        self.entry(&target.place, &key, EntryContent::Bytes(&entry), &[]);
+                    Job::Index(key, entry, places) => places.iter().for_each(|place| {
+                        let key = EntryKey(place.index_key(&key));
+                        self.entry(place, &key, EntryContent::Bytes(&entry), &[]);
                     }),
                 }
                 queue = lock(&self.queue);

@@ -134,6 +134,7 @@ struct State {
     /// Counts what happens: ids, ages.
     clock: u64,
     log: Vec<Logged>,
+    received: Vec<(String, Bytes)>,
 }
 
 pub struct FakeActionsCache {
@@ -170,6 +171,7 @@ impl FakeActionsCache {
                 urls: HashMap::new(),
                 clock: 0,
                 log: Vec::new(),
+                received: Vec::new(),
             }));
             shared = Some(Arc::clone(&state));
             move |asked| match asked.path.as_str() {
@@ -249,6 +251,12 @@ impl FakeActionsCache {
         self.state().log.clone()
     }
 
+    /// All that was sent here, with what it was, less the token where it belongs: paths, headers,
+    /// bodies.
+    pub fn received(&self) -> Vec<(String, Bytes)> {
+        self.state().received.clone()
+    }
+
     pub fn forget_log(&self) {
         self.state().log.clear();
     }
@@ -317,6 +325,11 @@ impl State {
             Some(FaultKind::Slow(pause)) => Reply { delay: Duration::from_millis(pause), ..reply },
             _ => reply,
         };
+        let mut headers = asked.headers.clone();
+        headers.remove("authorization");
+        let text = format!("{} {:?} {headers:?}", asked.path, asked.query);
+        self.received.push((format!("the head of {operation}"), text.into()));
+        self.received.push((format!("the body of {operation}"), asked.body.clone()));
         self.log.push(Logged {
             operation,
             keys: calls::keys(asked),
