@@ -129,7 +129,9 @@ impl<'a, 's> Known<'a, 's> {
         loop {
             let losses = self.session.cache.losses();
             match self.attempt() {
-                Err(_) if self.session.cache.losses() > losses => {}
+                Err(_) if self.session.cache.losses() > losses => {
+                    self.session.saver.forget(&self.session.cache.lost());
+                }
                 result => return result,
             }
         }
@@ -138,6 +140,9 @@ impl<'a, 's> Known<'a, 's> {
     fn attempt(&self) -> Result<Made<'a, 's>, Error> {
         let Self { session, plan, images, inputs, keys } = *self;
         let demands = demands(session, plan, images, keys);
+        if session.cache.losses() == 0 {
+            session.saver.copy(session, plan, keys);
+        }
         session.saver.tell(session);
         // Before any layer is fetched: a machine that can't run the steps is told so at once.
         let sandbox = sandbox_for(session, plan, &demands)?;

@@ -36,7 +36,7 @@ pub(super) struct Session<'a> {
     pub(super) registry: Registry,
     pub(super) progress: Progress<'a>,
     /// What `--cache-from` names.
-    pub(super) cache: RemoteCache,
+    pub(super) cache: Arc<RemoteCache>,
     /// What `--cache-to` names.
     pub(super) saver: Saver,
     pub(super) cancel: &'a Cancel,
@@ -86,7 +86,7 @@ impl<'a> Session<'a> {
             registry,
             // Bringing the context here was the first step.
             progress: Progress::new(events, cancel, if is_fetched { 2 } else { 1 }),
-            cache: RemoteCache::open(sources.clone(), prefix.clone()),
+            cache: Arc::new(RemoteCache::open(sources.clone(), prefix.clone())),
             saver: Saver::new(sources, targets, prefix, runtime),
             cancel,
             since: Instant::now(),

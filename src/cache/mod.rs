@@ -34,4 +34,4 @@ pub use registry::RegistryCache;
 pub use remote::RemoteCache;
 pub use store::{Spool, Store, StoreError, StoredBlob};
 pub use tags::ResolvedTag;
-pub use upload::{StepToSave, Target, Uploads, bytes_apart};
+pub use upload::{StepToCopy, StepToSave, Target, Uploads, bytes_apart};

@@ -156,6 +156,11 @@ impl CacheBackend for RegistryCache {
         content: EntryContent<'_>,
         blobs: &[Descriptor],
     ) -> Result<Saved, CacheFault> {
+        if key.0.starts_with("b-") && blob_of(key).is_none() {
+            // Its name is its digest.
+            let text = format!("{}: a damaged blob can't be replaced in a registry", key.0);
+            return Err(CacheFault::Failed(text));
+        }
         let saved = match (content, blob_of(key), blobs) {
             (EntryContent::File(path, _), Some(_), [blob]) => {
                 self.push_blob(blob, &BlobSource::File(path.to_owned()))

@@ -2,8 +2,9 @@
 //! with what it refers to before it, so that what a canceled job had finished is there for the next.
 
 use std::any::Any;
-use std::collections::{HashMap, VecDeque};
-use std::path::PathBuf;
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -14,6 +15,7 @@ use super::record::{Record, RecordKey};
 use super::remote::RemoteCache;
 use crate::digest::Digest;
 use crate::image::Descriptor;
+use crate::layer::Verify;
 use crate::plan::History;
 
 /// Results under way at once.
@@ -32,6 +34,17 @@ pub struct StepToSave {
     pub only_in_index: bool,
     /// The image consists of it; some targets want nothing else.
     pub in_image: bool,
+}
+
+/// A result that a cache has, for those that lack it.
+#[derive(Clone, Debug)]
+pub struct StepToCopy {
+    pub key: RecordKey,
+    pub record: Record,
+    pub in_image: bool,
+    pub from: Arc<RemoteCache>,
+    /// For blobs on their way.
+    pub folder: PathBuf,
 }
 
 /// A place to save in.
@@ -80,8 +93,9 @@ impl Queue {
 #[derive(Debug)]
 enum Job {
     Step(Box<StepToSave>),
-    /// Its key, where no scope has a part in it.
-    Index(String, Vec<u8>),
+    Copy(Box<StepToCopy>),
+    /// Its key, where no scope has a part in it, and the places that lack it.
+    Index(String, Vec<u8>, Vec<Arc<Place>>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,10 +146,23 @@ impl Uploads {
         self.0.changed.notify_all();
     }
 
+    /// Saves a result that a cache has, some time, where it is not known to be.
+    pub fn copy(&self, result: StepToCopy) {
+        let lacks = |target: &Target| result.wanted_by(target);
+        if self.0.targets.iter().any(lacks) {
+            self.push(Job::Copy(Box::new(result)));
+        }
+    }
+
     /// Adds a record that was had from `cache` to the build's index.
-    pub fn add_to_index(&self, key: RecordKey, record: Record, cache: &RemoteCache) {
+    pub fn add_to_index(&self, key: RecordKey, record: &Record, cache: &RemoteCache) {
         let excerpt = cache.excerpt(key, record);
         lock(&self.0.index).merge(excerpt);
+    }
+
+    /// Takes what needs these blobs out of the build's index.
+    pub fn forget(&self, lost: &BTreeSet<Digest>) {
+        lock(&self.0.index).forget(lost);
     }
 
     /// Waits until all is saved, at most for `limit`, and saves the index then, with what fits of the
@@ -150,13 +177,14 @@ impl Uploads {
         let until = Instant::now() + limit;
         let mut left = self.wait(until);
         let mut index = lock(&self.0.index).clone();
-        let old = older.index();
         index.history = history;
-        if left == 0 && !index.is_empty() && !old.has_all_of(&index) {
-            index.merge_within(&old, OLDER_RECORDS);
+        let places = self.0.targets.iter().map(|target| &target.place);
+        let lacking: Vec<_> = places.filter(|p| !older.is_indexed(p, &index)).cloned().collect();
+        if left == 0 && !index.is_empty() && !lacking.is_empty() {
+            index.merge_within(&older.index(), OLDER_RECORDS);
             if let Ok(entry) = index.encode() {
                 let name = &Digest::of(&entry).hex()[..8];
-                self.push(Job::Index(format!("{prefix}{name}"), entry));
+                self.push(Job::Index(format!("{prefix}{name}"), entry, lacking));
                 left = self.wait(until);
             }
         }
@@ -208,9 +236,10 @@ impl Shared {
                 drop(queue);
                 match job {
                     Job::Step(result) => self.step(&result),
-                    Job::Index(key, entry) => self.targets.iter().for_each(|target| {
-                        let key = EntryKey(target.place.index_key(&key));
-                        self.entry(&target.place, &key, EntryContent::Bytes(&entry), &[]);
+                    Job::Copy(result) => self.copy(&result),
+                    Job::Index(key, entry, places) => places.iter().for_each(|place| {
+                        let key = EntryKey(place.index_key(&key));
+                        self.entry(place, &key, EntryContent::Bytes(&entry), &[]);
                     }),
                 }
                 queue = lock(&self.queue);
@@ -235,25 +264,78 @@ impl Shared {
         bundle.insert(result.key, result.record.clone());
         let blobs: Vec<Descriptor> = apart.iter().map(|(blob, _)| blob.clone()).collect();
         let Ok(entry) = bundle.encode() else { return };
-        let key = record_entry(&result.key);
         let mut somewhere = false;
         for (number, Target { place, only_image }) in self.targets.iter().enumerate() {
             if *only_image && !result.in_image {
                 continue;
             }
             let whole = apart.iter().all(|(blob, path)| self.blob(number, blob, path));
+            let key = place.current(&record_entry(&result.key));
             somewhere |= whole
                 && (result.only_in_index && place.is_writable()
                     || self.entry(place, &key, EntryContent::Bytes(&entry), &blobs));
         }
         if somewhere {
-            lock(&self.index).merge(bundle);
+            // What this build has made comes before what an index had of the same step.
+            let mut index = lock(&self.index);
+            bundle.merge(std::mem::take(&mut *index));
+            *index = bundle;
         }
     }
 
+    fn copy(&self, result: &StepToCopy) {
+        let bundle = result.from.excerpt(result.key, &result.record);
+        let Ok(entry) = bundle.encode() else { return };
+        let apart = result.record.cached_blobs().filter(|blob| !bundle.has_blob(&blob.digest));
+        let apart: Vec<Descriptor> = apart.cloned().collect();
+        for (number, target) in self.targets.iter().enumerate() {
+            let place = &target.place;
+            if !result.wanted_by(target) || !place.is_writable() {
+                continue;
+            }
+            let key = place.current(&record_entry(&result.key));
+            if place.has(&key) {
+                continue;
+            }
+            if apart.iter().all(|blob| self.copy_blob(number, blob, result)) {
+                self.entry(place, &key, EntryContent::Bytes(&entry), &apart);
+            }
+        }
+    }
+
+    fn copy_blob(&self, target: usize, blob: &Descriptor, result: &StepToCopy) -> bool {
+        self.once(target, &blob.digest, || {
+            let Target { place, .. } = &self.targets[target];
+            let key = place.current(&blob_entry(&blob.digest));
+            if place.has(&key) {
+                return true;
+            }
+            let Ok(mut spool) = tempfile::NamedTempFile::new_in(&result.folder) else {
+                return false;
+            };
+            let had = result.from.take_blob(blob, &mut |bytes| {
+                spool.as_file_mut().set_len(0)?;
+                io::Seek::rewind(spool.as_file_mut())?;
+                let mut whole = Verify::blob(bytes, Some(blob.digest), Some(blob.size));
+                io::copy(&mut whole, spool.as_file_mut()).map(drop)
+            });
+            let content = EntryContent::File(spool.path(), blob.size);
+            had && self.entry(place, &key, content, std::slice::from_ref(blob))
+        })
+    }
+
+    fn blob(&self, target: usize, blob: &Descriptor, path: &Path) -> bool {
+        self.once(target, &blob.digest, || {
+            let Target { place, .. } = &self.targets[target];
+            let key = place.current(&blob_entry(&blob.digest));
+            let content = EntryContent::File(path, blob.size);
+            self.entry(place, &key, content, std::slice::from_ref(blob))
+        })
+    }
+
     /// Saves a blob in a place, once; whoever comes later waits for the first.
-    fn blob(&self, target: usize, blob: &Descriptor, path: &std::path::Path) -> bool {
-        let name = (target, blob.digest);
+    fn once(&self, target: usize, digest: &Digest, save: impl FnOnce() -> bool) -> bool {
+        let name = (target, *digest);
         let mut blobs = lock(&self.blobs);
         loop {
             match blobs.get(&name) {
@@ -266,10 +348,7 @@ impl Shared {
         }
         blobs.insert(name, Upload::UnderWay);
         drop(blobs);
-        let content = EntryContent::File(path, blob.size);
-        let blobs = std::slice::from_ref(blob);
-        let saved =
-            self.entry(&self.targets[target].place, &blob_entry(&blob.digest), content, blobs);
+        let saved = save();
         lock(&self.blobs).insert(name, Upload::Ended { saved });
         self.settled.notify_all();
         saved
@@ -293,6 +372,13 @@ impl Shared {
             }
             Ok(saved)
         })
+    }
+}
+
+impl StepToCopy {
+    /// Whether `target` takes such results and has not told of this one itself.
+    fn wanted_by(&self, target: &Target) -> bool {
+        (self.in_image || !target.only_image) && !self.from.is_from(&target.place, &self.key)
     }
 }
 
@@ -320,8 +406,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::super::place::tests::{Fake, Mood};
     use super::super::record::tests::record;
     use super::*;
@@ -439,8 +523,8 @@ mod tests {
             fn open(
                 &self,
                 _: &crate::cache::FoundEntry,
-            ) -> Result<Box<dyn std::io::Read + Send>, crate::cache::CacheFault> {
-                Ok(Box::new(std::io::empty()))
+            ) -> Result<Box<dyn io::Read + Send>, crate::cache::CacheFault> {
+                Ok(Box::new(io::empty()))
             }
             fn save(
                 &self,

@@ -98,7 +98,7 @@ pub enum Command {
     /// Takes the flags of build. Nothing is run or written.
     #[command(args_override_self = true)]
     Plan(Box<PlanArgs>),
-    /// Show or empty the local store, or a folder of cache entries
+    /// Show or empty the local store, a folder of cache entries or GitHub's cache
     Cache(CacheArgs),
 }
 
@@ -403,17 +403,39 @@ pub struct CacheArgs {
 
 #[derive(Debug, Subcommand)]
 pub enum CacheCommand {
-    /// List what the local store or a folder of cache entries holds
+    /// List what the local store, a folder of cache entries or GitHub's cache holds
     Ls(HeldArgs),
     /// Tell how much room that takes, by kind
     Du(HeldArgs),
     /// Delete it, less what the flags keep
     Prune(PruneArgs),
+    /// Delete of GitHub's cache what no job will read any more
+    Gc(GcArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct GcArgs {
+    /// The repository and a token that may delete (default: $GITHUB_REPOSITORY, $GITHUB_TOKEN)
+    #[arg(
+        long = "cache-from",
+        value_name = "type=gha[,repository=OWNER/NAME][,ghtoken=TOKEN]",
+        default_value = "type=gha"
+    )]
+    pub cache_from: String,
+
+    /// Delete the least recently used, too, until what remains is at most this large, such as 5g
+    #[arg(long = "max-used-space", value_name = "SIZE")]
+    pub keep: Option<String>,
+
+    /// Only say what would be deleted
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 #[derive(Debug, Args)]
 pub struct HeldArgs {
-    /// Instead of the local store, a folder of cache entries: type=local,src=DIR
+    /// Instead of the local store, a folder of cache entries: type=local,src=DIR; or
+    /// type=gha[,repository=OWNER/NAME][,ghtoken=TOKEN] (default: $GITHUB_REPOSITORY, $GITHUB_TOKEN)
     #[arg(long = "cache-from", value_name = "SPEC", conflicts_with = "store")]
     pub cache_from: Option<String>,
 
