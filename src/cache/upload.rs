@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::backend::{EntryContent, EntryKey};
 use super::bundle::{Bundle, INLINE_ALL, INLINE_BLOB, blob_entry, record_entry};
+use super::mounts::{MountBudget, MountToSave, SavedMount, save};
 use super::place::Place;
 use super::record::{Record, RecordKey};
 use super::remote::RemoteCache;
@@ -60,6 +61,7 @@ struct Shared {
     index: Mutex<Bundle>,
     /// Of new entries, in all places.
     bytes: Mutex<u64>,
+    mounts: Mutex<Vec<SavedMount>>,
 }
 
 #[derive(Debug, Default)]
@@ -80,6 +82,7 @@ impl Queue {
 #[derive(Debug)]
 enum Job {
     Step(Box<StepToSave>),
+    Mount(Box<MountToSave>, Arc<MountBudget>),
     /// Its key, where no scope has a part in it.
     Index(String, Vec<u8>),
 }
@@ -103,6 +106,7 @@ impl Uploads {
             settled: Condvar::new(),
             index: Mutex::default(),
             bytes: Mutex::default(),
+            mounts: Mutex::default(),
         }))
     }
 
@@ -115,6 +119,17 @@ impl Uploads {
     /// Saves a result, some time.
     pub fn save(&self, result: StepToSave) {
         self.push(Job::Step(Box::new(result)));
+    }
+
+    /// Saves a cache mount, some time, as far as `budget` allows.
+    pub fn save_mount(&self, mount: MountToSave, budget: &Arc<MountBudget>) {
+        self.push(Job::Mount(Box::new(mount), Arc::clone(budget)));
+    }
+
+    /// What was done with the cache mounts so far.
+    #[must_use]
+    pub fn saved_mounts(&self) -> Vec<SavedMount> {
+        lock(&self.0.mounts).clone()
     }
 
     fn push(&self, job: Job) {
@@ -208,6 +223,7 @@ impl Shared {
                 drop(queue);
                 match job {
                     Job::Step(result) => self.step(&result),
+                    Job::Mount(mount, budget) => self.mount(&mount, &budget),
                     Job::Index(key, entry) => self.targets.iter().for_each(|target| {
                         let key = EntryKey(target.place.index_key(&key));
                         self.entry(&target.place, &key, EntryContent::Bytes(&entry), &[]);
@@ -248,6 +264,27 @@ impl Shared {
         }
         if somewhere {
             lock(&self.index).merge(bundle);
+        }
+    }
+
+    fn mount(&self, mount: &MountToSave, budget: &MountBudget) {
+        let begun = Instant::now();
+        let targets = self.targets.iter().filter(|t| !t.only_image && t.place.is_writable());
+        let places: Vec<&Place> = targets.map(|target| &*target.place).collect();
+        let check = || match lock(&self.queue).ended {
+            true => Err(std::io::Error::other("the build has ended")),
+            false => Ok(()),
+        };
+        let put =
+            |place: &Place, key: &EntryKey, content: EntryContent<'_>, blobs: &[Descriptor]| {
+                self.entry(place, key, content, blobs)
+            };
+        if places.is_empty() {
+            return;
+        }
+        if let Some(outcome) = save::save(mount, &places, budget, &put, &check) {
+            let (id, took) = (mount.id.clone(), begun.elapsed());
+            lock(&self.mounts).push(SavedMount { id, outcome, took });
         }
     }
 

@@ -6,6 +6,7 @@ mod args;
 mod build;
 mod build_context;
 mod cache;
+mod cache_mounts;
 mod cache_spec;
 mod caches;
 mod check;
