@@ -45,6 +45,8 @@ impl MountName {
 pub(super) struct Manifest {
     /// Whose it is: an entry under another's key is none.
     pub(super) name: MountName,
+    /// Seconds since 1970, later than in the one it follows: the last in the order of keys is the newest.
+    pub(super) saved: i64,
     pub(super) files: Files,
     /// At most [`MAX_PACKS`].
     pub(super) packs: Vec<Pack>,

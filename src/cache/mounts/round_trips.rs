@@ -471,7 +471,7 @@ fn manifest(entries: Vec<MountEntry>) -> Manifest {
     let content = Content { sum: ContentSum::of(b"abc"), size: 3 };
     let pack = Pack { digest: Digest::of(b""), size: 9, unpacked: 3 };
     let files = Files { entries, contents: vec![content] };
-    Manifest { name: name(), files, packs: vec![pack], places: vec![InPack(0, 0)] }
+    Manifest { name: name(), saved: 1, files, packs: vec![pack], places: vec![InPack(0, 0)] }
 }
 
 fn entry(path: &[u8], node: Node) -> MountEntry {

@@ -31,7 +31,7 @@ pub struct MountToSave {
     pub path: PathBuf,
     /// What it was when the build began, if that came from a cache.
     pub restored: Option<RestoredMount>,
-    /// Seconds since 1970: the build's start. Of two manifests the later one counts.
+    /// Seconds since 1970: the build's start.
     pub now: i64,
     /// Threads for compression.
     pub threads: usize,
@@ -187,9 +187,10 @@ fn drop_from(
     put: Put<'_>,
 ) -> Option<MountOutcome> {
     for place in places {
-        if newest(place, &mount.name).is_some_and(|base| !base.files.is_empty()) {
+        if let Some(base) = newest(place, &mount.name).filter(|base| !base.files.is_empty()) {
             let (files, packs, places) = (Files::default(), Vec::new(), Vec::new());
-            let manifest = Manifest { name: mount.name.clone(), files, packs, places };
+            let saved = mount.now.max(base.saved + 1);
+            let manifest = Manifest { name: mount.name.clone(), saved, files, packs, places };
             put_manifest(mount, place, &manifest, put)?;
         }
     }
@@ -205,7 +206,7 @@ fn put_manifest(
 ) -> Option<u64> {
     let entry = manifest.encode().ok()?;
     let own = &Digest::of(&entry).hex()[..8];
-    let key = EntryKey(format!("{}{}-{own}", mount.name.prefix(), mount.now));
+    let key = EntryKey(format!("{}{}-{own}", mount.name.prefix(), manifest.saved));
     let packs: Vec<Descriptor> = manifest.packs.iter().map(descriptor).collect();
     let is_there = put(place, &key, EntryContent::Bytes(&entry), &packs);
     Some(if is_there { entry.len() as u64 } else { 0 })
@@ -253,7 +254,8 @@ impl Packs<'_> {
         }
         let places = places.into_iter().map(Option::unwrap_or_default).collect();
         let (name, files) = (self.mount.name.clone(), self.files.clone());
-        Ok((Manifest { name, files, packs, places }, new))
+        let saved = base.map_or(self.mount.now, |base| self.mount.now.max(base.saved + 1));
+        Ok((Manifest { name, saved, files, packs, places }, new))
     }
 
     /// The number of the pack with these contents. A damaged entry keeps its key for ever, so where a
