@@ -78,7 +78,8 @@ pub(super) fn unpack(
             let mut file = create(&mut inside, &entry.path)?;
             if made > 0 {
                 let source = inside.open(&entries[0].path, OFlags::RDONLY)?;
-                io::copy(&mut File::from(source), &mut file)?;
+                // As a stream: to copy it in the kernel, as files are, waits for a small file's disk.
+                io::copy(&mut (&mut File::from(source) as &mut dyn Read), &mut file)?;
             }
             apply(entry, &file, owners)?;
         }
