@@ -32,6 +32,8 @@ pub struct BuildRequest {
     /// Asked in order, after the local store.
     pub cache_from: Vec<CachePlace>,
     pub cache_to: Vec<CacheTarget>,
+    /// Which cache mounts go there, and come from there.
+    pub cache_mounts: CacheMountOptions,
     pub outputs: Vec<Output>,
     /// By id.
     pub secrets: BTreeMap<String, Secret>,
@@ -133,6 +135,43 @@ pub struct CacheTarget {
     pub place: CachePlace,
     /// `mode=min`: nothing of the stages that are left behind.
     pub only_result: bool,
+}
+
+/// `--cache-mounts`, `--cache-mount-budget`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CacheMountOptions {
+    pub kept: KeptMounts,
+    /// Of one; bytes of its files.
+    pub each: u64,
+    /// Of all together; bytes of their files.
+    pub all: u64,
+}
+
+impl Default for CacheMountOptions {
+    fn default() -> Self {
+        Self { kept: KeptMounts::default(), each: 1 << 30, all: 4 << 30 }
+    }
+}
+
+/// Cache mounts that outlive the machine.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum KeptMounts {
+    None,
+    #[default]
+    All,
+    /// Those with these ids.
+    Ids(Vec<String>),
+}
+
+impl KeptMounts {
+    #[must_use]
+    pub fn contains(&self, id: &str) -> bool {
+        match self {
+            Self::None => false,
+            Self::All => true,
+            Self::Ids(ids) => ids.iter().any(|kept| kept == id),
+        }
+    }
 }
 
 /// `-o` (several at once).

@@ -18,6 +18,7 @@ mod images;
 mod inputs;
 mod keys;
 mod layers;
+mod mounts;
 mod outcome;
 mod progress;
 mod push;
@@ -94,12 +95,17 @@ fn solve(
     let (plan, images) = plan_and_warn(&session, &file)?;
     let inputs = inputs::gather(&session, &plan)?;
     let keys = definition_keys(&session, &plan, &images, &inputs)?;
+    mounts::tell_unknown(&session, &plan);
     let known =
         Known { session: &session, plan: &plan, images: &images, inputs: &inputs, keys: &keys };
     let made = known.make();
-    let canceled = session.check_canceled().is_err();
+    // What a build has made that failed is there for the next; who cancels one does not wait.
+    let wanted = made.as_ref().err().is_none_or(|error| !error.is_canceled());
+    if wanted {
+        session.mounts.save_rest(&session);
+    }
     let history = explain::history(&plan, &keys);
-    session.saver.finish(&session, history.clone(), made.is_ok() || !canceled);
+    session.saver.finish(&session, history.clone(), wanted);
     let Made { done, exported, weight } = made?;
     let result = outcome::summarize(&session, &plan, &images, &keys, &done, exported);
     session.keep_history(&history);
@@ -143,6 +149,7 @@ impl<'a, 's> Known<'a, 's> {
         if session.cache.losses() == 0 {
             session.saver.copy(session, plan, keys);
         }
+        session.mounts.expect(plan, &demands);
         session.saver.tell(session);
         // Before any layer is fetched: a machine that can't run the steps is told so at once.
         let sandbox = sandbox_for(session, plan, &demands)?;

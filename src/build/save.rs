@@ -13,8 +13,8 @@ use super::result::{NotSaved, Written, WrittenKind};
 use super::session::{RecordPlace, Session};
 use crate::cache::github::GithubCache;
 use crate::cache::{
-    LocalFolder, Place, Record, RecordKey, RegistryCache, StepToCopy, StepToSave, Target, Uploads,
-    bytes_apart,
+    LocalFolder, MountBudget, MountOutcome, MountToSave, Place, Record, RecordKey, RegistryCache,
+    SavedMount, StepToCopy, StepToSave, Target, Uploads, bytes_apart,
 };
 use crate::digest::Digest;
 use crate::error::Error;
@@ -249,6 +249,18 @@ impl Saver {
         blobs
     }
 
+    /// Saves a cache mount, some time.
+    pub(super) fn mount(&self, mount: MountToSave, budget: &Arc<MountBudget>) {
+        if self.uploads.is_possible() {
+            self.uploads.save_mount(mount, budget);
+        }
+    }
+
+    /// What was done with the cache mounts.
+    pub(super) fn mounts(&self) -> Vec<SavedMount> {
+        self.uploads.saved_mounts()
+    }
+
     /// Waits for what is still being saved, within limits; `wanted` is false where nobody waits.
     pub(super) fn finish(&self, session: &Session<'_>, history: History, wanted: bool) {
         if wanted {
@@ -262,6 +274,17 @@ impl Saver {
             }
         } else {
             self.uploads.end();
+        }
+        for SavedMount { id, outcome, .. } in self.mounts() {
+            match outcome {
+                MountOutcome::Unchanged | MountOutcome::Saved(_) => {}
+                MountOutcome::Dropped(why) => session.notice(format!(
+                    "the cache mount {id} is dropped: {why}; the next build begins with an empty one"
+                )),
+                MountOutcome::NotSaved(why) => session.notice(format!(
+                    "the cache mount {id} is not saved: {why}; the next build has what was saved before"
+                )),
+            }
         }
         self.tell(session);
     }

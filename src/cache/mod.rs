@@ -1,6 +1,6 @@
 //! What outlives a build. The local store has compressed blobs, unpacked layers, their tables of
 //! contents, records of finished steps, cache mounts. Places beyond this machine ([`CacheBackend`])
-//! have records, blobs and, for each build, an index of its records.
+//! have records, blobs, cache mounts and, for each build, an index of its records.
 //!
 //! Everything is named by content or by key, appears by rename and is never changed afterwards, so
 //! two builds may use one store at once, and a crash leaves nothing but files in `tmp/`.
@@ -26,7 +26,10 @@ mod upload;
 pub use backend::{CacheBackend, CacheFault, EntryContent, EntryKey, FoundEntry, Saved};
 pub use download::DownloadRecord;
 pub use local::LocalFolder;
-pub use mounts::{CacheMount, MountLease};
+pub use mounts::{
+    CacheMount, Filled, MountBudget, MountLease, MountName, MountOutcome, MountToSave,
+    RestoredMount, SavedMount,
+};
 pub use place::{Place, Traffic};
 pub use prune::{PruneFilter, StoreItem, StoreItemKind};
 pub use record::{Record, RecordKey, RecordLayer};

@@ -1,6 +1,6 @@
 //! A back end that may fail: what is wrong is told once, and a place that is gone is left alone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -27,6 +27,7 @@ struct State {
     denied: bool,
     told: bool,
     notices: Vec<String>,
+    lost: BTreeSet<EntryKey>,
     traffic: Traffic,
     /// How many entries of a key were found to be of no use.
     spoiled: BTreeMap<EntryKey, u32>,
@@ -174,6 +175,15 @@ impl Place {
     pub(super) fn is_writable(&self) -> bool {
         let state = self.state();
         !state.gone && !state.denied
+    }
+
+    /// Notes that an entry is damaged or gone: nothing new may refer to it.
+    pub(super) fn lose(&self, key: &EntryKey) {
+        self.state().lost.insert(key.clone());
+    }
+
+    pub(super) fn has_lost(&self, key: &EntryKey) -> bool {
+        self.state().lost.contains(key)
     }
 
     /// Notes a fault. The first is told; what follows it has often the same cause.

@@ -19,6 +19,9 @@ pub enum StoreItemKind {
     CacheMount,
     /// Of a folder of cache entries: the records of a whole build.
     Index,
+    /// What a cache mount holds, and which packs have its bytes.
+    MountFiles,
+    MountPack,
 }
 
 impl StoreItemKind {
@@ -46,6 +49,8 @@ impl StoreItemKind {
             Self::Layer => "layer",
             Self::CacheMount => "cache-mount",
             Self::Index => "index",
+            Self::MountFiles => "mount-files",
+            Self::MountPack => "mount-pack",
         }
     }
 }
@@ -134,6 +139,8 @@ impl LocalFolder {
                 Some("r-") => StoreItemKind::Record,
                 Some("b-") => StoreItemKind::Blob,
                 Some("i-") => StoreItemKind::Index,
+                Some("m-") => StoreItemKind::MountFiles,
+                Some("p-") => StoreItemKind::MountPack,
                 _ => continue,
             };
             items.extend(item(kind, path));
@@ -187,7 +194,7 @@ impl StoreItem {
             fs::remove_file(&self.path)
         };
         if self.kind == StoreItemKind::CacheMount {
-            for suffix in [".id", ".lock"] {
+            for suffix in [".id", ".lock", ".making"] {
                 let _ = fs::remove_file(beside(&self.path, suffix));
             }
         }

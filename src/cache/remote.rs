@@ -183,6 +183,10 @@ impl RemoteCache {
         self.known().lost.contains(digest)
     }
 
+    pub(super) fn places(&self) -> &[Arc<Place>] {
+        &self.places
+    }
+
     /// What each place was asked.
     #[must_use]
     pub fn traffic(&self) -> Vec<(String, Traffic)> {

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::backend::{EntryContent, EntryKey};
 use super::bundle::{Bundle, INLINE_ALL, INLINE_BLOB, blob_entry, record_entry};
+use super::mounts::{MountBudget, MountToSave, SavedMount, save};
 use super::place::Place;
 use super::record::{Record, RecordKey};
 use super::remote::RemoteCache;
@@ -73,6 +74,7 @@ struct Shared {
     index: Mutex<Bundle>,
     /// Of new entries, in all places.
     bytes: Mutex<u64>,
+    mounts: Mutex<Vec<SavedMount>>,
 }
 
 #[derive(Debug, Default)]
@@ -96,6 +98,7 @@ enum Job {
     Copy(Box<StepToCopy>),
     /// Its key, where no scope has a part in it, and the places that lack it.
     Index(String, Vec<u8>, Vec<Arc<Place>>),
+    Mount(Box<MountToSave>, Arc<MountBudget>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,6 +120,7 @@ impl Uploads {
             settled: Condvar::new(),
             index: Mutex::default(),
             bytes: Mutex::default(),
+            mounts: Mutex::default(),
         }))
     }
 
@@ -129,6 +133,17 @@ impl Uploads {
     /// Saves a result, some time.
     pub fn save(&self, result: StepToSave) {
         self.push(Job::Step(Box::new(result)));
+    }
+
+    /// Saves a cache mount, some time, as far as `budget` allows.
+    pub fn save_mount(&self, mount: MountToSave, budget: &Arc<MountBudget>) {
+        self.push(Job::Mount(Box::new(mount), Arc::clone(budget)));
+    }
+
+    /// What was done with the cache mounts so far.
+    #[must_use]
+    pub fn saved_mounts(&self) -> Vec<SavedMount> {
+        lock(&self.0.mounts).clone()
     }
 
     fn push(&self, job: Job) {
@@ -237,6 +252,7 @@ impl Shared {
                 match job {
                     Job::Step(result) => self.step(&result),
                     Job::Copy(result) => self.copy(&result),
+                    Job::Mount(mount, budget) => self.mount(&mount, &budget),
                     Job::Index(key, entry, places) => places.iter().for_each(|place| {
                         let key = EntryKey(place.index_key(&key));
                         self.entry(place, &key, EntryContent::Bytes(&entry), &[]);
@@ -331,6 +347,27 @@ impl Shared {
             let content = EntryContent::File(path, blob.size);
             self.entry(place, &key, content, std::slice::from_ref(blob))
         })
+    }
+
+    fn mount(&self, mount: &MountToSave, budget: &MountBudget) {
+        let begun = Instant::now();
+        let targets = self.targets.iter().filter(|t| !t.only_image && t.place.is_writable());
+        let places: Vec<&Place> = targets.map(|target| &*target.place).collect();
+        let check = || match lock(&self.queue).ended {
+            true => Err(io::Error::other("the build has ended")),
+            false => Ok(()),
+        };
+        let put =
+            |place: &Place, key: &EntryKey, content: EntryContent<'_>, blobs: &[Descriptor]| {
+                self.entry(place, key, content, blobs)
+            };
+        if places.is_empty() {
+            return;
+        }
+        if let Some(outcome) = save::save(mount, &places, budget, &put, &check) {
+            let (id, took) = (mount.id.clone(), begun.elapsed());
+            lock(&self.mounts).push(SavedMount { id, outcome, took });
+        }
     }
 
     /// Saves a blob in a place, once; whoever comes later waits for the first.

@@ -164,6 +164,16 @@ pub struct BuildArgs {
     #[arg(long = "cache-to", value_name = "SPEC")]
     pub cache_to: Vec<String>,
 
+    /// Which cache mounts of RUN are brought back from --cache-from and saved in --cache-to: off, auto
+    /// (all, the default) or ids
+    #[arg(long = "cache-mounts", value_name = "off|auto|ID[,ID…]")]
+    pub cache_mounts: Vec<String>,
+
+    /// The most that one cache mount may hold to be saved, and all of a build, such as 2g,8g
+    /// (default: 1g,4g)
+    #[arg(long = "cache-mount-budget", value_name = "SIZE[,SIZE]")]
+    pub cache_mount_budget: Option<String>,
+
     /// Shorthand for --output=type=registry
     #[arg(long)]
     pub push: bool,

@@ -9,8 +9,8 @@ use super::caches::Caches;
 use super::environment::Environment;
 use super::flag::{FlagError, each};
 use super::{
-    add_host, annotation, build_context, docker_config, main_context, output, reference, registry,
-    secret, size, ssh, store, ulimit,
+    add_host, annotation, build_context, cache_mounts, docker_config, main_context, output,
+    reference, registry, secret, size, ssh, store, ulimit,
 };
 use crate::build::{Access, Fetching};
 use crate::error::Error;
@@ -54,6 +54,7 @@ pub fn request(
     let threads = environment.threads.max(1);
     let outputs = outputs(args, &tags, environment)?;
     let caches = Caches::of(args, environment)?;
+    let cache_mounts = cache_mounts::parse(&args.cache_mounts, args.cache_mount_budget.as_deref())?;
     let build_contexts = collect("--build-context", &args.build_contexts, build_context::parse)?;
     // Last, since it may take long, and a mistake should be told at once.
     let fetching = Fetching {
@@ -83,6 +84,7 @@ pub fn request(
         pull: args.pull,
         cache_from: caches.from,
         cache_to: caches.to,
+        cache_mounts,
         secrets,
         ssh,
         git_environment,

@@ -7,6 +7,7 @@ mod build;
 mod build_context;
 mod cache;
 mod cache_github;
+mod cache_mounts;
 mod cache_spec;
 mod caches;
 mod check;
