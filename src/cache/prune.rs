@@ -19,6 +19,10 @@ pub enum StoreItemKind {
     CacheMount,
     /// Of a folder of cache entries: the records of a whole build.
     Index,
+    /// Of a folder of cache entries: what an image weighed.
+    Weight,
+    /// Of a folder of cache entries: what the builds of a branch weighed.
+    Logbook,
 }
 
 impl StoreItemKind {
@@ -46,6 +50,8 @@ impl StoreItemKind {
             Self::Layer => "layer",
             Self::CacheMount => "cache-mount",
             Self::Index => "index",
+            Self::Weight => "weight",
+            Self::Logbook => "logbook",
         }
     }
 }
@@ -134,6 +140,8 @@ impl LocalFolder {
                 Some("r-") => StoreItemKind::Record,
                 Some("b-") => StoreItemKind::Blob,
                 Some("i-") => StoreItemKind::Index,
+                Some("w-") => StoreItemKind::Weight,
+                Some("l-") => StoreItemKind::Logbook,
                 _ => continue,
             };
             items.extend(item(kind, path));

@@ -80,8 +80,8 @@ impl Queue {
 #[derive(Debug)]
 enum Job {
     Step(Box<StepToSave>),
-    /// Its key, where no scope has a part in it.
-    Index(String, Vec<u8>),
+    /// An entry that refers to no blob. Its key, where no scope has a part in it.
+    Entry(String, Vec<u8>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,6 +115,11 @@ impl Uploads {
     /// Saves a result, some time.
     pub fn save(&self, result: StepToSave) {
         self.push(Job::Step(Box::new(result)));
+    }
+
+    /// Saves an entry of the scope of each place, some time.
+    pub fn save_entry(&self, key: String, entry: Vec<u8>) {
+        self.push(Job::Entry(key, entry));
     }
 
     fn push(&self, job: Job) {
@@ -156,7 +161,7 @@ impl Uploads {
             index.merge_within(&old, OLDER_RECORDS);
             if let Ok(entry) = index.encode() {
                 let name = &Digest::of(&entry).hex()[..8];
-                self.push(Job::Index(format!("{prefix}{name}"), entry));
+                self.push(Job::Entry(format!("{prefix}{name}"), entry));
                 left = self.wait(until);
             }
         }
@@ -208,8 +213,8 @@ impl Shared {
                 drop(queue);
                 match job {
                     Job::Step(result) => self.step(&result),
-                    Job::Index(key, entry) => self.targets.iter().for_each(|target| {
-                        let key = EntryKey(target.place.index_key(&key));
+                    Job::Entry(key, entry) => self.targets.iter().for_each(|target| {
+                        let key = EntryKey(target.place.scoped(&key));
                         self.entry(&target.place, &key, EntryContent::Bytes(&entry), &[]);
                     }),
                 }

@@ -8,8 +8,9 @@ use super::args::{BuildArgs, Entitlement, NetworkMode};
 use super::caches::Caches;
 use super::environment::Environment;
 use super::flag::{FlagError, each};
+use super::sized::SizeBaseline;
 use super::{
-    add_host, annotation, build_context, docker_config, main_context, output, reference, registry,
+    add_host, annotation, build_context, docker_config, lineage, main_context, output, reference, registry,
     secret, size, ssh, store, ulimit,
 };
 use crate::build::{Access, Fetching};
@@ -67,6 +68,9 @@ pub fn request(
     caches.missing.iter().for_each(|why| (outside.events)(Event::Notice(why.clone())));
     let commit_times = source_date_epoch.is_some();
     let (context, dockerfile) = main_context::load(args, &fetching, outside.stdin, commit_times)?;
+    let baseline = SizeBaseline::of(args);
+    let lineage = (baseline == SizeBaseline::Auto)
+        .then(|| lineage::of(environment, &context, outside.cancel));
     Ok(BuildRequest {
         context,
         dockerfile,
@@ -92,7 +96,10 @@ pub fn request(
         now: environment.now,
         store,
         threads,
-        weigh: args.output_weight.is_some() || args.size_baseline.is_some(),
+        weigh: args.output_weight.is_some()
+            || !args.size_reports.is_empty()
+            || baseline != SizeBaseline::None,
+        lineage,
     })
 }
 

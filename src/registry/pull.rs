@@ -55,7 +55,10 @@ impl Registry {
     }
 
     /// A blob that has to be in memory; `limit` in bytes.
-    pub(super) async fn small_blob(
+    ///
+    /// # Errors
+    /// Any [`Error`] of asking, and for what is not what its digest says, or too large.
+    pub async fn small_blob(
         &self,
         image: &Reference,
         blob: &Descriptor,
@@ -63,7 +66,7 @@ impl Registry {
     ) -> Result<Vec<u8>, Error> {
         if blob.size > limit as u64 {
             return Err(Error::TooLarge {
-                what: "the configuration",
+                what: "a blob",
                 name: image.to_string(),
                 limit,
             });

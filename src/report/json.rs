@@ -15,6 +15,8 @@ pub fn json(result: &BuildResult) -> Value {
         "notices": result.notices,
         "not_saved": result.not_saved,
         "looked_in": result.looked_in,
+        "baseline": result.baseline,
+        "builds": result.builds,
         "seconds": result.took.as_secs_f64(),
         "cached_steps": hits,
         "steps": steps,

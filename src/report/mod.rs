@@ -20,7 +20,7 @@ mod weight_text;
 
 pub use crate::figures::{human, time};
 pub use difference_text::difference_text;
-pub use html::{Point, difference_html, weight_html};
+pub use html::{difference_html, weight_html};
 pub use json::json;
 pub use markdown::{SizeReport, markdown};
 pub use metadata::metadata;
@@ -28,4 +28,4 @@ pub use svg::{difference_svg, weight_svg};
 pub use text::{explanation, text};
 pub use verdict::verdict_text;
 pub use weight_json::{difference_json, weight_json};
-pub use weight_text::weight_text;
+pub use weight_text::{plain, weight_text};
