@@ -46,7 +46,7 @@ pub struct Baseline {
 
 /// Which build a baseline is of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(tag = "baseline", rename_all = "lowercase")]
+#[serde(tag = "kind", rename_all = "lowercase")]
 pub enum BaselineOrigin {
     /// The commit that this build begins from.
     Base { commit: String, branch: Option<String> },
@@ -276,7 +276,8 @@ impl Searcher {
             let mut weight = None;
             let mut logbook = None;
             for blob in artifact.layers.iter().take(2) {
-                let limit = if blob.media_type == WEIGHT_TYPE { WEIGHT_LIMIT } else { LOGBOOK_LIMIT };
+                let limit =
+                    if blob.media_type == WEIGHT_TYPE { WEIGHT_LIMIT } else { LOGBOOK_LIMIT };
                 let limit = usize::try_from(limit).unwrap_or(usize::MAX);
                 let bytes = self.registry.small_blob(image, blob, limit).await?;
                 match blob.media_type.as_str() {

@@ -10,8 +10,8 @@ use super::environment::Environment;
 use super::flag::{FlagError, each};
 use super::sized::SizeBaseline;
 use super::{
-    add_host, annotation, build_context, docker_config, lineage, main_context, output, reference, registry,
-    secret, size, ssh, store, ulimit,
+    add_host, annotation, build_context, docker_config, lineage, main_context, output, reference,
+    registry, secret, size, ssh, store, ulimit,
 };
 use crate::build::{Access, Fetching};
 use crate::error::Error;

@@ -38,7 +38,8 @@ fn of_position(position: Position) -> Lineage {
 
 /// By the runner's variables and the webhook's payload, which is null where there is none.
 fn of_event(environment: &Environment, event: &Value) -> Lineage {
-    let variable = |name| Some(environment.get(name)?.to_str()?.to_owned()).filter(|v| !v.is_empty());
+    let variable =
+        |name| Some(environment.get(name)?.to_str()?.to_owned()).filter(|v| !v.is_empty());
     let text = |pointer| Some(event.pointer(pointer)?.as_str()?.to_owned());
     // A push that makes a branch comes after no commit: all zeros.
     let commit =
@@ -102,7 +103,8 @@ mod tests {
             })
         };
         let group = json!({ "merge_group": { "base_ref": "refs/heads/main", "base_sha": TWO } });
-        let nightly = json!({ "repository": { "default_branch": "main" }, "schedule": "0 0 * * *" });
+        let nightly =
+            json!({ "repository": { "default_branch": "main" }, "schedule": "0 0 * * *" });
         for (whole_ref, event, expected) in [
             // A fork's branch of any name is no branch of ours.
             ("refs/pull/7/merge", pull, [Some("pull/7"), Some(ONE), Some("main"), Some(TWO)]),
@@ -112,7 +114,11 @@ mod tests {
             ("refs/tags/v1", push(ZEROS, true), [None, Some(ONE), Some("main"), None]),
             ("refs/heads/gh-readonly-queue/x", group, [None, Some(ONE), Some("main"), Some(TWO)]),
             ("refs/heads/main", nightly, [Some("main"), Some(ONE), Some("main"), None]),
-            ("refs/heads/x", json!({ "before": "../../x" }), [Some("x"), Some(ONE), Some("x"), None]),
+            (
+                "refs/heads/x",
+                json!({ "before": "../../x" }),
+                [Some("x"), Some(ONE), Some("x"), None],
+            ),
         ] {
             let environment = Environment::of(&[
                 ("GITHUB_REF", whole_ref),

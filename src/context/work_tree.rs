@@ -147,8 +147,7 @@ mod tests {
         repository.git(&["checkout", "--quiet", "-b", "topic"]);
         repository.commit("3");
         let fourth = repository.commit("4");
-        let topic =
-            Position { branch: Some("topic".to_owned()), ..main(&fourth, Some(&second)) };
+        let topic = Position { branch: Some("topic".to_owned()), ..main(&fourth, Some(&second)) };
         assert_eq!(repository.position(), Some(topic.clone()));
         repository.git(&["checkout", "--quiet", "--detach"]);
         assert_eq!(repository.position(), Some(Position { branch: None, ..topic }));

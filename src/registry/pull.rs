@@ -65,11 +65,7 @@ impl Registry {
         limit: usize,
     ) -> Result<Vec<u8>, Error> {
         if blob.size > limit as u64 {
-            return Err(Error::TooLarge {
-                what: "a blob",
-                name: image.to_string(),
-                limit,
-            });
+            return Err(Error::TooLarge { what: "a blob", name: image.to_string(), limit });
         }
         let pieces = std::pin::pin!(self.blob(image, blob));
         pieces

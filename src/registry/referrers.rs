@@ -132,8 +132,9 @@ impl Registry {
         });
         let digest = Digest::of(&manifest);
         let size = manifest.len() as u64;
-        let is_listed =
-            self.put_document(image, &digest.to_string(), media_type::OCI_MANIFEST, manifest).await?;
+        let is_listed = self
+            .put_document(image, &digest.to_string(), media_type::OCI_MANIFEST, manifest)
+            .await?;
         if is_listed {
             return Ok(());
         }

@@ -13,7 +13,10 @@ use crate::report::markup::text;
 use crate::report::palette;
 use crate::report::treemap;
 use crate::report::weight_text::{UNKNOWN, bytes, lines, shown};
-use crate::weight::{ChangeKind, Difference, FileChange, LayerChange, LayerSide, Logged, PackageChange, PackageSide, Size, Weight};
+use crate::weight::{
+    ChangeKind, Difference, FileChange, LayerChange, LayerSide, Logged, PackageChange, PackageSide,
+    Size, Weight,
+};
 
 /// `new` is the newer of the two that were compared; `history` is of its branch, the oldest first.
 #[must_use]
