@@ -183,7 +183,9 @@ fn artifacts(registry: &FakeRegistry) -> (Digest, Vec<Value>) {
 fn the_artifact_says_what_it_is_and_of_which_commit() {
     let registry = FakeRegistry::start(Options::default());
     let tag = format!("--tag={}/app:main", registry.host());
-    let mut project = Project::new(&[&NO_CACHE[..], &[&tag, "--push"]].concat());
+    let mut project = Project::new(
+        &[&NO_CACHE[..], &[&tag, "--output=type=registry,rewrite-timestamp=true"]].concat(),
+    );
     // So that both are the same image.
     project.home.set("SOURCE_DATE_EPOCH", "1700000000");
     for number in [1, 2] {
@@ -352,4 +354,46 @@ fn a_work_tree_says_what_it_is_compared_with() {
             .count()
     };
     assert_eq!(weights(), 2);
+}
+
+/// What is known while an image is built is what is found when its layers are read.
+#[test]
+fn an_image_weighs_the_same_built_and_read() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("SKIPPED: needs root");
+        return;
+    }
+    let home = Home::new(
+        "FROM busybox\n\
+         COPY --chmod=755 script package.json /app/node_modules/it/\n\
+         RUN cp -r /app /made && ln /made/node_modules/it/script /made/again && rm /bin/vi\n",
+    );
+    home.write("context/script", "#!/usr/bin/python3\n");
+    home.write("context/package.json", r#"{"name":"it","version":"1.0.0"}"#);
+    let busybox = program::with_busybox();
+    home.built(&[&busybox, "--output=type=oci,dest=image,tar=false", "--output-weight=weight"]);
+    let weigh = |image: &str| -> Value {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_plimsoll"));
+        command.args(["weigh", "--format=json", image]).current_dir(home.path());
+        let output = command.args(["--file", "context/Dockerfile"]).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    let (built, read) = (weigh("weight:weight"), weigh("oci:image"));
+    let files = |weight: &Value| -> Vec<Value> {
+        let row = |file: &Value| {
+            json!([file["path"], file["layer"], file["bytes"], file["fate"], file["package"]])
+        };
+        weight["files"].as_array().unwrap().iter().map(row).collect()
+    };
+    assert_eq!(files(&built), files(&read));
+    let findings = |weight: &Value| -> Vec<Value> {
+        let row = |finding: &Value| json!([finding["kind"], finding["paths"], finding["detail"]]);
+        weight["findings"].as_array().unwrap().iter().map(row).collect()
+    };
+    assert_eq!(findings(&built), findings(&read));
+    let broken = findings(&built).iter().filter(|f| f[0] == "missing-interpreter").count();
+    assert_eq!(broken, 1, "that of no package: {:?}", findings(&built));
+    let packages = |weight: &Value| weight["packages"].as_array().unwrap().len();
+    assert_eq!((packages(&built), packages(&read)), (2, 2));
 }
