@@ -90,7 +90,7 @@ fn a_branch_and_its_pull_request(flags: &[&str]) {
     assert!(report.contains("There is nothing to compare with yet."), "{report}");
 
     let (said, report) = project.push(2, 1, 13_000);
-    assert!(said.contains("Compared with 000000000 on main"), "{said}");
+    assert!(said.contains("000000000 on main → "), "{said}");
     assert!(report.contains("63.0 kB unpacked (+3.0 kB, +5.0 %)"), "{report}");
     assert!(report.contains("last 2 builds"), "{report}");
 
@@ -104,7 +104,7 @@ fn a_branch_and_its_pull_request(flags: &[&str]) {
     // Of another commit there is no weight: the newest of the branch, which is not this pull
     // request's though its branch is called so too.
     let (said, report) = project.pull(5, 4, 20_000);
-    assert!(said.contains("Compared with 000000000, the nearest build of main"), "{said}");
+    assert!(said.contains("000000000, the nearest build of main → "), "{said}");
     assert!(report.contains("70.0 kB unpacked (+7.0 kB, +11.1 %)"), "{report}");
 
     // A commit that is built again is compared with the one before it.
@@ -140,7 +140,7 @@ fn pushed_and_compared(host: &str) {
     let (said, _) = project.push(1, 0, 10_000);
     assert!(said.contains("nothing to compare with"), "{said}");
     let (said, report) = project.push(2, 1, 13_000);
-    let expected = format!("Compared with {host}/app:main of 000000000");
+    let expected = format!("{host}/app:main of 000000000 → ");
     assert!(said.contains(&expected), "the image that the tag had before: {said}");
     assert!(report.contains("63.0 kB unpacked (+3.0 kB, +5.0 %)"), "{report}");
     let (_, report) = project.push(3, 2, 12_000);
@@ -149,7 +149,7 @@ fn pushed_and_compared(host: &str) {
     // The pull request has another tag, and pushes nothing.
     project.flags = vec!["--cache-to=".to_owned(), format!("--tag={host}/app:pr-7")];
     let (said, report) = project.pull(4, 3, 20_000);
-    let expected = format!("Compared with {host}/app:main of 000000000");
+    let expected = format!("{host}/app:main of 000000000 → ");
     assert!(said.contains(&expected), "{said}");
     assert!(report.contains("last 4 builds"), "{report}");
 }
@@ -216,7 +216,7 @@ fn an_image_without_a_weight_beside_it_is_read_itself() {
     assert!(artifacts(&registry).1.is_empty(), "nobody has asked for it");
     project.flags.extend(NO_CACHE.map(str::to_owned));
     let (said, report) = project.push(2, 1, 13_000);
-    assert!(said.contains(&format!("Compared with {}/app:main\n", registry.host())), "{said}");
+    assert!(said.contains(&format!("{}/app:main → ", registry.host())), "{said}");
     assert!(report.contains("63.0 kB unpacked (+3.0 kB, +5.0 %)"), "{report}");
 }
 
@@ -235,7 +235,7 @@ fn what_is_forged_beside_an_image_is_not_believed() {
     let under = second.to_string().replace(':', "-");
     registry.add_manifest("app", &under, "application/vnd.oci.image.index.v1+json", index);
     let (said, report) = project.push(3, 2, 13_000);
-    assert!(said.contains(&format!("Compared with {}/app:main\n", registry.host())), "{said}");
+    assert!(said.contains(&format!("{}/app:main → ", registry.host())), "{said}");
     assert!(report.contains("63.0 kB unpacked (+1.0 kB, +1.6 %)"), "{report}");
 }
 
@@ -342,11 +342,11 @@ fn a_work_tree_says_what_it_is_compared_with() {
     assert!(built(1000, "one").contains("nothing to compare with"));
     let first = git(&["rev-parse", "HEAD"])[..9].to_owned();
     let said = built(3000, "two");
-    assert!(said.contains(&format!("Compared with {first} on main")), "{said}");
+    assert!(said.contains(&format!("{first} on main → ")), "{said}");
     // A change that is in no commit is compared, and kept for nobody.
     let second = git(&["rev-parse", "HEAD"])[..9].to_owned();
     let said = built(4000, "");
-    assert!(said.contains(&format!("Compared with {second} on main")), "{said}");
+    assert!(said.contains(&format!("{second} on main → ")), "{said}");
     let weights = || {
         let names = std::fs::read_dir(home.path().join("kept")).unwrap();
         names

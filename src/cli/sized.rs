@@ -92,7 +92,12 @@ pub fn size(
     let (difference, origin) = match SizeBaseline::of(args) {
         SizeBaseline::None => (None, None),
         SizeBaseline::Auto => match &result.baseline {
-            Some(found) => (Some(compare(&found.weight, weight)), Some(found.origin.clone())),
+            Some(found) => {
+                let mut difference = compare(&found.weight, weight);
+                // Tags of one image say less than its commits.
+                difference.old.image.name = found.origin.to_string();
+                (Some(difference), Some(found.origin.clone()))
+            }
             None => {
                 notice("nothing to compare with: no earlier build is known".to_owned());
                 (None, None)
@@ -115,9 +120,8 @@ pub fn size(
     let verdict = limits.map(|limits| limits.judge(&judged));
     let baseline = origin.map(|origin| origin.to_string());
     let mut text = String::new();
-    if let (Some(difference), Some(baseline)) = (&difference, &baseline) {
-        let told = report::difference_text(difference);
-        text.push_str(&format!("\nCompared with {}\n{told}", report::plain(baseline)));
+    if let Some(difference) = &difference {
+        text.push_str(&format!("\n{}", report::difference_text(difference)));
     }
     text.push_str(&limits::paragraph(verdict.as_ref()));
     Sized { text, verdict, difference, baseline }

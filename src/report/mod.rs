@@ -28,4 +28,4 @@ pub use svg::{difference_svg, weight_svg};
 pub use text::{explanation, text};
 pub use verdict::verdict_text;
 pub use weight_json::{difference_json, weight_json};
-pub use weight_text::{plain, weight_text};
+pub use weight_text::weight_text;

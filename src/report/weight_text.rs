@@ -277,8 +277,7 @@ pub(super) fn shown(path: &[u8]) -> String {
 }
 
 /// What comes from an image may hold anything: without what would move the cursor or turn the text.
-#[must_use]
-pub fn plain(text: &str) -> String {
+pub(super) fn plain(text: &str) -> String {
     let is_harmless = |c: &char| {
         !c.is_control()
             && !matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}')
