@@ -53,6 +53,23 @@ pub struct BuildRequest {
     pub threads: usize,
     /// Say what the image weighs, file by file.
     pub weigh: bool,
+    /// Look for what an earlier build weighed, and keep the weight of this one for later ones.
+    pub lineage: Option<Lineage>,
+}
+
+/// Where a build stands among those of its project. What is not known is left out: whatever is done
+/// with it does without.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Lineage {
+    /// What the logbook is of: a branch, or `pull/7`. Pull requests name their branches as they like,
+    /// and that must not pass for another's.
+    pub branch: Option<String>,
+    /// That is built, whole: of a tree with changes there is none.
+    pub commit: Option<String>,
+    /// The branch that this build is compared with; maybe the same.
+    pub base_branch: Option<String>,
+    /// The commit of it that this build begins from.
+    pub base_commit: Option<String>,
 }
 
 /// The text of the Dockerfile, read once, with the name that errors show.

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
+use super::baseline::Baseline;
 use crate::digest::{DiffId, Digest};
 use crate::figures::{human, time};
 use crate::image::Descriptor;
 use crate::plan::Lines;
 use crate::platform::Platform;
-use crate::weight::Weight;
+use crate::weight::{Logged, Weight};
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct BuildResult {
@@ -22,6 +23,10 @@ pub struct BuildResult {
     /// Where the request wants it. Too large to stand beside the rest, so it is written by itself.
     #[serde(skip)]
     pub weight: Option<Weight>,
+    /// An earlier weight, where the request wants one and there is one.
+    pub baseline: Option<Baseline>,
+    /// The last builds of the base branch and this one, the oldest first.
+    pub builds: Vec<Logged>,
     pub notices: Vec<String>,
     /// What `--cache-from` was asked.
     pub looked_in: Vec<LookedIn>,
@@ -369,6 +374,8 @@ pub(crate) mod tests {
             cache_mounts: Vec::new(),
             not_saved: Vec::new(),
             weight: None,
+            baseline: None,
+            builds: Vec::new(),
             notices: Vec::new(),
             took: Duration::from_millis(13_100),
         }

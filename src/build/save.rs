@@ -261,6 +261,11 @@ impl Saver {
         self.uploads.saved_mounts()
     }
 
+    /// Saves an entry that no record refers to.
+    pub(super) fn entry(&self, key: String, entry: Vec<u8>) {
+        self.uploads.save_entry(key, entry);
+    }
+
     /// Waits for what is still being saved, within limits; `wanted` is false where nobody waits.
     pub(super) fn finish(&self, session: &Session<'_>, history: History, wanted: bool) {
         if wanted {

@@ -328,7 +328,7 @@ pub(super) struct Had<T> {
 
 /// How the keys of the indexes of builds like this one begin: the same Dockerfile, target, platform
 /// and names.
-fn index_prefix(request: &BuildRequest) -> String {
+pub(super) fn index_prefix(request: &BuildRequest) -> String {
     let short = |text: &str| -> String {
         let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
         text.chars().map(plain).take(30).collect()

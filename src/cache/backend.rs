@@ -7,8 +7,8 @@ use std::path::Path;
 use crate::image::Descriptor;
 
 /// The key of an entry: a letter for what it is, a dash, and what it is of. Letters: `r` a record,
-/// `b` a blob (its digest), `i` a build's index of records, `m` the manifest and `p` a pack of a
-/// cache mount. Keys are of `[a-z0-9-]`, at most 400 characters, and no back end knows more of them.
+/// `b` a blob (its digest), `i` a build's index of records, `w` the weight of its image, `l` the
+/// logbook of a branch, `m` the manifest and `p` a pack of a cache mount. Keys are of `[a-z0-9-]`, at most 400 characters, and no back end knows more of them.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EntryKey(pub String);
 

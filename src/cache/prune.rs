@@ -22,6 +22,10 @@ pub enum StoreItemKind {
     /// What a cache mount holds, and which packs have its bytes.
     MountFiles,
     MountPack,
+    /// Of a folder of cache entries: what an image weighed.
+    Weight,
+    /// Of a folder of cache entries: what the builds of a branch weighed.
+    Logbook,
 }
 
 impl StoreItemKind {
@@ -51,6 +55,8 @@ impl StoreItemKind {
             Self::Index => "index",
             Self::MountFiles => "mount-files",
             Self::MountPack => "mount-pack",
+            Self::Weight => "weight",
+            Self::Logbook => "logbook",
         }
     }
 }
@@ -141,6 +147,8 @@ impl LocalFolder {
                 Some("i-") => StoreItemKind::Index,
                 Some("m-") => StoreItemKind::MountFiles,
                 Some("p-") => StoreItemKind::MountPack,
+                Some("w-") => StoreItemKind::Weight,
+                Some("l-") => StoreItemKind::Logbook,
                 _ => continue,
             };
             items.extend(item(kind, path));

@@ -96,9 +96,10 @@ impl Queue {
 enum Job {
     Step(Box<StepToSave>),
     Copy(Box<StepToCopy>),
-    /// Its key, where no scope has a part in it, and the places that lack it.
-    Index(String, Vec<u8>, Vec<Arc<Place>>),
     Mount(Box<MountToSave>, Arc<MountBudget>),
+    /// An entry that refers to no blob. Its key, where no scope has a part in it, and the places for
+    /// it.
+    Entry(String, Vec<u8>, Vec<Arc<Place>>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,6 +145,12 @@ impl Uploads {
     #[must_use]
     pub fn saved_mounts(&self) -> Vec<SavedMount> {
         lock(&self.0.mounts).clone()
+    }
+
+    /// Saves an entry of the scope of each place, some time.
+    pub fn save_entry(&self, key: String, entry: Vec<u8>) {
+        let places = self.0.targets.iter().map(|target| Arc::clone(&target.place));
+        self.push(Job::Entry(key, entry, places.collect()));
     }
 
     fn push(&self, job: Job) {
@@ -199,7 +206,7 @@ impl Uploads {
             index.merge_within(&older.index(), OLDER_RECORDS);
             if let Ok(entry) = index.encode() {
                 let name = &Digest::of(&entry).hex()[..8];
-                self.push(Job::Index(format!("{prefix}{name}"), entry, lacking));
+                self.push(Job::Entry(format!("{prefix}{name}"), entry, lacking));
                 left = self.wait(until);
             }
         }
@@ -253,8 +260,8 @@ impl Shared {
                     Job::Step(result) => self.step(&result),
                     Job::Copy(result) => self.copy(&result),
                     Job::Mount(mount, budget) => self.mount(&mount, &budget),
-                    Job::Index(key, entry, places) => places.iter().for_each(|place| {
-                        let key = EntryKey(place.index_key(&key));
+                    Job::Entry(key, entry, places) => places.iter().for_each(|place| {
+                        let key = EntryKey(place.scoped(&key));
                         self.entry(place, &key, EntryContent::Bytes(&entry), &[]);
                     }),
                 }

@@ -239,9 +239,14 @@ pub struct BuildArgs {
     #[arg(short, long)]
     pub quiet: bool,
 
-    /// Compare the weight with this image's, named as for weigh
-    #[arg(long, value_name = "IMAGE", help_heading = "Size limits")]
+    /// Compare the weight with an image's, named as for weigh; with auto, with what the base commit
+    /// or branch weighed, and keep this weight for later builds
+    #[arg(long, value_name = "auto|none|IMAGE", help_heading = "Size limits")]
     pub size_baseline: Option<String>,
+
+    /// Write what the image weighs, and how it changed, to a file.md, .html or .svg; can be repeated
+    #[arg(long = "size-report", value_name = "FILE", help_heading = "Size limits")]
+    pub size_reports: Vec<PathBuf>,
 
     #[command(flatten)]
     pub limits: LimitArgs,

@@ -8,9 +8,10 @@ use super::args::{BuildArgs, Entitlement, NetworkMode};
 use super::caches::Caches;
 use super::environment::Environment;
 use super::flag::{FlagError, each};
+use super::sized::SizeBaseline;
 use super::{
-    add_host, annotation, build_context, cache_mounts, docker_config, main_context, output,
-    reference, registry, secret, size, ssh, store, ulimit,
+    add_host, annotation, build_context, cache_mounts, docker_config, lineage, main_context,
+    output, reference, registry, secret, size, ssh, store, ulimit,
 };
 use crate::build::{Access, Fetching};
 use crate::error::Error;
@@ -68,6 +69,9 @@ pub fn request(
     caches.missing.iter().for_each(|why| (outside.events)(Event::Notice(why.clone())));
     let commit_times = source_date_epoch.is_some();
     let (context, dockerfile) = main_context::load(args, &fetching, outside.stdin, commit_times)?;
+    let baseline = SizeBaseline::of(args);
+    let lineage = (baseline == SizeBaseline::Auto)
+        .then(|| lineage::of(environment, &context, outside.cancel));
     Ok(BuildRequest {
         context,
         dockerfile,
@@ -94,7 +98,10 @@ pub fn request(
         now: environment.now,
         store,
         threads,
-        weigh: args.output_weight.is_some() || args.size_baseline.is_some(),
+        weigh: args.output_weight.is_some()
+            || !args.size_reports.is_empty()
+            || baseline != SizeBaseline::None,
+        lineage,
     })
 }
 

@@ -19,6 +19,7 @@ mod dockerfile;
 mod environment;
 mod flag;
 mod limits;
+mod lineage;
 mod main_context;
 mod output;
 mod plan;
@@ -51,6 +52,7 @@ use args::{Arguments, BuildArgs, Command};
 use environment::Environment;
 use limits::Limits;
 use signal::Signals;
+use sized::ReportFile;
 
 /// What GitHub takes for a comment, in characters; bytes are never fewer.
 const COMMENT_LIMIT: usize = 65_536;
@@ -128,6 +130,10 @@ fn build(args: &BuildArgs, environment: &Environment) -> ExitCode {
         Ok(limits) => limits,
         Err(error) => return prepared.fail(&error),
     };
+    let reports = match ReportFile::all(args) {
+        Ok(reports) => reports,
+        Err(error) => return prepared.fail(&error),
+    };
     prepared.request.weigh |= limits.is_some();
     let Prepared { ui, request, signals } = &prepared;
     if request.outputs.is_empty() {
@@ -147,7 +153,8 @@ fn build(args: &BuildArgs, environment: &Environment) -> ExitCode {
             });
             text.push_str(&sized.text);
             ui.result(&text, &limits::with_verdict(report::json(&result), sized.verdict.as_ref()));
-            match sized.verdict.as_ref().map_or(Ok(()), limits::outcome) {
+            let kept = sized.verdict.as_ref().map_or(Ok(()), limits::outcome);
+            match sized.write(&reports, &result).and(kept) {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(error) => prepared.fail(&error),
             }

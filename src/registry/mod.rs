@@ -15,6 +15,7 @@ mod endpoint;
 mod error;
 mod pull;
 mod push;
+mod referrers;
 mod resolve;
 mod upload;
 
@@ -31,6 +32,7 @@ pub use docker_config::{DockerConfig, DockerConfigError, parse_docker_config};
 pub use error::{Asked, Error, Refusal, Report};
 pub use oci_distribution::Reference;
 pub use push::{ImageToPush, Push, PushedBlobs};
+pub use referrers::Artifact;
 pub use resolve::Resolved;
 pub use upload::{BlobSource, Mount, Session, Transfer};
 

@@ -16,6 +16,8 @@ pub fn json(result: &BuildResult) -> Value {
         "cache_mounts": result.cache_mounts,
         "not_saved": result.not_saved,
         "looked_in": result.looked_in,
+        "baseline": result.baseline,
+        "builds": result.builds,
         "seconds": result.took.as_secs_f64(),
         "cached_steps": hits,
         "steps": steps,

@@ -9,7 +9,7 @@ mod parts;
 
 use crate::build::BuildResult;
 use crate::weight::budget::{Status, Verdict};
-use crate::weight::{Difference, Weight};
+use crate::weight::{Difference, Logged, Weight};
 
 use super::verdict::breach_line;
 use crate::figures::human;
@@ -26,8 +26,8 @@ pub struct SizeReport<'a> {
     pub verdict: Option<&'a Verdict>,
     /// The build that made the image, for its stages and its cache.
     pub build: Option<&'a BuildResult>,
-    /// Compressed bytes of the last builds of the base branch, the oldest first.
-    pub history: &'a [u64],
+    /// The last builds of the base branch and this one, the oldest first.
+    pub history: &'a [Logged],
     /// Where the whole report is, for what did not fit.
     pub more: Option<&'a str>,
 }
@@ -129,12 +129,10 @@ fn headline(report: &SizeReport<'_>) -> String {
         (None, _) => text.push_str(" There is nothing to compare with yet."),
     }
     text.push('\n');
-    if report.history.len() > 1 {
-        text.push_str(&format!(
-            "\n{} compressed, last {} builds\n",
-            sparkline(report.history),
-            report.history.len()
-        ));
+    let sizes: Vec<u64> = report.history.iter().filter_map(|b| b.size.compressed).collect();
+    if sizes.len() > 1 {
+        let builds = sizes.len();
+        text.push_str(&format!("\n{} compressed, last {builds} builds\n", sparkline(&sizes)));
     }
     text
 }

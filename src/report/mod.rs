@@ -20,7 +20,7 @@ mod weight_text;
 
 pub use crate::figures::{human, time};
 pub use difference_text::difference_text;
-pub use html::{Point, difference_html, weight_html};
+pub use html::{difference_html, weight_html};
 pub use json::json;
 pub use markdown::{SizeReport, markdown};
 pub use metadata::metadata;
