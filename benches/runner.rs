@@ -187,7 +187,11 @@ impl Away {
                     "{}: {service} requests to the service, {registry} to the registry",
                     project.name
                 );
-                kept &= service + registry <= REQUESTS;
+                if service + registry > REQUESTS {
+                    kept = false;
+                    let service = self.service.log();
+                    println!("more than {REQUESTS}: {service:#?} {:#?}", self.registry.requests());
+                }
                 theirs.push(self.theirs(project));
             }
             kept &= report(&format!("{}, nothing changed", project.name), ours, theirs, promised);
