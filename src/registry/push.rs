@@ -199,15 +199,42 @@ impl Push {
             }
         }
         let digest = Digest::of(&image.manifest);
-        for target in self.hosts.iter().flat_map(|host| &host.repositories) {
-            self.registry.put_manifest(target, &digest.to_string(), image, digest).await?;
+        for target in self.repositories() {
+            let under = digest.to_string();
+            self.registry.put_manifest(target, &under, &image.manifest, &image.media_type).await?;
         }
-        for name in &self.names {
-            if let Some(tag) = name.tag() {
-                self.registry.put_manifest(name, tag, image, digest).await?;
+        self.tag(&image.manifest, &image.media_type).await?;
+        Ok(self.counted())
+    }
+
+    /// Whether all repositories have an image of earlier, which then only wants its tags.
+    ///
+    /// # Errors
+    /// The first [`Error`] of asking.
+    pub async fn is_there(&self, manifest: &Digest) -> Result<bool, Error> {
+        for target in self.repositories() {
+            if !self.registry.has_manifest(target, manifest).await? {
+                return Ok(false);
             }
         }
-        Ok(self.counted())
+        Ok(true)
+    }
+
+    /// Puts the tags on an image that all repositories have.
+    ///
+    /// # Errors
+    /// The first [`Error`].
+    pub async fn tag(&self, manifest: &Bytes, media_type: &str) -> Result<(), Error> {
+        for name in &self.names {
+            if let Some(tag) = name.tag() {
+                self.registry.put_manifest(name, tag, manifest, media_type).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn repositories(&self) -> impl Iterator<Item = &Reference> {
+        self.hosts.iter().flat_map(|host| &host.repositories)
     }
 
     fn forget_failures(&self) {
@@ -272,16 +299,16 @@ impl Registry {
         &self,
         target: &Reference,
         under: &str,
-        image: &ImageToPush,
-        digest: Digest,
+        manifest: &Bytes,
+        media_type: &str,
     ) -> Result<(), Error> {
+        let digest = Digest::of(manifest);
         let endpoints = self.endpoints(target.registry())?;
         let endpoint = own(&endpoints);
         let url = endpoint.url(target.repository(), &format!("manifests/{under}")).await?;
         let scopes = [Scope::push(target.repository())];
-        let mut call =
-            Call::new(Method::PUT, url, &scopes).header(CONTENT_TYPE, image.media_type.as_str());
-        call.payload = Payload::Bytes(image.manifest.clone());
+        let mut call = Call::new(Method::PUT, url, &scopes).header(CONTENT_TYPE, media_type);
+        call.payload = Payload::Bytes(manifest.clone());
         let answer = endpoint.send(&call).await?;
         let header = answer.headers().get("docker-content-digest");
         let found = header.and_then(|value| value.to_str().ok()?.parse::<Digest>().ok());

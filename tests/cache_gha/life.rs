@@ -73,6 +73,12 @@ fn nothing_changed_is_a_few_requests_and_no_layer() {
         assert_eq!(registry.count("GET", digest), 0, "{all}");
     }
     eprintln!("{} requests to the service, {} to the registry", asked.len(), pulled.len());
+
+    // Of its layers only the base's is asked after, which begins before anything is known.
+    assert!(registry.log().iter().filter(|logged| logged.method == "HEAD").count() <= 1, "{all}");
+    let another = format!("{}/team/app:2", registry.host());
+    job.build_on(&project.machine(), &["--push", "-t", &another]);
+    assert_eq!(registry.manifest("team/app", "2"), registry.manifest("team/app", "1"));
 }
 
 #[test]
