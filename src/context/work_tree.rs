@@ -41,7 +41,7 @@ impl WorkTree<'_> {
         let commit = self.commit("HEAD")?;
         let branch = self.git(&["symbolic-ref", "--quiet", "--short", "HEAD"]);
         let status = ["status", "--porcelain", "--untracked-files=no", "--ignore-submodules=dirty"];
-        let is_changed = self.git(&status)? != "";
+        let is_changed = !self.git(&status)?.is_empty();
         let base = self.base();
         let base_commit = base.as_ref().and_then(|(_, full)| {
             let parted = self.git(&["merge-base", "HEAD", full])?;
