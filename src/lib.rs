@@ -12,6 +12,7 @@ pub mod context;
 pub mod digest;
 pub mod dockerfile;
 pub mod error;
+pub mod github;
 pub mod http;
 pub mod ignore;
 pub mod image;
