@@ -1,6 +1,8 @@
-//! What GitHub Actions gives to a step and takes from it: inputs, the event, tags and labels from
-//! the event.
+//! What GitHub Actions gives to a step and takes from it: the event, inputs, tags and labels from the
+//! event, outputs.
 
 pub mod event;
+pub mod files;
+pub mod inputs;
 pub mod list;
 pub mod metadata;
