@@ -6,3 +6,4 @@ pub mod files;
 pub mod inputs;
 pub mod list;
 pub mod metadata;
+pub mod naming;
