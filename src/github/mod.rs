@@ -1,6 +1,7 @@
 //! What GitHub Actions gives to a step and takes from it: the event, inputs, tags and labels from the
 //! event, outputs.
 
+pub mod api;
 pub mod event;
 pub mod files;
 pub mod inputs;
