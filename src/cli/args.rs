@@ -56,6 +56,10 @@ pub enum Command {
     /// Build an image from a Dockerfile
     #[command(visible_alias = "b", args_override_self = true)]
     Build(Box<BuildArgs>),
+    /// Say what an image weighs, and why
+    Weigh(WeighArgs),
+    /// Say what changed from one image to another
+    Diff(DiffArgs),
     /// Show or empty the local store
     Cache(CacheArgs),
 }
@@ -190,6 +194,58 @@ pub struct StoreArgs {
 }
 
 #[derive(Debug, Args)]
+pub struct WeighArgs {
+    /// A name in a registry, oci:DIR[:TAG], docker-archive:FILE or weight:FILE
+    pub image: String,
+
+    /// Dockerfile that it was built from: gives lines, stages and patches
+    #[arg(short, long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+
+    /// Write the weight to this file, for a later weight:FILE
+    #[arg(long, value_name = "FILE")]
+    pub output_weight: Option<PathBuf>,
+
+    /// Fail with code 3 where the image breaks a rule of this file, which is dive's
+    #[arg(long, value_name = "FILE")]
+    pub ci_config: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub reading: ReadingArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct DiffArgs {
+    /// The image as it was, named as for weigh
+    pub old: String,
+
+    /// The image as it is
+    pub new: String,
+
+    /// Dockerfile that the new one was built from: gives lines, stages and patches
+    #[arg(short, long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub reading: ReadingArgs,
+}
+
+/// What weigh and diff have in common.
+#[derive(Debug, Default, Args)]
+pub struct ReadingArgs {
+    /// How the result is written to standard output
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub format: ReportFormat,
+
+    /// Platform, of an image for several (default: this machine's)
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
+    pub platform: Option<String>,
+
+    #[command(flatten)]
+    pub registry: RegistryArgs,
+}
+
+#[derive(Debug, Args)]
 pub struct CacheArgs {
     #[command(subcommand)]
     pub command: CacheCommand,
@@ -218,6 +274,13 @@ pub struct PruneArgs {
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum ReportFormat {
+    #[default]
+    Text,
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum NetworkMode {
     #[default]
     Default,
@@ -243,7 +306,7 @@ mod tests {
     fn build(words: &[&str]) -> Result<BuildArgs, clap::Error> {
         match Arguments::of(["plimsoll", "build"].iter().chain(words))?.command {
             Command::Build(args) => Ok(*args),
-            Command::Cache(_) => panic!("not a build"),
+            other => panic!("not a build: {other:?}"),
         }
     }
 

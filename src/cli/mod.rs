@@ -7,6 +7,8 @@ mod build;
 mod build_context;
 mod cache;
 mod csv;
+mod diff;
+mod dive_ci;
 mod docker_config;
 mod dockerfile;
 mod environment;
@@ -14,6 +16,7 @@ mod file;
 mod flag;
 mod output;
 mod progress;
+mod reading;
 mod reference;
 mod registry;
 mod secret;
@@ -22,6 +25,7 @@ mod size;
 mod ssh;
 mod store;
 mod ulimit;
+mod weigh;
 
 use std::io::Write as _;
 use std::path::Path;
@@ -33,7 +37,7 @@ use crate::report;
 use crate::request::BuildRequest;
 use crate::ui::{Event, Form, Ui};
 
-use args::{Arguments, BuildArgs, Command};
+use args::{Arguments, BuildArgs, Command, WeighArgs};
 use environment::Environment;
 use signal::Signals;
 
@@ -52,6 +56,14 @@ pub fn run() -> ExitCode {
     let environment = Environment::of_process();
     match arguments.command {
         Command::Build(args) => build(&args, &environment),
+        Command::Weigh(args) => weigh(&args, &environment),
+        Command::Diff(args) => match diff::run(&args, &environment) {
+            Ok(text) => {
+                print(&text);
+                ExitCode::SUCCESS
+            }
+            Err(error) => fail(&Ui::new(Form::Plain), &error, None),
+        },
         Command::Cache(args) => match cache::run(&args, &environment) {
             Ok(text) => {
                 print(&text);
@@ -93,6 +105,18 @@ fn build(args: &BuildArgs, environment: &Environment) -> ExitCode {
             let code = fail(&ui, &error, Some(&request));
             signals.exit_code().map_or(code, ExitCode::from)
         }
+    }
+}
+
+/// The report comes first, also where a rule is broken: it says why.
+fn weigh(args: &WeighArgs, environment: &Environment) -> ExitCode {
+    let weighed = weigh::run(args, environment).and_then(|(text, verdict)| {
+        print(&text);
+        verdict
+    });
+    match weighed {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&Ui::new(Form::Plain), &error, None),
     }
 }
 

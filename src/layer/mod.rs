@@ -23,7 +23,7 @@ pub use error::{Found, Hex, LayerError, Result};
 pub use flatten::{DirectoryOutput, OpenLayer, Output, TarOutput, flatten};
 pub use inside::open_inside;
 pub use read_ahead::read_ahead;
-pub use scan::scan_layer;
+pub use scan::{Shown, scan_layer, scan_layer_with};
 pub use toc::{TocError, decode, encode};
 pub use unpack::{Marks, Selection, UnpackOptions, unpack, unpack_archive};
 pub use upper::{OpenLower, Stubs, scan_upper};

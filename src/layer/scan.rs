@@ -16,6 +16,47 @@ pub fn scan_layer(tar: impl Read) -> Result<Changes> {
     Ok(read(tar, Dialect::Layer, &mut Nowhere)?.finish())
 }
 
+/// What is shown of a file while its layer is read.
+pub struct Shown<'a> {
+    /// Bytes of the tar that were taken from the source already and lie from here on: the content
+    /// starts this many bytes before the source's position.
+    pub ahead: u64,
+    /// May be read as far as wanted.
+    pub content: &'a mut dyn Read,
+}
+
+/// As [`scan_layer`], and `look` sees every file on the way.
+pub fn scan_layer_with(
+    tar: impl Read,
+    look: &mut dyn FnMut(&TreePath, &Entry, Shown) -> io::Result<()>,
+) -> Result<Changes> {
+    Ok(read(tar, Dialect::Layer, &mut Looking(look))?.finish())
+}
+
+struct Looking<'a>(&'a mut dyn FnMut(&TreePath, &Entry, Shown) -> io::Result<()>);
+
+impl Destination for Looking<'_> {
+    fn implied(&mut self, _: &TreePath) -> Result<()> {
+        Ok(())
+    }
+
+    fn clear(&mut self, _: &TreePath) -> Result<()> {
+        Ok(())
+    }
+
+    fn entry(&mut self, path: &TreePath, entry: &Entry, content: &mut Content) -> Result<()> {
+        if matches!(entry.kind, Kind::File(_)) {
+            let ahead = content.ahead;
+            (self.0)(path, entry, Shown { ahead, content })?;
+        }
+        Ok(())
+    }
+
+    fn hard_link(&mut self, _: &TreePath, _: &TreePath, _: &Entry) -> Result<()> {
+        Ok(())
+    }
+}
+
 /// Where the entries of an archive go while it is read. Paths are resolved: nothing above one is a
 /// link, and all above it was given before.
 pub(super) trait Destination {
@@ -35,6 +76,8 @@ pub(super) trait Destination {
 pub(super) struct Content<'a> {
     body: &'a mut dyn Read,
     hasher: Sha256,
+    /// See [`Shown::ahead`].
+    ahead: u64,
 }
 
 impl Content<'_> {
@@ -75,7 +118,8 @@ pub(super) fn read(
             Member::Set(path, entry) => {
                 imply_parents(&mut contents, &path, destination)?;
                 make_room(&mut contents, &path, &entry.kind, destination)?;
-                let mut content = Content { body: &mut tar.body(), hasher: Sha256::new() };
+                let ahead = tar.ahead();
+                let mut content = Content { body: &mut tar.body(), hasher: Sha256::new(), ahead };
                 destination.entry(&path, &entry, &mut content)?;
                 let entry = match entry.kind {
                     Kind::File(_) => with_digest(entry, content.sum()?),

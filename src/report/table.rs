@@ -4,6 +4,8 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Align {
     Left,
+    /// As left; what is too long keeps its start.
+    Start,
     Right,
 }
 
@@ -22,9 +24,7 @@ pub(super) fn render(columns: &[Column], rows: &[Vec<String>]) -> String {
     let heading: Vec<String> = columns.iter().map(|column| column.heading.to_owned()).collect();
     let rows: Vec<Vec<String>> = std::iter::once(&heading)
         .chain(rows)
-        .map(|row| {
-            row.iter().zip(columns).map(|(cell, column)| shorten(cell, column.limit)).collect()
-        })
+        .map(|row| row.iter().zip(columns).map(|(cell, column)| shorten(cell, column)).collect())
         .collect();
     let widths: Vec<usize> = (0..columns.len())
         .map(|index| rows.iter().map(|row| row[index].chars().count()).max().unwrap_or(0))
@@ -36,7 +36,7 @@ pub(super) fn render(columns: &[Column], rows: &[Vec<String>]) -> String {
             .zip(columns)
             .zip(&widths)
             .map(|((cell, column), width)| match column.align {
-                Align::Left => format!("{cell:<width$}"),
+                Align::Left | Align::Start => format!("{cell:<width$}"),
                 Align::Right => format!("{cell:>width$}"),
             })
             .collect();
@@ -46,11 +46,15 @@ pub(super) fn render(columns: &[Column], rows: &[Vec<String>]) -> String {
     text
 }
 
-/// At most `limit` characters; the end of a name tells more than its start.
-fn shorten(cell: &str, limit: usize) -> String {
-    let length = cell.chars().count();
+/// At most as many characters as the column has; the end of a name tells more than its start.
+fn shorten(cell: &str, column: &Column) -> String {
+    let (length, limit) = (cell.chars().count(), column.limit);
     if length <= limit {
         return cell.to_owned();
+    }
+    if column.align == Align::Start {
+        let start: String = cell.chars().take(limit - 1).collect();
+        return format!("{start}…");
     }
     let end: String = cell.chars().skip(length - (limit - 1)).collect();
     format!("…{end}")

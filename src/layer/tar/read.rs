@@ -96,6 +96,11 @@ impl<R: Read> TarReader<R> {
         Body { reader: self }
     }
 
+    /// Bytes that were read from the input but belong to what is still to come.
+    pub fn ahead(&self) -> u64 {
+        self.input.buffer().len() as u64
+    }
+
     /// Reads what is left of the input, as a check of the whole stream needs; returns its bytes.
     pub fn drain(&mut self) -> io::Result<u64> {
         self.ended = true;

@@ -1,0 +1,131 @@
+//! Every file of every layer, and what becomes of it above.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
+
+use super::file::{ContentId, Fate, File};
+use super::input::{Image, ReadLayer};
+use crate::tree::{Change, Entry, FileInfo, Kind, TreePath};
+
+/// Sorted by path, then by layer. The bytes of a layer's files add up to its
+/// [`unpacked_size`](crate::tree::Changes::unpacked_size).
+pub(super) fn files(image: &Image) -> Vec<File> {
+    let mut files = Vec::new();
+    let mut links = HashMap::new();
+    let mut live = Live::default();
+    for (index, layer) in (0..).zip(&image.layers) {
+        live.remove(layer, index, &mut files);
+        let first = files.len();
+        for (path, change) in &layer.changes.changes {
+            let Change::Set(entry) = change else { continue };
+            live.cover(path, entry, index, &mut files);
+            let Kind::File(file) = &entry.kind else { continue };
+            if let Some(link) = file.link {
+                links.entry((index, link)).or_insert_with(Vec::new).push(files.len());
+            }
+            live.paths.insert(path.clone(), files.len());
+            files.push(new(path, index, file));
+        }
+        estimate(layer, &mut files[first..]);
+    }
+    for names in links.values() {
+        count_once(names, &mut files);
+    }
+    files.sort_by(|a, b| (&a.path, a.layer).cmp(&(&b.path, b.layer)));
+    files
+}
+
+fn new(path: &TreePath, layer: u32, file: &FileInfo) -> File {
+    File {
+        path: path.clone(),
+        layer,
+        bytes: file.size,
+        compressed: 0,
+        content: file.digest.as_ref().map(ContentId::from),
+        fate: Fate::Kept,
+        package: None,
+    }
+}
+
+/// The files that no layer so far has covered, as indices.
+#[derive(Default)]
+struct Live {
+    paths: BTreeMap<TreePath, usize>,
+}
+
+impl Live {
+    /// Whiteouts act on what was there before the layer, never on what it brings itself.
+    fn remove(&mut self, layer: &ReadLayer, index: u32, files: &mut [File]) {
+        for (path, change) in &layer.changes.changes {
+            match change {
+                Change::Remove => {
+                    self.bury(path, Fate::Removed(index), files);
+                    self.bury_below(path, Fate::Removed(index), files);
+                }
+                Change::Opaque => self.bury_below(path, Fate::Removed(index), files),
+                Change::Set(_) => {}
+            }
+        }
+    }
+
+    /// `entry` takes the place of what was at `path`, and makes directories of what is above.
+    fn cover(&mut self, path: &TreePath, entry: &Entry, index: u32, files: &mut [File]) {
+        self.bury(path, Fate::Replaced(index), files);
+        if entry.kind != Kind::Directory {
+            self.bury_below(path, Fate::Replaced(index), files);
+        }
+        let mut above = &path[..];
+        while let Some(slash) = above.iter().rposition(|byte| *byte == b'/') {
+            above = &above[..slash];
+            self.bury(above, Fate::Replaced(index), files);
+        }
+    }
+
+    fn bury(&mut self, path: &[u8], fate: Fate, files: &mut [File]) {
+        if let Some(file) = self.paths.remove(path) {
+            files[file].fate = fate;
+        }
+    }
+
+    fn bury_below(&mut self, path: &[u8], fate: Fate, files: &mut [File]) {
+        let below = if path.is_empty() { Vec::new() } else { [path, b"/"].concat() };
+        let range = (Bound::Included(&below[..]), Bound::Unbounded);
+        let gone: Vec<TreePath> = self
+            .paths
+            .range::<[u8], _>(range)
+            .map(|(path, _)| path.clone())
+            .take_while(|path| path.starts_with(&below))
+            .collect();
+        for path in gone {
+            self.bury(&path, fate, files);
+        }
+    }
+}
+
+/// Gives the bytes of a file with several names to one of them.
+fn count_once(names: &[usize], files: &mut [File]) {
+    let kept = names.iter().find(|name| files[**name].fate == Fate::Kept);
+    let Some(counted) = kept.or(names.first()).copied() else { return };
+    // Measured at the name that has the content in the tar.
+    let compressed = names.iter().map(|name| files[*name].compressed).max().unwrap_or(0);
+    for &name in names {
+        files[name].bytes = if name == counted { files[name].bytes } else { 0 };
+        files[name].compressed = if name == counted { compressed } else { 0 };
+    }
+}
+
+/// What each file has of the blob, rounded down: as measured, or its share.
+fn estimate(layer: &ReadLayer, files: &mut [File]) {
+    let Some(blob) = layer.blob else { return };
+    if !layer.compressed.is_empty() {
+        for file in files {
+            file.compressed = layer.compressed.get(&file.path).copied().unwrap_or(0);
+        }
+        return;
+    }
+    let all = u128::from(layer.changes.unpacked_size()).max(1);
+    for file in files {
+        let share = u128::from(file.bytes) * u128::from(blob.bytes) / all;
+        file.compressed = u64::try_from(share).unwrap_or(u64::MAX);
+    }
+}
