@@ -1,7 +1,8 @@
-//! A build result, a weight and a difference as terminal text and JSON.
+//! A build result, a weight and a difference as terminal text, Markdown and JSON.
 
 mod difference_text;
 mod json;
+mod markdown;
 mod metadata;
 mod size;
 mod table;
@@ -11,6 +12,7 @@ mod weight_text;
 
 pub use difference_text::difference_text;
 pub use json::json;
+pub use markdown::{SizeReport, markdown};
 pub use metadata::metadata;
 pub use size::{human, time};
 pub use text::text;

@@ -9,6 +9,7 @@
 //! layer are those of its blob, exactly; of anything smaller they are an estimate.
 
 mod attribute;
+pub mod budget;
 mod compare;
 mod difference;
 mod directory;

@@ -1,0 +1,214 @@
+//! The report on a pull request: at a glance, then the few things that matter, then folded detail.
+//!
+//! Names come from images and may hold anything. They stand in code spans only, where they can't
+//! mention a user, break a table or be HTML.
+
+mod escape;
+mod grown;
+mod parts;
+
+use crate::build::BuildResult;
+use crate::weight::budget::{Amount, Breach, Status, Subject, Verdict};
+use crate::weight::{Difference, Weight};
+
+use super::size::human;
+use escape::code;
+
+/// What is told about one image.
+#[derive(Clone, Copy, Debug)]
+pub struct SizeReport<'a> {
+    pub weight: &'a Weight,
+    /// Against the baseline.
+    pub difference: Option<&'a Difference>,
+    /// Where the baseline is from, in words: `abc1234 on main`.
+    pub baseline: Option<&'a str>,
+    pub verdict: Option<&'a Verdict>,
+    /// The build that made the image, for its stages and its cache.
+    pub build: Option<&'a BuildResult>,
+    /// Compressed bytes of the last builds of the base branch, the oldest first.
+    pub history: &'a [u64],
+    /// Where the whole report is, for what did not fit.
+    pub more: Option<&'a str>,
+}
+
+/// The report in at most `limit` bytes; what does not fit is left out from the end, and said so.
+#[must_use]
+pub fn markdown(report: &SizeReport<'_>, limit: usize) -> String {
+    let mut text = headline(report);
+    text.push_str(&verdict(report));
+    let note = match report.more {
+        Some(place) => format!("\nSome detail did not fit; all of it is in {place}.\n"),
+        None => "\nSome detail did not fit.\n".to_owned(),
+    };
+    let parts = [
+        grown::part(report),
+        parts::broken(report),
+        parts::findings(report),
+        parts::layers(report),
+        parts::packages(report),
+        parts::directories(report),
+        parts::files(report),
+        parts::stages(report),
+    ];
+    let mut left_out = false;
+    for part in parts.into_iter().flatten() {
+        // Each part is cut to what is left of the room, by whole rows.
+        let room = limit.saturating_sub(text.len() + note.len());
+        match part.within(room) {
+            Some((part, whole)) => {
+                text.push_str(&part);
+                left_out |= !whole;
+            }
+            None => left_out = true,
+        }
+    }
+    if left_out {
+        text.push_str(&note);
+    }
+    text
+}
+
+/// `### Size of app` and one line that says all.
+fn headline(report: &SizeReport<'_>) -> String {
+    let size = report.weight.size();
+    let mut text = format!("### Image size: {}\n\n", code(&report.weight.image.name));
+    let growth = report.difference.map(Difference::growth);
+    match size.compressed {
+        Some(compressed) => {
+            text.push_str(&format!("**{} compressed**", human(compressed)));
+            if let (Some(difference), Some(Some(grown))) =
+                (report.difference, growth.map(|g| g.compressed))
+            {
+                let old = difference.old.size.compressed;
+                text.push_str(&format!(" ({})", change(grown, old)));
+            }
+            text.push_str(&format!(", {} unpacked", human(size.unpacked)));
+        }
+        None => text.push_str(&format!("**{} unpacked**", human(size.unpacked))),
+    }
+    if let (Some(difference), Some(growth)) = (report.difference, growth) {
+        text.push_str(&format!(
+            " ({})",
+            change(growth.unpacked, Some(difference.old.size.unpacked))
+        ));
+    }
+    text.push('.');
+    match (report.difference, report.baseline) {
+        (Some(difference), Some(baseline)) if difference.is_empty() => {
+            text.push_str(&format!(" The same files as {}.", code(baseline)));
+        }
+        (Some(difference), baseline) => {
+            if let Some(baseline) = baseline {
+                text.push_str(&format!(" Compared with {}", code(baseline)));
+                match difference.new.own {
+                    Some(own) => text.push_str(&format!(
+                        ", from which {} compressed are new to pull.",
+                        human(own)
+                    )),
+                    None => text.push('.'),
+                }
+            }
+        }
+        (None, _) => text.push_str(" There is nothing to compare with yet."),
+    }
+    text.push('\n');
+    if report.history.len() > 1 {
+        text.push_str(&format!(
+            "\n{} compressed, last {} builds\n",
+            sparkline(report.history),
+            report.history.len()
+        ));
+    }
+    text
+}
+
+/// The limits, where there are any.
+fn verdict(report: &SizeReport<'_>) -> String {
+    let Some(verdict) = report.verdict.filter(|verdict| verdict.limits > 0) else {
+        return String::new();
+    };
+    let limits = match verdict.limits {
+        1 => "the limit".to_owned(),
+        limits => format!("all {limits} limits"),
+    };
+    let mut text = match (verdict.status, &verdict.waived_by) {
+        (Status::Pass, _) => return format!("\n✅ Within {limits}.\n"),
+        (Status::Warn, _) => "\n⚠️ **Above its limits**, which only warn:\n\n".to_owned(),
+        (Status::Fail, _) => "\n❌ **Above its limits**:\n\n".to_owned(),
+        (Status::Waived, by) => {
+            let by = by.as_deref().unwrap_or_default();
+            format!("\n⚠️ **Above its limits**, accepted by {}:\n\n", code(by))
+        }
+    };
+    for breach in &verdict.breaches {
+        text.push_str(&format!("- {}\n", breach_line(breach)));
+    }
+    text
+}
+
+/// `Compressed size: 260.1 MB, the limit is 250.0 MB`
+pub(super) fn breach_line(breach: &Breach) -> String {
+    let what = match &breach.subject {
+        Subject::Compressed => "Compressed size".to_owned(),
+        Subject::Unpacked => "Unpacked size".to_owned(),
+        Subject::Growth => "Growth of the compressed size".to_owned(),
+        Subject::UnpackedGrowth => "Growth of the unpacked size".to_owned(),
+        Subject::Waste => "Avoidable bytes".to_owned(),
+        Subject::Efficiency => "Efficiency".to_owned(),
+        Subject::Layer(instruction) => format!("Layer {}, unpacked", code(instruction)),
+        Subject::Paths(pattern) => format!("Files of {}, unpacked", code(pattern)),
+        Subject::Package(name) => format!("Package {}, unpacked", code(name)),
+        Subject::Stage(name) => format!("Stage {}, unpacked", code(name)),
+    };
+    let amount = |amount| match amount {
+        Amount::Bytes(bytes) => human(bytes),
+        Amount::Percent(percent) => percent.to_string(),
+    };
+    match (&breach.subject, breach.limit) {
+        (Subject::Package(_), Amount::Bytes(0)) => {
+            format!("{what}: {}, and it must not be there", amount(breach.found))
+        }
+        (Subject::Efficiency, limit) => {
+            format!("{what}: {}, and at least {} is asked for", amount(breach.found), amount(limit))
+        }
+        (_, limit) => format!("{what}: {}, the limit is {}", amount(breach.found), amount(limit)),
+    }
+}
+
+/// `+1.2 MB, +1.5 %`
+fn change(grown: i64, old: Option<u64>) -> String {
+    let signed = signed(grown);
+    match old {
+        Some(old) if old > 0 && grown != 0 => {
+            let tenths = (i128::from(grown) * 1000
+                + i128::from(grown.signum()) * i128::from(old) / 2)
+                / i128::from(old);
+            let sign = if grown > 0 { "+" } else { "−" };
+            let tenths = tenths.unsigned_abs();
+            format!("{signed}, {sign}{}.{} %", tenths / 10, tenths % 10)
+        }
+        _ => signed,
+    }
+}
+
+/// `+1.2 MB`, `−3 B`, `±0 B`
+fn signed(bytes: i64) -> String {
+    let sign = match bytes {
+        0 => "±",
+        1.. => "+",
+        _ => "−",
+    };
+    format!("{sign}{}", human(bytes.unsigned_abs()))
+}
+
+/// One bar for each value, between the least and the most.
+fn sparkline(values: &[u64]) -> String {
+    const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+    let (least, most) = values.iter().fold((u64::MAX, 0), |(a, b), v| (a.min(*v), b.max(*v)));
+    let span = u128::from(most - least).max(1);
+    let bar = |value: &u64| BARS[(u128::from(value - least) * 7 / span) as usize];
+    values.iter().map(bar).collect()
+}
+
+#[cfg(test)]
+mod tests;
