@@ -68,6 +68,13 @@ impl Error {
         Self { kind, message: message.to_string(), hints: Vec::new(), locations: Vec::new() }
     }
 
+    /// Puts before the message what could not be done.
+    #[must_use]
+    pub fn about(mut self, what: impl fmt::Display) -> Self {
+        self.message = format!("{what}: {}", self.message);
+        self
+    }
+
     /// Adds what the user can do.
     #[must_use]
     pub fn hinted(mut self, hint: impl fmt::Display) -> Self {

@@ -157,3 +157,11 @@ fn nothing_of_a_broken_configuration_is_repeated() {
     let text = stderr(&output);
     assert!(text.contains(".docker/config.json") && !text.contains("hunter2"), "{text}");
 }
+
+#[test]
+fn a_password_in_the_url_of_a_mirror_is_not_repeated() {
+    let output = build(&["--registry-mirror", "docker.io=https://me:hunter2@mirror.example"], &[]);
+    assert_eq!(output.status.code(), Some(2));
+    let text = stderr(&output);
+    assert!(text.contains("no password") && !text.contains("hunter2"), "{text}");
+}

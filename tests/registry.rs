@@ -1,6 +1,8 @@
 //! The registry client and downloads, against a registry in this process that can misbehave, and
 //! against Debian's docker-registry where that is installed.
 
+#[path = "support/docker_registry.rs"]
+mod docker_registry;
 #[path = "registry/download.rs"]
 mod download;
 #[path = "support/registry/mod.rs"]
@@ -22,8 +24,11 @@ use bytes::Bytes;
 use plimsoll::digest::Digest;
 use plimsoll::http::{Clients, RetryPolicy};
 use plimsoll::image::{Descriptor, Manifest, media_type};
-use plimsoll::registry::{BlobSource, ImageToPush, Reference, Registry, parse_reference};
+use plimsoll::registry::{
+    BlobSource, Error, ImageToPush, PushedBlobs, Reference, Registry, parse_reference,
+};
 use plimsoll::request::{Credential, RegistryOptions, Secret};
+use tokio::runtime::Handle;
 
 /// As many attempts as ever, without the waiting.
 const IMPATIENT: RetryPolicy = RetryPolicy {
@@ -121,6 +126,16 @@ impl Image {
                 .collect(),
         }
     }
+}
+
+/// Pushes all of it at once, when everything is known.
+async fn push(
+    registry: &Registry,
+    image: &Image,
+    names: &[Reference],
+) -> Result<Vec<PushedBlobs>, Error> {
+    let push = registry.push(names.to_vec(), &Handle::current());
+    push.finish(&image.to_push(), &silent).await
 }
 
 fn silent(_: u64) {}

@@ -6,12 +6,13 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::layers::{Finished, StageLayer};
+use super::push::Pushes;
 use super::session::Session;
 use crate::cache::{Record, RecordLayer};
 use crate::error::Error;
 use crate::image::{Descriptor, media_type};
 use crate::layer::{LayerWriter, WriteOptions, write_layer};
-use crate::plan::DefinitionKey;
+use crate::plan::{DefinitionKey, StageId};
 use crate::request::Compression;
 
 /// Takes layers in the order in which they are made, so that those below one are done before it.
@@ -34,6 +35,7 @@ pub(super) struct StepResult {
 
 #[derive(Debug)]
 pub(super) struct Job {
+    stage: StageId,
     layer: StageLayer,
     result: Option<StepResult>,
 }
@@ -44,9 +46,9 @@ impl Compressor {
         (Self { jobs: Mutex::new(Some(jobs)) }, receiver)
     }
 
-    /// Hands over a layer that this build has made; [`StageLayer::finished`] waits for it.
-    pub(super) fn submit(&self, layer: StageLayer, result: Option<StepResult>) {
-        let job = Job { layer, result };
+    /// Hands over a layer that `stage` has made; [`StageLayer::finished`] waits for it.
+    pub(super) fn submit(&self, stage: StageId, layer: StageLayer, result: Option<StepResult>) {
+        let job = Job { stage, layer, result };
         let jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
         let refused = match &*jobs {
             Some(jobs) => jobs.send(job).err().map(|refused| refused.0),
@@ -63,16 +65,13 @@ impl Compressor {
     }
 }
 
-/// Compresses until no stage can hand over more.
-pub(super) fn compress_all(session: &Session<'_>, jobs: &Receiver<Job>) {
-    while let Ok(Job { layer, result }) = jobs.recv() {
-        if let Err(error) = session.check_canceled() {
-            layer.finish(Err(error));
-            continue;
-        }
-        let finished = compress(session, &layer);
+/// Compresses until no stage can hand over more, and lets `pushes` have what is whole.
+pub(super) fn compress_all(session: &Session<'_>, jobs: &Receiver<Job>, pushes: &Pushes<'_, '_>) {
+    while let Ok(Job { stage, layer, result }) = jobs.recv() {
+        let finished = session.check_canceled().and_then(|()| compress(session, &layer));
         let whole = finished.is_ok();
         layer.finish(finished);
+        pushes.layer(stage, &layer);
         if let (true, Some(result)) = (whole, result)
             && let Err(error) = record(session, &result)
         {

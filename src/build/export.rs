@@ -5,28 +5,26 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use super::assemble::image_config;
 use super::compress::layer_media_type;
 use super::files::Files;
-use super::images::{Images, Origin};
+use super::images::Images;
 use super::layers::{self, Finished, StageLayer};
+use super::progress::Running;
+use super::push::Pushes;
 use super::result::{Written, WrittenKind};
 use super::session::Session;
 use super::stage::StageFiles;
 use crate::digest::DiffId;
 use crate::error::Error;
 use crate::image::{
-    ArchiveKind, Descriptor, ImageParts, LayerPart, Manifest, media_type, write_archive,
-    write_layout,
+    ArchiveKind, Descriptor, ImageParts, LayerPart, media_type, write_archive, write_layout,
 };
 use crate::layer::{
     DirectoryOutput, LayerError, LayerWriter, TarOutput, VerifiedLayer, WriteOptions, decompress,
     flatten, write_layer,
 };
 use crate::plan::{ImageId, Plan};
-use crate::registry::{BlobSource, ImageToPush, Reference, parse_reference};
 use crate::request::{Destination, Output, OutputKind};
 
 /// The target, and all that is needed to write it.
@@ -35,6 +33,7 @@ pub(super) struct Export<'a, 's> {
     pub(super) plan: &'a Plan,
     pub(super) images: &'a Images,
     pub(super) target: &'a StageFiles,
+    pub(super) pushes: &'a Pushes<'a, 's>,
 }
 
 /// The image, and where it went.
@@ -47,11 +46,11 @@ pub(super) struct Done {
 }
 
 /// The image as one output has it.
-struct Made {
-    parts: ImageParts,
+pub(super) struct Made {
+    pub(super) parts: ImageParts,
     diff_ids: Vec<DiffId>,
     /// For each layer the image that it comes from, if it does.
-    bases: Vec<Option<ImageId>>,
+    pub(super) bases: Vec<Option<ImageId>>,
 }
 
 /// A layer as one output has it.
@@ -66,31 +65,43 @@ struct OutputLayer {
 impl Export<'_, '_> {
     /// Writes every output, in order.
     pub(super) fn write_all(&self) -> Result<Done, Error> {
-        let outputs = &self.session.request.outputs;
-        // Without an output the image is in the local store only, as a registry would have it.
-        let nowhere = Output::new(OutputKind::Registry { names: Vec::new() });
-        let made = self.image(outputs.first().unwrap_or(&nowhere))?;
+        let mut first = None;
         let mut written = Vec::new();
-        for output in outputs {
+        for output in &self.session.request.outputs {
             self.session.check_canceled()?;
             let title = title(&output.kind);
-            written.extend(self.session.progress.step(title, |_| self.write(output))?);
+            let (made, places) = self.session.progress.step(title, |running| {
+                let made = self.image(output)?;
+                let places = self.write(output, &made, running)?;
+                Ok((made, places))
+            })?;
+            first.get_or_insert(made);
+            written.extend(places);
         }
+        let made = match first {
+            Some(made) => made,
+            // The image is in the local store only, as a registry would have it.
+            None => self.image(&Output::new(OutputKind::Registry { names: Vec::new() }))?,
+        };
         Ok(Done { image: made.parts, diff_ids: made.diff_ids, written })
     }
 
-    fn write(&self, output: &Output) -> Result<Vec<Written>, Error> {
+    fn write(
+        &self,
+        output: &Output,
+        made: &Made,
+        running: &Running<'_>,
+    ) -> Result<Vec<Written>, Error> {
+        let image = &made.parts;
         match &output.kind {
-            OutputKind::Registry { .. } => self.push(output),
+            OutputKind::Registry { .. } => self.push(output, made, running),
             OutputKind::Oci { destination, .. } => {
-                let image = self.image(output)?.parts;
-                write_image(&image, ArchiveKind::Oci, destination)?;
-                Ok(vec![wrote(WrittenKind::Oci, destination, &image)])
+                write_image(image, ArchiveKind::Oci, destination)?;
+                Ok(vec![wrote(WrittenKind::Oci, destination, image)])
             }
             OutputKind::Docker { destination, .. } => {
-                let image = self.image(output)?.parts;
-                write_image(&image, ArchiveKind::Docker, destination)?;
-                Ok(vec![wrote(WrittenKind::Docker, destination, &image)])
+                write_image(image, ArchiveKind::Docker, destination)?;
+                Ok(vec![wrote(WrittenKind::Docker, destination, image)])
             }
             OutputKind::Local { directory } => {
                 std::fs::create_dir_all(directory)
@@ -135,23 +146,13 @@ impl Export<'_, '_> {
             .into_iter()
             .map(|layer| LayerPart { descriptor: layer.descriptor, file: layer.file })
             .collect();
-        let names = match &output.kind {
-            OutputKind::Registry { names }
-            | OutputKind::Oci { names, .. }
-            | OutputKind::Docker { names, .. }
-                if !names.is_empty() =>
-            {
-                names.clone()
-            }
-            _ => self.session.request.tags.clone(),
-        };
         let parts = ImageParts::assemble(
             &config,
             parts,
             output.oci_media_types,
             &config.platform,
             &self.session.request.annotations,
-            names,
+            self.session.names(output).to_vec(),
         );
         Ok(Made { parts, diff_ids, bases })
     }
@@ -159,13 +160,9 @@ impl Export<'_, '_> {
     fn output_layer(&self, output: &Output, layer: &StageLayer) -> Result<OutputLayer, Error> {
         let finished = layer.finished()?;
         let base = layer.base();
-        let wanted = layer_media_type(output.compression);
-        let as_is = oci_type(&finished.descriptor.media_type) == wanted;
-        let epoch = self.session.request.source_date_epoch.filter(|_| output.rewrite_timestamp);
-        let rewrite = base.is_none() && epoch.is_some();
-        let recompress = !as_is && (base.is_none() || output.force_compression);
-        if rewrite || recompress {
-            return self.converted(output, layer, &finished, epoch.filter(|_| rewrite));
+        if !takes_as_is(self.session, output, layer, &finished.descriptor.media_type) {
+            let epoch = latest_mtime(self.session, output, layer);
+            return self.converted(output, layer, &finished, epoch);
         }
         // The blob of a base image is fetched only where a file of it is wanted.
         let file = if base.is_some() && !self.session.keeps_base_blobs() {
@@ -217,38 +214,20 @@ impl Export<'_, '_> {
         })
     }
 
-    fn push(&self, output: &Output) -> Result<Vec<Written>, Error> {
-        let Made { parts: image, bases, .. } = self.image(output)?;
-        let names = image
-            .names
-            .iter()
-            .map(|name| parse_reference(name).map_err(Error::from))
-            .collect::<Result<Vec<Reference>, Error>>()?;
-        let manifest: Manifest = serde_json::from_slice(&image.manifest).map_err(Error::build)?;
-        let config = Bytes::from(image.config.clone());
-        let mut blobs = vec![(manifest.config, BlobSource::Bytes(config))];
-        for (layer, base) in image.layers.iter().zip(bases) {
-            let source = match (&layer.file, base.map(|id| &self.images[id.0].origin)) {
-                (_, Some(Origin::Registry(reference))) => BlobSource::Registry(reference.clone()),
-                (Some(file), _) => BlobSource::File(file.clone()),
-                (None, Some(Origin::Layout(layout))) => {
-                    BlobSource::File(layout.blob_path(&layer.descriptor.digest))
-                }
-                (None, None) => return Err(Error::build("a layer that is nowhere")),
-            };
-            blobs.push((layer.descriptor.clone(), source));
-        }
-        let media_type = image.descriptor.media_type.clone();
-        let total: u64 = blobs.iter().map(|(blob, _)| blob.size).sum();
-        let image = ImageToPush { manifest: Bytes::from(image.manifest), media_type, blobs };
-        let session = self.session;
-        let push = session.registry.push_image(&image, &names, &|_, _| {});
-        let pushed = session.runtime.block_on(push)?;
-        let skipped = total.saturating_sub(pushed.bytes);
-        let place = |name: &Reference| name.whole();
-        Ok(names
-            .iter()
-            .map(|name| written(WrittenKind::Registry, place(name), pushed.bytes, skipped))
+    fn push(
+        &self,
+        output: &Output,
+        made: &Made,
+        running: &Running<'_>,
+    ) -> Result<Vec<Written>, Error> {
+        let blobs = made.parts.layers.iter().map(|layer| layer.descriptor.size);
+        let total = blobs.sum::<u64>() + made.parts.config.len() as u64;
+        let pushed = self.pushes.finish(output, made, running)?;
+        Ok(pushed
+            .into_iter()
+            .map(|(name, sent)| {
+                written(WrittenKind::Registry, name.whole(), sent, total.saturating_sub(sent))
+            })
             .collect())
     }
 
@@ -275,6 +254,24 @@ impl Export<'_, '_> {
         flatten(entries, &contents, &mut open, epoch, output)?;
         Ok(())
     }
+}
+
+/// The layer is, byte for byte, what `output` wants.
+pub(super) fn takes_as_is(
+    session: &Session<'_>,
+    output: &Output,
+    layer: &StageLayer,
+    media_type: &str,
+) -> bool {
+    let compressed = oci_type(media_type) == layer_media_type(output.compression)
+        || (layer.base().is_some() && !output.force_compression);
+    compressed && latest_mtime(session, output, layer).is_none()
+}
+
+/// Times in the layer that are after this one are to be this one.
+fn latest_mtime(session: &Session<'_>, output: &Output, layer: &StageLayer) -> Option<i64> {
+    let epoch = session.request.source_date_epoch.filter(|_| output.rewrite_timestamp);
+    epoch.filter(|_| layer.base().is_none())
 }
 
 fn wrote(kind: WrittenKind, destination: &Destination, image: &ImageParts) -> Written {

@@ -6,7 +6,7 @@ use super::session::Session;
 use crate::dockerfile::Dockerfile;
 use crate::error::{Error, Location};
 use crate::image::{ImageConfig, Layout, Manifest};
-use crate::plan::{ImageKey, ImageRequest, ImageSource, Plan, Planned, plan};
+use crate::plan::{ImageKey, ImageRequest, ImageSource, Lines, Plan, Planned, plan};
 use crate::platform::Platform;
 use crate::registry::{self, Reference};
 use crate::request::NamedContext;
@@ -16,6 +16,8 @@ use crate::request::NamedContext;
 pub(super) struct BaseImage {
     /// As the log shows it.
     pub(super) name: String,
+    /// Of the first instruction that names it.
+    pub(super) lines: Lines,
     pub(super) manifest: Manifest,
     pub(super) config: ImageConfig,
     pub(super) origin: Origin,
@@ -78,7 +80,7 @@ fn resolve(session: &Session<'_>, image: &ImageRequest) -> Result<BaseImage, Err
         ImageSource::Context(name) => name,
     };
     let resolve = || match &image.source {
-        ImageSource::Registry(reference) => from_registry(session, reference, &image.platform),
+        ImageSource::Registry(reference) => from_registry(session, reference, image),
         ImageSource::Context(name) => match session.request.build_contexts.get(name) {
             Some(NamedContext::Layout { path, tag, digest }) => {
                 let layout = Layout::open(path).map_err(Error::build)?;
@@ -88,14 +90,13 @@ fn resolve(session: &Session<'_>, image: &ImageRequest) -> Result<BaseImage, Err
                 let config = parse_config(name, &found.config)?;
                 Ok(BaseImage {
                     name: name.clone(),
+                    lines: image.lines,
                     manifest: found.manifest,
                     config,
                     origin: Origin::Layout(layout),
                 })
             }
-            Some(NamedContext::Image(reference)) => {
-                from_registry(session, reference, &image.platform)
-            }
+            Some(NamedContext::Image(reference)) => from_registry(session, reference, image),
             other => Err(Error::build(format!("{name}: expected an image but found {other:?}"))),
         },
     };
@@ -112,12 +113,15 @@ fn resolve(session: &Session<'_>, image: &ImageRequest) -> Result<BaseImage, Err
 fn from_registry(
     session: &Session<'_>,
     reference: &str,
-    platform: &Platform,
+    image: &ImageRequest,
 ) -> Result<BaseImage, Error> {
     let parsed = registry::parse_reference(reference)?;
-    let resolved = session.runtime.block_on(session.registry.resolve(&parsed, platform))?;
+    let resolved = session
+        .wait(session.registry.resolve(&parsed, &image.platform))?
+        .map_err(|error| Error::from(error).about(format!("can't resolve {reference}")))?;
     Ok(BaseImage {
         name: reference.to_owned(),
+        lines: image.lines,
         manifest: resolved.manifest,
         config: resolved.config,
         // By digest, so that a tag that moves during the build changes nothing.

@@ -12,7 +12,7 @@ use super::images::{BaseImage, Images, Origin};
 use super::session::Session;
 use super::slot::Slot;
 use crate::cache::{Record, RecordLayer, StoredBlob};
-use crate::digest::DiffId;
+use crate::digest::{DiffId, Digest};
 use crate::error::Error;
 use crate::image::Descriptor;
 use crate::layer;
@@ -236,11 +236,16 @@ pub(super) fn blob(
         return Ok(blob);
     }
     let Source::Base(image) = layer.0.source else {
-        let digest = finished.descriptor.digest;
-        return Err(Error::build(format!("the local store has lost the layer {digest}"))
-            .hinted("Build again; if it happens again, run `plimsoll cache prune`."));
+        return Err(lost(&finished.descriptor.digest));
     };
     fetch(session, &images[image.0], &finished.descriptor)
+        .map_err(|error| naming_base(session, images, layer, error))
+}
+
+/// A layer that this or another build has made, and that is nowhere.
+pub(super) fn lost(digest: &Digest) -> Error {
+    Error::build(format!("the local store has lost the layer {digest}"))
+        .hinted("Build again; if it happens again, run `plimsoll cache prune`.")
 }
 
 /// How files of a layer are opened without fetching anything.
@@ -319,10 +324,25 @@ fn read_through<T>(
     let finished = layer.finished()?;
     let raw = open_blob(session, images, layer, &finished.descriptor)?;
     let mut tar = layer::VerifiedLayer::new(raw, expected(&finished))?;
-    let result = work(&mut tar)?;
-    // A tar may end before its stream does; what is behind it belongs to the digests too.
-    io::copy(&mut tar, &mut io::sink()).map_err(Error::build)?;
-    Ok(result)
+    let result = work(&mut tar).and_then(|result| {
+        // A tar may end before its stream does; what is behind it belongs to the digests too.
+        io::copy(&mut tar, &mut io::sink()).map_err(Error::build)?;
+        Ok(result)
+    });
+    result.map_err(|error| naming_base(session, images, layer, error))
+}
+
+/// An error with a layer, of which the user knows no more than the image and its FROM.
+fn naming_base(session: &Session<'_>, images: &Images, layer: &StageLayer, error: Error) -> Error {
+    if let Err(canceled) = session.check_canceled() {
+        return canceled;
+    }
+    match (layer.base().map(|id| &images[id.0]), layer.finished()) {
+        (Some(image), Ok(Finished { descriptor, .. })) => error
+            .about(format!("{}: layer {}", image.name, descriptor.digest))
+            .at(image.lines.into()),
+        _ => error,
+    }
 }
 
 /// Like [`read_through`] for a reader that stops as soon as it has what it wants.
@@ -335,7 +355,7 @@ fn stop_early(
     let finished = layer.finished()?;
     let raw = open_blob(session, images, layer, &finished.descriptor)?;
     let mut tar = layer::VerifiedLayer::new(raw, expected(&finished))?;
-    work(&mut tar)
+    work(&mut tar).map_err(|error| naming_base(session, images, layer, error))
 }
 
 pub(super) fn expected(finished: &Finished) -> layer::Expected {
@@ -371,7 +391,8 @@ fn open_origin(
     match &image.origin {
         Origin::Registry(reference) => {
             let runtime = session.runtime.handle();
-            Ok(Box::new(session.registry.blob_reader(runtime, reference, descriptor)))
+            let stop = session.canceled();
+            Ok(Box::new(session.registry.blob_reader(runtime, reference, descriptor, stop)))
         }
         Origin::Layout(layout) => {
             let path = layout.blob_path(&descriptor.digest);
@@ -396,8 +417,7 @@ fn fetch(
     let spool = session.store.spool().map_err(Error::build)?;
     let raw = open_origin(session, image, descriptor)?;
     let mut blob = layer::Verify::blob(raw, Some(descriptor.digest), Some(descriptor.size));
-    io::copy(&mut blob, &mut spool.file())
-        .map_err(|e| Error::build(format!("{}: layer {}: {e}", image.name, descriptor.digest)))?;
+    io::copy(&mut blob, &mut spool.file()).map_err(Error::build)?;
     session.store.keep_blob(spool, &descriptor.digest).map_err(Error::build)
 }
 

@@ -15,6 +15,7 @@ mod keys;
 mod layers;
 mod outcome;
 mod progress;
+mod push;
 mod result;
 mod run;
 mod session;
@@ -38,6 +39,7 @@ use images::{Images, plan_with_images};
 use inputs::Inputs;
 use keys::{StageKeys, definition_keys};
 use progress::Progress;
+use push::Pushes;
 use session::Session;
 use slot::Slot;
 use stage::{StageFiles, Work};
@@ -71,8 +73,13 @@ pub fn build(
     let done = run_stages(&session, &plan, &images, &inputs, &keys, &demands, sandbox.as_ref())?;
     session.check_canceled()?;
     let target = done.stages[plan.target.0].clone().ok_or_else(canceled)?;
-    let export =
-        export::Export { session: &session, plan: &plan, images: &images, target: &target };
+    let export = export::Export {
+        session: &session,
+        plan: &plan,
+        images: &images,
+        target: &target,
+        pushes: &done.pushes,
+    };
     let written = export.write_all()?;
     Ok(outcome::summarize(&session, &plan, &images, &keys, &done, written))
 }
@@ -108,21 +115,24 @@ fn sandbox_for(
 }
 
 /// What the stages' threads have made.
-struct Done {
+struct Done<'a, 's> {
     /// By stage; `None` where nobody needed its result.
     stages: Vec<Option<StageFiles>>,
+    /// Maybe still under way.
+    pushes: Pushes<'a, 's>,
 }
 
 /// Runs every demanded stage in a thread of its own; each waits for those it reads from.
-fn run_stages(
-    session: &Session<'_>,
+fn run_stages<'a, 's>(
+    session: &'a Session<'s>,
     plan: &Plan,
-    images: &Images,
+    images: &'a Images,
     inputs: &Inputs,
     keys: &[StageKeys],
     demands: &[Option<Demand>],
     sandbox: Option<&Sandbox>,
-) -> Result<Done, Error> {
+) -> Result<Done<'a, 's>, Error> {
+    let pushes = Pushes::begin(session, plan, images, demands)?;
     let results: Vec<Slot<StageFiles>> = plan.stages.iter().map(|_| Slot::empty()).collect();
     let (compressor, jobs) = Compressor::new();
     let work = Work {
@@ -136,7 +146,8 @@ fn run_stages(
         compressor: &compressor,
     };
     thread::scope(|scope| {
-        let compressing = scope.spawn(move || compress_all(session, &jobs));
+        let pushes = &pushes;
+        let compressing = scope.spawn(move || compress_all(session, &jobs, pushes));
         let stages: Vec<_> = demands
             .iter()
             .enumerate()
@@ -167,7 +178,7 @@ fn run_stages(
         .zip(&results)
         .map(|(demand, slot)| demand.as_ref().map(|_| slot.wait()).transpose())
         .collect::<Result<_, Error>>()?;
-    Ok(Done { stages })
+    Ok(Done { stages, pushes })
 }
 
 /// The failure that caused the others.

@@ -22,7 +22,7 @@ pub(super) fn summarize(
     plan: &Plan,
     images: &Images,
     keys: &[StageKeys],
-    done: &Done,
+    done: &Done<'_, '_>,
     exported: Exported,
 ) -> BuildResult {
     let lineage = plan.lineage(plan.target);

@@ -68,6 +68,13 @@ impl Running<'_> {
         }
     }
 
+    /// Tells how far a transfer is, in bytes. How far it goes shows only at its end, as much may be
+    /// there already.
+    pub(super) fn progress(&self, what: &str, done: u64) {
+        let (step, what) = (self.step, what.to_owned());
+        (self.progress.events)(Event::Progress { step, what, done, total: None });
+    }
+
     pub(super) fn end(mut self, outcome: StepOutcome) {
         self.finish(outcome);
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::progress::Progress;
 use crate::cache::{Record, Store, StoredBlob};
@@ -14,9 +14,12 @@ use crate::http::Clients;
 use crate::plan::{ContextShape, DefinitionKey, PlanRequest};
 use crate::platform::Platform;
 use crate::registry::Registry;
-use crate::request::{BuildRequest, Compression, NamedContext, OutputKind};
+use crate::request::{BuildRequest, Compression, NamedContext, Output, OutputKind};
 use crate::sandbox::Cancel;
 use crate::tree::Changes;
+
+/// How soon a transfer notices that the user has asked to stop.
+const CANCEL_CHECK: Duration = Duration::from_millis(50);
 
 pub(super) struct Session<'a> {
     pub(super) request: &'a BuildRequest,
@@ -88,6 +91,40 @@ impl<'a> Session<'a> {
     /// Ends the work of this thread where the user has asked to stop.
     pub(super) fn check_canceled(&self) -> Result<(), Error> {
         if self.cancel.is_canceled() { Err(super::canceled()) } else { Ok(()) }
+    }
+
+    /// Comes when the user has asked to stop.
+    pub(super) fn canceled(&self) -> impl Future<Output = ()> + Send + use<> {
+        let cancel = self.cancel.clone();
+        async move {
+            while !cancel.is_canceled() {
+                tokio::time::sleep(CANCEL_CHECK).await;
+            }
+        }
+    }
+
+    /// Waits for the network, but not where the user has asked to stop.
+    pub(super) fn wait<T>(&self, work: impl Future<Output = T>) -> Result<T, Error> {
+        self.runtime.block_on(async {
+            tokio::select! {
+                done = work => Ok(done),
+                () = self.canceled() => Err(super::canceled()),
+            }
+        })
+    }
+
+    /// The names of the image in `output`.
+    pub(super) fn names<'o>(&'o self, output: &'o Output) -> &'o [String] {
+        match &output.kind {
+            OutputKind::Registry { names }
+            | OutputKind::Oci { names, .. }
+            | OutputKind::Docker { names, .. }
+                if !names.is_empty() =>
+            {
+                names
+            }
+            _ => &self.request.tags,
+        }
     }
 
     /// The time that new things have: SOURCE_DATE_EPOCH, else the start of the build.

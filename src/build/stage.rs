@@ -66,7 +66,7 @@ impl Work<'_, '_> {
         }
         let start = match &demand.had {
             Some(layers) => layers.clone(),
-            None => self.standing_on(&stage.from)?,
+            None => self.standing_on(id, &stage.from)?,
         };
         let works = stage.steps[demand.first..].iter().any(|step| step.op != Op::Config);
         if !works {
@@ -84,8 +84,8 @@ impl Work<'_, '_> {
         Ok(StageFiles { layers, files: Some(Arc::new(files)), steps: trace })
     }
 
-    /// The layers that a stage begins with.
-    fn standing_on(&self, from: &StageFrom) -> Result<Vec<StageLayer>, Error> {
+    /// The layers that the stage `id` begins with.
+    fn standing_on(&self, id: StageId, from: &StageFrom) -> Result<Vec<StageLayer>, Error> {
         match from {
             StageFrom::Scratch => Ok(Vec::new()),
             StageFrom::Image(image) => Ok(layers::of_image(self.images, *image)),
@@ -93,7 +93,7 @@ impl Work<'_, '_> {
             StageFrom::Context(name) => {
                 let from = CopyFrom::Named(name.clone());
                 let layer = copy::context_layer(self, &whole(&from))?;
-                self.compressor.submit(layer.clone(), None);
+                self.compressor.submit(id, layer.clone(), None);
                 Ok(vec![layer])
             }
         }
@@ -127,7 +127,7 @@ impl Work<'_, '_> {
             ran: since.elapsed(),
             unpacked_size: files.tree.unpacked_size(),
         };
-        self.compressor.submit(layer, Some(result));
+        self.compressor.submit(id, layer, Some(result));
         Ok(())
     }
 

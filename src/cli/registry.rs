@@ -23,6 +23,12 @@ pub fn options(args: &RegistryArgs, config: DockerConfig) -> Result<RegistryOpti
         }
         ca_certificates.push(bytes);
     }
+    if args.mirrors.iter().any(|mirror| mirror.contains('@')) {
+        // Without the value, which may be secret.
+        return Err(FlagError::new("a mirror's URL holds no user and no password")
+            .hinted("Log in to the mirror with `docker login`.")
+            .of_flag_alone("--registry-mirror"));
+    }
     Ok(RegistryOptions {
         mirrors: each("--registry-mirror", &args.mirrors, mirror)?,
         insecure: each("--insecure-registry", &args.insecure, host)?,

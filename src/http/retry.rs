@@ -9,6 +9,9 @@ use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 
 use super::http_date;
 
+/// Attempts to reach a peer that does not answer at all.
+const UNSENT_ATTEMPTS: u32 = 3;
+
 /// How an attempt ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -69,7 +72,12 @@ impl RetryPolicy {
             // Asked to come again, or a fault that may pass.
             Outcome::Status(status) => matches!(status, 408 | 425 | 429 | 500 | 502 | 503 | 504),
         };
-        if !worthwhile || attempt >= self.attempts {
+        // That there is nobody seldom passes, and is mostly a name that was mistyped.
+        let attempts = match outcome {
+            Outcome::Unsent => self.attempts.min(UNSENT_ATTEMPTS),
+            Outcome::Broken | Outcome::Status(_) => self.attempts,
+        };
+        if !worthwhile || attempt >= attempts {
             return None;
         }
         let doubled = self.first_delay.saturating_mul(1 << (attempt - 1).min(16));

@@ -24,17 +24,18 @@ pub struct BlobReader {
 
 impl Registry {
     /// The same as [`Registry::blob`] for a synchronous reader, which must not run on `runtime`'s
-    /// own threads.
+    /// own threads. It ends with an error when `stop` comes first.
     #[must_use]
     pub fn blob_reader(
         &self,
         runtime: &Handle,
         image: &Reference,
         blob: &Descriptor,
+        stop: impl Future<Output = ()> + Send + 'static,
     ) -> BlobReader {
         let (sender, pieces) = mpsc::channel(WAITING);
         let blob = self.blob(image, blob);
-        runtime.spawn(async move {
+        let fetch = async move {
             let mut blob = std::pin::pin!(blob);
             while let Some(piece) = blob.next().await {
                 if sender.send(piece).await.is_err() {
@@ -43,6 +44,12 @@ impl Registry {
             }
             // An empty piece says that all is well; a runtime that is shut down says nothing.
             let _ = sender.send(Ok(Bytes::new())).await;
+        };
+        runtime.spawn(async move {
+            tokio::select! {
+                () = fetch => {}
+                () = stop => {}
+            }
         });
         BlobReader { pieces, current: Bytes::new(), ended: false }
     }

@@ -30,7 +30,7 @@ pub use blob_reader::BlobReader;
 pub use docker_config::{DockerConfig, DockerConfigError, parse_docker_config};
 pub use error::{Asked, Error, Refusal, Report};
 pub use oci_distribution::Reference;
-pub use push::{ImageToPush, PushedBlobs};
+pub use push::{ImageToPush, Push, PushedBlobs};
 pub use resolve::Resolved;
 pub use upload::{BlobSource, Mount, Session, Transfer};
 

@@ -31,8 +31,12 @@ pub enum BlobSource {
     /// A spool file, as long as the blob.
     File(PathBuf),
     Bytes(Bytes),
-    /// Another repository, maybe of another registry. Its bytes pass through, without a file.
-    Registry(Reference),
+    /// Another repository, maybe of another registry, which mounts it if it can. Otherwise the bytes
+    /// come from `file` where there is one; or they pass through, and are on no disk.
+    Registry {
+        image: Reference,
+        file: Option<PathBuf>,
+    },
 }
 
 /// How a blob got there.
@@ -128,8 +132,8 @@ impl Registry {
             return Ok(Transfer::Present);
         }
         let beside = match source {
-            BlobSource::Registry(from) => Some(from),
-            _ => None,
+            BlobSource::Registry { image, .. } => Some(image),
+            BlobSource::File(_) | BlobSource::Bytes(_) => None,
         };
         let beside = beside.or(elsewhere).filter(|from| {
             from.registry() == target.registry() && from.repository() != target.repository()
@@ -201,14 +205,14 @@ impl Registry {
 
     async fn check_length(&self, blob: &Descriptor, source: &BlobSource) -> Result<(), Error> {
         let (name, found) = match source {
-            BlobSource::File(path) => {
+            BlobSource::File(path) | BlobSource::Registry { file: Some(path), .. } => {
                 let metadata = tokio::fs::metadata(path).await;
                 let metadata =
                     metadata.map_err(|source| Error::Spool { path: path.clone(), source })?;
                 (path.display().to_string(), metadata.len())
             }
             BlobSource::Bytes(bytes) => (blob.digest.to_string(), bytes.len() as u64),
-            BlobSource::Registry(_) => return Ok(()),
+            BlobSource::Registry { file: None, .. } => return Ok(()),
         };
         if found == blob.size {
             return Ok(());
@@ -399,15 +403,17 @@ impl Upload<'_> {
 
     fn read(&self, start: u64, length: u64) -> BoxStream<'static, Result<Bytes, Error>> {
         match self.source {
-            BlobSource::File(path) => read_file(path.clone(), start, length),
+            BlobSource::File(path) | BlobSource::Registry { file: Some(path), .. } => {
+                read_file(path.clone(), start, length)
+            }
             BlobSource::Bytes(bytes) => {
                 // `check_length` has compared the two.
                 let range = usize::try_from(start).and_then(|s| Ok((s, usize::try_from(length)?)));
                 let piece = range.map(|(start, length)| bytes.slice(start..start + length));
                 stream::iter(piece.ok().map(Ok)).boxed()
             }
-            BlobSource::Registry(from) => {
-                self.registry.blob_from(from, self.blob, start, length).boxed()
+            BlobSource::Registry { image, file: None } => {
+                self.registry.blob_from(image, self.blob, start, length).boxed()
             }
         }
     }

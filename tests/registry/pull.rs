@@ -1,5 +1,6 @@
 //! Resolving and pulling: platforms, mirrors, authorization, broken transfers.
 
+use std::future::pending;
 use std::io::Read as _;
 
 use bytes::Bytes;
@@ -339,18 +340,22 @@ fn a_synchronous_reader_gets_the_bytes_or_the_error() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let (registry, name) = (anonymous(), reference(&server.host(), "a/b"));
     let mut whole = Vec::new();
-    let mut reader = registry.blob_reader(runtime.handle(), &name, &layer(&blob));
+    let mut reader = registry.blob_reader(runtime.handle(), &name, &layer(&blob), pending());
     reader.read_to_end(&mut whole).unwrap();
     assert_eq!(whole, blob);
     assert_eq!(reader.read(&mut [0; 8]).unwrap(), 0, "the end stays the end");
 
     server.fault(fault("GET", "/blobs/", 1, FaultKind::Corrupt));
-    let mut reader = registry.blob_reader(runtime.handle(), &name, &layer(&blob));
+    let mut reader = registry.blob_reader(runtime.handle(), &name, &layer(&blob), pending());
     let error = reader.read_to_end(&mut Vec::new()).unwrap_err();
     assert!(error.to_string().contains("expected sha256:"), "{error}");
 
     server.fault(fault("GET", "/blobs/", 1, FaultKind::Slow(60_000)));
-    let mut abandoned = registry.blob_reader(runtime.handle(), &name, &layer(&blob));
+    let mut stopped = registry.blob_reader(runtime.handle(), &name, &layer(&blob), async {});
+    assert!(stopped.read_to_end(&mut Vec::new()).is_err(), "asked to stop");
+
+    server.fault(fault("GET", "/blobs/", 1, FaultKind::Slow(60_000)));
+    let mut abandoned = registry.blob_reader(runtime.handle(), &name, &layer(&blob), pending());
     runtime.shutdown_background();
     assert!(abandoned.read_to_end(&mut Vec::new()).is_err(), "no end without its word");
 }

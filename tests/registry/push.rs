@@ -1,16 +1,22 @@
 //! Pushing: what is there stays, what can be mounted is, the rest survives faults.
 
 use std::io::Write as _;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use plimsoll::digest::Digest;
 use plimsoll::registry::{BlobSource, Error, PushedBlobs, Registry, Transfer};
+use tokio::runtime::Handle;
 
 use super::fake::{Auth, FakeRegistry, Fault, FaultKind, Options};
-use super::{Image, anonymous, layer, noise, password, reference, silent, with_credential};
+use super::{Image, anonymous, layer, noise, password, push, reference, silent, with_credential};
 
 fn fault(method: &'static str, path: &'static str, kind: FaultKind) -> Fault {
     Fault { method, path, skip: 0, times: 1, kind }
+}
+
+fn from_repository(server: &FakeRegistry, repository: &str) -> BlobSource {
+    BlobSource::Registry { image: reference(&server.host(), repository), file: None }
 }
 
 async fn ensure(
@@ -30,10 +36,10 @@ async fn an_image_is_pushed_blobs_first_and_tags_last() {
     let server = FakeRegistry::start(Options::default());
     let image = Image::new("amd64", &[noise(5000), noise(6000), noise(5000)]);
     let names = ["app/x:1", "app/x:latest"].map(|rest| reference(&server.host(), rest));
-    let push = async || anonymous().push_image(&image.to_push(), &names, &|_, _| {}).await.unwrap();
+    let push = async || push(&anonymous(), &image, &names).await.unwrap();
     let expected = image.config.len() as u64 + 11_000;
     let pushed = PushedBlobs { uploaded: 3, bytes: expected, ..PushedBlobs::default() };
-    assert_eq!(push().await, pushed);
+    assert_eq!(push().await, [pushed, PushedBlobs::default()], "two names of one repository");
     let digest = Digest::of(&image.manifest).to_string();
     for under in ["1", "latest", &digest] {
         assert_eq!(server.manifest("app/x", under).as_ref(), Some(&image.manifest), "{under}");
@@ -47,7 +53,7 @@ async fn an_image_is_pushed_blobs_first_and_tags_last() {
     assert_eq!(puts[puts.len() - 3..], [digest, "1".to_owned(), "latest".to_owned()]);
 
     server.forget_log();
-    assert_eq!(push().await, PushedBlobs { present: 3, ..PushedBlobs::default() });
+    assert_eq!(push().await[0], PushedBlobs { present: 3, ..PushedBlobs::default() });
     assert_eq!(server.count("POST", "/uploads/"), 0);
 }
 
@@ -56,8 +62,8 @@ async fn a_second_repository_takes_the_blobs_from_the_first() {
     let server = FakeRegistry::start(Options::default());
     let image = Image::new("amd64", &[noise(5000)]);
     let names = ["app/x:1", "app/y:1"].map(|rest| reference(&server.host(), rest));
-    let pushed = anonymous().push_image(&image.to_push(), &names, &|_, _| {}).await.unwrap();
-    assert_eq!((pushed.uploaded, pushed.mounted), (2, 2));
+    let pushed = push(&anonymous(), &image, &names).await.unwrap();
+    assert_eq!((pushed[0].uploaded, pushed[1].mounted), (2, 2));
     assert_eq!(server.uploaded(), 5000 + image.config.len());
 }
 
@@ -74,7 +80,7 @@ async fn a_base_of_the_same_registry_is_mounted_with_both_scopes() {
     server.add_blob("base/x", blob.clone());
     let registry = with_credential(&server.host(), password("me", "p"));
     let target = reference(&server.host(), "app/x");
-    let source = BlobSource::Registry(reference(&server.host(), "base/x"));
+    let source = from_repository(&server, "base/x");
     let ensure =
         async || registry.ensure_blob(&target, &layer(&blob), &source, None, &silent).await;
     assert_eq!(ensure().await.unwrap(), Transfer::Mounted);
@@ -90,7 +96,7 @@ async fn a_declined_mount_goes_on_as_an_upload() {
     let blob = noise(1000);
     server.add_blob("base/x", blob.clone());
     let target = reference(&server.host(), "app/x");
-    let source = BlobSource::Registry(reference(&server.host(), "base/x"));
+    let source = from_repository(&server, "base/x");
     let registry = anonymous();
     let transfer = registry.ensure_blob(&target, &layer(&blob), &source, None, &silent).await;
     assert_eq!(transfer.unwrap(), Transfer::Uploaded);
@@ -113,7 +119,7 @@ async fn a_blob_of_another_registry_passes_through() {
     to.fault(fault("PATCH", "/uploads/", FaultKind::CloseAfterReading(30_000)));
     let registry = anonymous().with_chunk_size(100_000);
     let target = reference(&to.host(), "app/x");
-    let source = BlobSource::Registry(reference(&from.host(), "base/x"));
+    let source = from_repository(&from, "base/x");
     let ensure =
         async || registry.ensure_blob(&target, &layer(&blob), &source, None, &silent).await;
     assert_eq!(ensure().await.unwrap(), Transfer::Uploaded);
@@ -129,7 +135,7 @@ async fn a_source_that_fails_is_the_error() {
     let to = FakeRegistry::start(Options::default());
     let blob = noise(1000);
     let target = reference(&to.host(), "app/x");
-    let source = BlobSource::Registry(reference(&from.host(), "base/x"));
+    let source = from_repository(&from, "base/x");
     let error = anonymous().ensure_blob(&target, &layer(&blob), &source, None, &silent).await;
     let error = error.unwrap_err();
     assert!(error.has_code("BLOB_UNKNOWN"), "{error}");
@@ -232,6 +238,87 @@ async fn the_way_that_a_registry_refuses_is_left() {
     let server = FakeRegistry::start(neither);
     let error = ensure(&anonymous(), &server, &blob).await.unwrap_err();
     assert_eq!(error.status(), Some(413));
+}
+
+#[tokio::test]
+async fn pieces_are_as_large_as_the_registry_wants() {
+    let blob = noise(250_000);
+    let server = FakeRegistry::start(Options { chunk_minimum: 100_000, ..Options::default() });
+    let registry = anonymous().with_chunk_size(30_000);
+    assert_eq!(ensure(&registry, &server, &blob).await.unwrap(), Transfer::Uploaded);
+    assert_eq!(server.count("PATCH", "/uploads/"), 3);
+    assert_eq!(server.uploaded(), 250_000);
+}
+
+#[tokio::test]
+async fn a_registry_is_not_asked_before_it_wants_to_be() {
+    let server = FakeRegistry::start(Options::default());
+    server.fault(fault("PUT", "/uploads/", FaultKind::StatusAfter(429, 1)));
+    let begun = Instant::now();
+    let transfer = ensure(&anonymous(), &server, &noise(1000)).await;
+    assert_eq!(transfer.unwrap(), Transfer::Uploaded);
+    // IMPATIENT itself would come again after 5 ms.
+    assert!(begun.elapsed() >= Duration::from_secs(1));
+}
+
+#[tokio::test]
+async fn manifests_and_tags_survive_faults() {
+    let image = Image::new("amd64", &[noise(1000)]);
+    for skip in [0, 1] {
+        for kind in [FaultKind::Status(503), FaultKind::StatusAfter(429, 0), FaultKind::LoseAnswer]
+        {
+            let server = FakeRegistry::start(Options::default());
+            server.fault(Fault { skip, ..fault("PUT", "/manifests/", kind) });
+            push(&anonymous(), &image, &[reference(&server.host(), "app/x:1")]).await.unwrap();
+            assert_eq!(server.manifest("app/x", "1").as_ref(), Some(&image.manifest), "{kind:?}");
+            assert_eq!(server.count("PUT", "/manifests/"), 3, "{kind:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_failed_early_is_tried_again_at_the_end() {
+    let server = FakeRegistry::start(Options::default());
+    let image = Image::new("amd64", &[noise(5000)]);
+    let names = [reference(&server.host(), "app/x:1")];
+    for (times, succeeds) in [(1, true), (2, false)] {
+        server.forget_log();
+        let refuse = FaultKind::Code(400, "DIGEST_INVALID");
+        server.fault(Fault { times, ..fault("PUT", "/uploads/", refuse) });
+        let image = if succeeds { &image } else { &Image::new("amd64", &[noise(6000)]) };
+        let push = anonymous().push(names.to_vec(), &Handle::current());
+        let (blob, source) = image.to_push().blobs.remove(0);
+        push.begin(&blob, &source);
+        push.begin(&blob, &source);
+        while server.count("PUT", "/uploads/") == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        // The answer has left; that it has been read takes another moment.
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let pushed = push.finish(&image.to_push(), &silent).await;
+        if succeeds {
+            assert_eq!(pushed.unwrap()[0].uploaded, 2);
+            assert_eq!(server.count("PUT", "/uploads/"), 3, "the layer twice");
+        } else {
+            assert!(pushed.unwrap_err().has_code("DIGEST_INVALID"));
+            assert_eq!(server.count("PUT", "/manifests/"), 0);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_file_of_a_base_saves_reading_its_registry() {
+    let from = FakeRegistry::start(Options::default());
+    let to = FakeRegistry::start(Options::default());
+    let blob = noise(1000);
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(&blob).unwrap();
+    let image = reference(&from.host(), "base/x");
+    let source = BlobSource::Registry { image, file: Some(file.path().to_owned()) };
+    let target = reference(&to.host(), "app/x");
+    let transfer = anonymous().ensure_blob(&target, &layer(&blob), &source, None, &silent).await;
+    assert_eq!(transfer.unwrap(), Transfer::Uploaded);
+    assert!(from.log().is_empty());
 }
 
 #[tokio::test]

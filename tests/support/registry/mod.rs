@@ -8,7 +8,7 @@
 
 mod protocol;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
@@ -33,6 +33,8 @@ pub struct Options {
     pub decline_mounts: bool,
     /// PATCH is answered with 405.
     pub refuse_chunks: bool,
+    /// Smaller pieces of an upload, but for its last, are answered with 416; bytes.
+    pub chunk_minimum: usize,
     /// Larger bodies of one request are answered with 413; bytes.
     pub body_limit: Option<usize>,
     /// A blob's GET with a Range is answered with all of it.
@@ -116,10 +118,14 @@ struct State {
     blobs: HashMap<(String, Digest), Bytes>,
     manifests: HashMap<(String, String), (String, Bytes)>,
     uploads: HashMap<String, Vec<u8>>,
+    /// Uploads that have had a piece smaller than the minimum, which must have been the last.
+    complete: HashSet<String>,
     tokens: HashMap<String, Vec<String>>,
     token_requests: Vec<Vec<String>>,
     next: u64,
     log: Vec<Logged>,
+    /// Methods and paths of the requests that have come.
+    asked: Vec<(String, String)>,
 }
 
 pub struct FakeRegistry {
@@ -218,6 +224,11 @@ impl FakeRegistry {
         log.iter().filter(|entry| entry.method == method && entry.path.contains(part)).count()
     }
 
+    /// A request with the method, and with `part` in its path, has come, answered or not.
+    pub fn was_asked(&self, method: &str, part: &str) -> bool {
+        self.state().asked.iter().any(|(m, path)| m == method && path.contains(part))
+    }
+
     /// Bytes of all bodies of PUT and PATCH to uploads, repeated ones included.
     pub fn uploaded(&self) -> usize {
         let log = self.log();
@@ -289,6 +300,7 @@ async fn answer(request: Request<Incoming>, state: Arc<Mutex<State>>) -> Result<
     }
     let method = parts.method.to_string();
     let path = url.path().to_owned();
+    state.lock().unwrap().asked.push((method.clone(), path.clone()));
     let fault = take_fault(&mut state.lock().unwrap().options.faults, &method, &path);
     let close_after = match fault {
         Some(FaultKind::CloseAfterReading(limit)) => Some(limit),

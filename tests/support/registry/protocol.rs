@@ -103,8 +103,10 @@ impl State {
     }
 
     fn upload(&mut self, asked: &Asked, repository: &str) -> Answer {
+        let minimum = self.options.chunk_minimum;
         let opened = |location: &str| {
-            Response::builder().status(202).header("location", location).body(full("")).unwrap()
+            let answer = Response::builder().status(202).header("location", location);
+            answer.header("oci-chunk-min-length", minimum).body(full("")).unwrap()
         };
         let range = |length: usize| format!("0-{}", length.saturating_sub(1));
         if asked.method == "POST" {
@@ -134,8 +136,11 @@ impl State {
             "PATCH" if self.options.refuse_chunks => refusal(405, "UNSUPPORTED"),
             "PATCH" => {
                 let start = asked.header("content-range").split('-').next().unwrap_or_default();
-                if start != upload.len().to_string() {
+                if start != upload.len().to_string() || self.complete.contains(&asked.path) {
                     return status(416);
+                }
+                if asked.body.len() < minimum {
+                    self.complete.insert(asked.path.clone());
                 }
                 upload.extend_from_slice(&asked.body);
                 let length = upload.len();

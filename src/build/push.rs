@@ -1,0 +1,145 @@
+//! The image on its way to registries while it is built: a layer leaves as soon as it is whole, and
+//! a base's layers when the build begins.
+
+use std::path::PathBuf;
+
+use bytes::Bytes;
+
+use super::demand::Demand;
+use super::export::{Made, takes_as_is};
+use super::images::{Images, Origin};
+use super::layers::{self, StageLayer};
+use super::progress::Running;
+use super::session::Session;
+use crate::error::Error;
+use crate::image::{Descriptor, Manifest};
+use crate::plan::{ImageId, Plan, StageFrom, StageId};
+use crate::registry::{self, BlobSource, ImageToPush, Push, Reference, parse_reference};
+use crate::request::{Output, OutputKind};
+
+/// One push for each output that is a registry. What is under way ends when this is dropped.
+pub(super) struct Pushes<'a, 's> {
+    session: &'a Session<'s>,
+    images: &'a Images,
+    /// The stages whose layers are the image's.
+    lineage: Vec<StageId>,
+    pushes: Vec<OutputPush<'a>>,
+}
+
+struct OutputPush<'a> {
+    output: &'a Output,
+    names: Vec<Reference>,
+    push: Push,
+}
+
+impl<'a, 's> Pushes<'a, 's> {
+    /// Begins with the layers that are known before anything runs.
+    pub(super) fn begin(
+        session: &'a Session<'s>,
+        plan: &Plan,
+        images: &'a Images,
+        demands: &[Option<Demand>],
+    ) -> Result<Self, Error> {
+        let mut pushes = Vec::new();
+        for output in &session.request.outputs {
+            if !matches!(output.kind, OutputKind::Registry { .. }) {
+                continue;
+            }
+            let names = session.names(output).iter().map(|name| parse_reference(name));
+            let names = names.collect::<Result<Vec<Reference>, registry::Error>>()?;
+            let push = session.registry.push(names.clone(), session.runtime.handle());
+            pushes.push(OutputPush { output, names, push });
+        }
+        let begun = Self { session, images, lineage: plan.lineage(plan.target), pushes };
+        for id in &begun.lineage {
+            let known = match (&demands[id.0], &plan.stages[id.0].from) {
+                (Some(Demand { had: Some(layers), .. }), _) => layers.clone(),
+                (Some(_), StageFrom::Image(image)) => layers::of_image(images, *image),
+                _ => continue,
+            };
+            known.iter().for_each(|layer| begun.layer(*id, layer));
+        }
+        Ok(begun)
+    }
+
+    /// Takes a layer of `stage` that is whole. Left to [`Pushes::finish`] is one that an output wants
+    /// in another form, one that can't be read, and a base's that will be a file for another output:
+    /// it is sent from there, not read twice.
+    pub(super) fn layer(&self, stage: StageId, layer: &StageLayer) {
+        if !self.lineage.contains(&stage) {
+            return;
+        }
+        let Ok(finished) = layer.finished() else { return };
+        let blob = finished.descriptor;
+        let file = self.session.blob(&blob.digest).map(|stored| stored.path);
+        if file.is_none() && layer.base().is_some() && self.session.keeps_base_blobs() {
+            return;
+        }
+        for OutputPush { output, push, .. } in &self.pushes {
+            if takes_as_is(self.session, output, layer, &blob.media_type)
+                && let Some(source) = self.source(&blob, file.clone(), layer.base())
+            {
+                push.begin(&blob, &source);
+            }
+        }
+    }
+
+    /// Waits until `output` has all of `made`, and puts the manifest and the tags. For each name how
+    /// many bytes were sent there.
+    pub(super) fn finish(
+        &self,
+        output: &Output,
+        made: &Made,
+        running: &Running<'_>,
+    ) -> Result<Vec<(Reference, u64)>, Error> {
+        let push = self.pushes.iter().find(|push| push.output == output);
+        let Some(OutputPush { names, push, .. }) = push else { return Ok(Vec::new()) };
+        let image = self.image(made)?;
+        let progress = |sent| running.progress("layers", sent);
+        let shown: Vec<String> = names.iter().map(Reference::whole).collect();
+        let pushed = self.session.wait(push.finish(&image, &progress))?;
+        let pushed = pushed.map_err(|error| {
+            Error::from(error).about(format!("can't push {}", shown.join(", ")))
+        })?;
+        Ok(names.iter().cloned().zip(pushed.iter().map(|pushed| pushed.bytes)).collect())
+    }
+
+    fn image(&self, made: &Made) -> Result<ImageToPush, Error> {
+        let parts = &made.parts;
+        let manifest: Manifest = serde_json::from_slice(&parts.manifest).map_err(Error::build)?;
+        let mut blobs = Vec::with_capacity(parts.layers.len() + 1);
+        for (layer, base) in parts.layers.iter().zip(&made.bases) {
+            let blob = &layer.descriptor;
+            let source = self
+                .source(blob, layer.file.clone(), *base)
+                .ok_or_else(|| layers::lost(&blob.digest))?;
+            blobs.push((blob.clone(), source));
+        }
+        let config = Bytes::from(parts.config.clone());
+        blobs.push((manifest.config, BlobSource::Bytes(config)));
+        Ok(ImageToPush {
+            manifest: Bytes::from(parts.manifest.clone()),
+            media_type: parts.descriptor.media_type.clone(),
+            blobs,
+        })
+    }
+
+    /// Where the bytes of a layer are: in `file`, or where its base comes from.
+    fn source(
+        &self,
+        blob: &Descriptor,
+        file: Option<PathBuf>,
+        base: Option<ImageId>,
+    ) -> Option<BlobSource> {
+        match (file, base.map(|image| &self.images[image.0].origin)) {
+            (file, Some(Origin::Registry(image))) => {
+                Some(BlobSource::Registry { image: image.clone(), file })
+            }
+            (Some(file), _) => Some(BlobSource::File(file)),
+            (None, Some(Origin::Layout(layout))) => {
+                Some(BlobSource::File(layout.blob_path(&blob.digest)))
+            }
+            (None, None) => None,
+        }
+    }
+}
