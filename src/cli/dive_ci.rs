@@ -13,8 +13,7 @@ const LIMIT: u64 = 1 << 20;
 
 #[derive(Debug, Default, Deserialize)]
 struct Config {
-    #[serde(default)]
-    rules: Rules,
+    rules: Option<Rules>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -44,7 +43,7 @@ pub fn read(path: &Path) -> Result<DiveRules, Error> {
 
 fn parse(text: &str) -> Result<DiveRules, FlagError> {
     let config: Config = serde_yaml::from_str(text).map_err(FlagError::new)?;
-    let rules = config.rules;
+    let rules = config.rules.unwrap_or_default();
     let default = DiveRules::default();
     Ok(DiveRules {
         lowest_efficiency: rule("lowestEfficiency", rules.lowest_efficiency, part)?

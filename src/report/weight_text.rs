@@ -6,9 +6,11 @@ use crate::weight::{Directory, Finding, FindingKind, Layer, Patch, Size, Source,
 
 /// Rows of a table that would be long.
 const ROWS: usize = 10;
+/// Names in one line.
+const NAMES: usize = 5;
 /// Components of a directory that has a row.
 const DEPTH: usize = 3;
-/// A finding below this part of the image is not worth a line.
+/// Bytes of a finding that is not worth a line.
 const SMALL: u64 = 1000;
 pub(super) const UNKNOWN: &str = "unknown";
 
@@ -159,11 +161,15 @@ fn files(weight: &Weight) -> Vec<Vec<String>> {
 fn findings(text: &mut String, weight: &Weight) {
     let worth = |finding: &&Finding| finding.kind.is_broken() || finding.size.unpacked >= SMALL;
     let findings: Vec<&Finding> = weight.findings.iter().filter(worth).collect();
-    if findings.is_empty() {
-        return;
+    // What is broken is always told.
+    let (broken, heavy): (Vec<&Finding>, _) =
+        findings.into_iter().partition(|finding| finding.kind.is_broken());
+    let more = heavy.len().saturating_sub(ROWS);
+    let shown_findings: Vec<&Finding> = heavy.into_iter().take(ROWS).chain(broken).collect();
+    if !shown_findings.is_empty() {
+        text.push('\n');
     }
-    text.push('\n');
-    for finding in findings {
+    for finding in shown_findings {
         text.push_str(&headline(weight, finding));
         for path in finding.paths.iter().take(3) {
             text.push_str(&format!("    {}\n", shown(path)));
@@ -174,6 +180,9 @@ fn findings(text: &mut String, weight: &Weight) {
                 text.push_str(&diff(patch));
             }
         }
+    }
+    if more > 0 {
+        text.push_str(&format!("and {more} more, all in --format json\n"));
     }
 }
 
@@ -196,7 +205,7 @@ fn headline(weight: &Weight, finding: &Finding) -> String {
 
 /// What a finding is, in a few words.
 fn what(finding: &Finding) -> String {
-    let detail = plain(&finding.detail);
+    let detail = some(&plain(&finding.detail));
     match finding.kind {
         FindingKind::Overwritten => "replaced by a higher layer".to_owned(),
         FindingKind::Removed => "removed by a higher layer".to_owned(),
@@ -210,6 +219,15 @@ fn what(finding: &Finding) -> String {
         FindingKind::MissingLibrary => format!("no {detail}"),
         FindingKind::MissingInterpreter => format!("no interpreter {detail}"),
     }
+}
+
+/// The first names of a list, and how many more there are.
+fn some(list: &str) -> String {
+    let names: Vec<&str> = list.split(", ").collect();
+    if names.len() <= NAMES {
+        return list.to_owned();
+    }
+    format!("{} and {} more", names[..NAMES].join(", "), names.len() - NAMES)
 }
 
 /// As `diff -u` marks lines.

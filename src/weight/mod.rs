@@ -27,6 +27,8 @@ pub mod packages;
 pub mod path;
 mod saved;
 mod size;
+#[cfg(test)]
+mod tests;
 
 use serde::Serialize;
 

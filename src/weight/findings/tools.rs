@@ -44,14 +44,16 @@ const NAMES: [&str; 33] = [
     "rustc",
 ];
 /// Starts of names, before a version or a target.
-const STARTS: [&str; 10] = [
+const STARTS: [&str; 12] = [
     "binutils-",
     "clang-",
     "cpp-",
     "g++-",
     "gcc-",
     "gfortran-",
-    "golang-",
+    "golang-1",
+    "golang-go",
+    "golang-src",
     "libbinutils",
     "linux-libc-dev",
     "llvm-",
@@ -88,4 +90,40 @@ fn is_tool(package: &Package) -> bool {
         && (NAMES.contains(&name)
             || STARTS.iter().any(|start| name.starts_with(start))
             || ENDS.iter().any(|end| name.ends_with(end)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::weight::size::Size;
+
+    #[test]
+    fn what_builds_is_told_from_what_runs() {
+        let package = |kind, name: &str| Package {
+            kind,
+            name: name.to_owned(),
+            version: String::new(),
+            path: b""[..].into(),
+            size: Size::ZERO,
+            files: 0,
+            layer: 0,
+            components: Vec::new(),
+        };
+        for (name, expected) in [
+            ("gcc", true),
+            ("gcc-12", true),
+            ("gcc-12-base", false),
+            ("build-base", true),
+            ("libc6-dev", true),
+            ("kernel-headers", true),
+            ("golang-1.22-go", true),
+            ("golang-github-containers-common", false),
+            ("libgcc-s1", false),
+            ("libstdc++6", false),
+            ("bash", false),
+        ] {
+            assert_eq!(is_tool(&package(PackageKind::Dpkg, name)), expected, "{name}");
+        }
+        assert!(!is_tool(&package(PackageKind::Npm, "make")));
+    }
 }
