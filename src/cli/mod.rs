@@ -1,5 +1,6 @@
 //! One file per subcommand; exactly what was typed.
 
+mod action;
 mod add_host;
 mod annotation;
 mod args;

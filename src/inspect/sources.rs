@@ -44,8 +44,14 @@ pub(super) fn from_registry(name: &str, reading: &Reading<'_>) -> Result<Found, 
     let open = move |descriptor: &Descriptor| {
         let (registry, runtime) = (registry.clone(), runtime.clone());
         let (reference, descriptor) = (reference.clone(), descriptor.clone());
-        let open: Box<Open> =
-            Box::new(move || Ok(Box::new(registry.blob_reader(&runtime, &reference, &descriptor))));
+        let open: Box<Open> = Box::new(move || {
+            Ok(Box::new(registry.blob_reader(
+                &runtime,
+                &reference,
+                &descriptor,
+                std::future::pending(),
+            )))
+        });
         open
     };
     let descriptors = resolved.manifest.layers;
