@@ -1,4 +1,5 @@
-//! The two digests of a layer, as different types so that a mix-up does not compile.
+//! The two digests of a layer, and the sum of a file, as different types so that a mix-up does not
+//! compile.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 
 /// A text is not `sha256:` and 64 lower-case hexadecimal digits.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 #[error("expected sha256: and 64 hexadecimal digits but found {found:?}")]
 pub struct DigestError {
     found: String,
@@ -34,7 +35,9 @@ impl Sha256Sum {
         })
     }
 
-    fn from_hex(text: &str) -> Option<Self> {
+    /// What [`Sha256Sum::hex`] has written.
+    #[must_use]
+    pub fn from_hex(text: &str) -> Option<Self> {
         let digits = text.as_bytes();
         if digits.len() != 64 {
             return None;
@@ -61,6 +64,37 @@ impl fmt::Debug for Sha256Sum {
 impl From<Sha256> for Sha256Sum {
     fn from(hasher: Sha256) -> Self {
         Self(hasher.finalize().into())
+    }
+}
+
+/// The BLAKE3 of the content of one file. It is for comparing files and for keys: where the OCI
+/// documents want a sum, it is a [`Digest`] or a [`DiffId`].
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ContentSum(pub [u8; 32]);
+
+impl ContentSum {
+    /// The sum of `bytes`.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(blake3::hash(bytes).into())
+    }
+}
+
+impl From<&blake3::Hasher> for ContentSum {
+    fn from(hasher: &blake3::Hasher) -> Self {
+        Self(hasher.finalize().into())
+    }
+}
+
+impl fmt::Display for ContentSum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "blake3:{}", blake3::Hash::from(self.0))
+    }
+}
+
+impl fmt::Debug for ContentSum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

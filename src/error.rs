@@ -8,6 +8,8 @@ use std::ops::RangeInclusive;
 pub enum ErrorKind {
     /// The build failed.
     Build,
+    /// The build was asked to stop, or a part of it was since another had failed.
+    Canceled,
     /// The command line, the Dockerfile's place or another input can't be used.
     Usage,
     /// The image is over its size budget.
@@ -19,7 +21,7 @@ impl ErrorKind {
     #[must_use]
     pub fn exit_code(self) -> u8 {
         match self {
-            Self::Build => 1,
+            Self::Build | Self::Canceled => 1,
             Self::Usage => 2,
             Self::Size => 3,
         }
@@ -64,14 +66,26 @@ impl Error {
     }
 
     #[must_use]
+    pub fn canceled() -> Self {
+        Self::new(ErrorKind::Canceled, "canceled")
+    }
+
+    #[must_use]
+    pub fn is_canceled(&self) -> bool {
+        self.kind == ErrorKind::Canceled
+    }
+
+    #[must_use]
     pub fn new(kind: ErrorKind, message: impl fmt::Display) -> Self {
         Self { kind, message: message.to_string(), hints: Vec::new(), locations: Vec::new() }
     }
 
-    /// Puts before the message what could not be done.
+    /// Puts before the message what could not be done. Being asked to stop is about nothing.
     #[must_use]
     pub fn about(mut self, what: impl fmt::Display) -> Self {
-        self.message = format!("{what}: {}", self.message);
+        if !self.is_canceled() {
+            self.message = format!("{what}: {}", self.message);
+        }
         self
     }
 
@@ -82,10 +96,11 @@ impl Error {
         self
     }
 
-    /// Adds a place, unless the error has one already: the innermost place is the right one.
+    /// Adds a place, unless the error has one already: the innermost place is the right one. That the
+    /// user wants to stop has no place.
     #[must_use]
     pub fn at(mut self, location: Location) -> Self {
-        if self.locations.is_empty() {
+        if self.locations.is_empty() && !self.is_canceled() {
             self.locations.push(location);
         }
         self

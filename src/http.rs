@@ -1,19 +1,26 @@
 //! The HTTP client that registries and downloads share: roots, proxies, time limits, retries.
 
+mod reader;
 mod retry;
 
 use std::fmt::Write as _;
+use std::io;
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, Once, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt as _};
+use futures_util::stream::{self, BoxStream};
+use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
 use reqwest::{Certificate, Client, ClientBuilder, RequestBuilder, Response, Url};
+use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
+use tokio_util::io::ReaderStream;
 
+pub use reader::StreamReader;
 pub(crate) use retry::jitter;
 pub use retry::{Outcome, RetryPolicy, retry_after};
 
@@ -35,6 +42,8 @@ pub enum Failure {
     Broken(String),
     #[error("no byte for {} s", .0.as_secs())]
     Idle(Duration),
+    #[error("too many redirects")]
+    Redirects,
     #[error("cannot set up TLS: {0}")]
     Setup(String),
 }
@@ -47,7 +56,7 @@ impl Failure {
             Self::Connect(_) if self.is_distrust() => None,
             Self::Connect(_) => Some(Outcome::Unsent),
             Self::Broken(_) | Self::Idle(_) => Some(Outcome::Broken),
-            Self::Setup(_) => None,
+            Self::Redirects | Self::Setup(_) => None,
         }
     }
 
@@ -60,6 +69,9 @@ impl Failure {
 
 impl From<reqwest::Error> for Failure {
     fn from(error: reqwest::Error) -> Self {
+        if error.is_redirect() {
+            return Self::Redirects;
+        }
         let connect = error.is_connect();
         let text = innermost(&error.without_url());
         if connect { Self::Connect(text) } else { Self::Broken(text) }
@@ -249,7 +261,7 @@ pub async fn send_counted(
 /// The body of an answer, piece by piece, with the limit on silence.
 pub fn body(response: Response) -> impl Stream<Item = Result<Bytes, Failure>> + Send + 'static {
     let pieces = Box::pin(response.bytes_stream());
-    futures_util::stream::unfold(pieces, |mut pieces| async {
+    stream::unfold(pieces, |mut pieces| async {
         let piece = match tokio::time::timeout(IDLE_LIMIT, pieces.next()).await {
             Ok(piece) => piece?.map_err(Failure::from),
             Err(_) => Err(Failure::Idle(IDLE_LIMIT)),
@@ -272,6 +284,24 @@ pub async fn small_body(response: Response, limit: usize) -> Result<Option<Vec<u
         }
     }
     Ok(Some(bytes))
+}
+
+/// What is read of a file at once.
+const FILE_PIECE: usize = 256 * 1024;
+
+/// `length` bytes of a file from `start`, for the body of a request; fewer if the file is shorter.
+#[must_use]
+pub fn file_pieces(
+    path: PathBuf,
+    start: u64,
+    length: u64,
+) -> BoxStream<'static, io::Result<Bytes>> {
+    let open = async move {
+        let mut file = tokio::fs::File::open(&path).await?;
+        file.seek(io::SeekFrom::Start(start)).await?;
+        Ok::<_, io::Error>(ReaderStream::with_capacity(file.take(length), FILE_PIECE))
+    };
+    stream::once(open).try_flatten().boxed()
 }
 
 /// A URL as errors may show it: no user, no query, no fragment; either may hold a secret.

@@ -2,17 +2,19 @@
 //! `.plimsoll.yml` will be others.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use crate::plan::Network;
+use crate::cache::github::GithubSettings;
+use crate::context::Fetched;
 use crate::platform::Platform;
+use crate::url::{self, GitUrl};
 
 #[derive(Clone, Debug)]
 pub struct BuildRequest {
-    /// The main context.
-    pub context: PathBuf,
+    pub context: MainContext,
     pub dockerfile: DockerfileSource,
     /// `-t`: normalized references, `docker.io/library/app:latest`.
     pub tags: Vec<String>,
@@ -25,11 +27,18 @@ pub struct BuildRequest {
     /// `--platform` was given, so the image says it even where its base says another.
     pub explicit_platform: bool,
     pub no_cache: NoCache,
+    /// `--pull`: the registries of base images must answer, whatever is known of their tags.
+    pub pull: bool,
+    /// Asked in order, after the local store.
+    pub cache_from: Vec<CachePlace>,
+    pub cache_to: Vec<CacheTarget>,
     pub outputs: Vec<Output>,
     /// By id.
     pub secrets: BTreeMap<String, Secret>,
     /// By id.
     pub ssh: BTreeMap<String, SshSource>,
+    /// What `git` gets of the environment: `PATH`, proxies, where certificates are.
+    pub git_environment: Vec<(OsString, OsString)>,
     pub run: RunOptions,
     pub registry: RegistryOptions,
     /// Seconds since 1970 (L-056).
@@ -40,6 +49,8 @@ pub struct BuildRequest {
     pub store: PathBuf,
     /// Threads for compression and hashing.
     pub threads: usize,
+    /// Say what the image weighs, file by file.
+    pub weigh: bool,
 }
 
 /// The text of the Dockerfile, read once, with the name that errors show.
@@ -64,6 +75,36 @@ pub enum NamedContext {
         tag: Option<String>,
         digest: Option<String>,
     },
+    Remote(RemoteContext),
+}
+
+/// Where COPY and ADD read from (L-083).
+#[derive(Clone, Debug)]
+pub enum MainContext {
+    Directory(PathBuf),
+    /// From another machine, or standard input; brought here before the build.
+    Fetched(Fetched),
+    /// The Dockerfile came alone.
+    Empty,
+}
+
+/// A context on another machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RemoteContext {
+    Git(GitUrl),
+    /// A file of the web: as the main context an archive or a Dockerfile, else just a file.
+    Http(String),
+}
+
+impl RemoteContext {
+    /// As a log may show it.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        match self {
+            Self::Git(url) => url.shown(),
+            Self::Http(url) => url::shown(url),
+        }
+    }
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -73,6 +114,25 @@ pub enum NoCache {
     All,
     /// Lower-cased names of stages (K-09).
     Stages(Vec<String>),
+}
+
+/// `--cache-from`: where entries are kept from one build to the next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CachePlace {
+    /// `type=local`: a folder.
+    Local(PathBuf),
+    /// `type=registry`: a repository; a normalized reference, whose tag begins those of the entries.
+    Registry(String),
+    /// `type=gha`: the cache service of GitHub Actions. Builds of one `scope` find each other's index.
+    Github { settings: GithubSettings, scope: Option<String> },
+}
+
+/// `--cache-to`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CacheTarget {
+    pub place: CachePlace,
+    /// `mode=min`: nothing of the stages that are left behind.
+    pub only_result: bool,
 }
 
 /// `-o` (several at once).
@@ -176,11 +236,39 @@ pub enum SshSource {
 pub struct RunOptions {
     /// `--network`
     pub network: Network,
+    /// `--allow`
+    pub entitlements: Entitlements,
     /// `--add-host NAME:ADDRESS`
     pub add_hosts: Vec<(String, IpAddr)>,
     /// Bytes; 64 MiB unless said.
     pub shm_size: Option<u64>,
     pub ulimits: Vec<Ulimit>,
+}
+
+/// The network of a RUN.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Network {
+    #[default]
+    Default,
+    None,
+    Host,
+}
+
+/// What a RUN is kept from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Security {
+    #[default]
+    Sandbox,
+    Insecure,
+}
+
+/// What the user lets the RUNs of a Dockerfile have besides the sandbox.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Entitlements {
+    /// `RUN --network=host` (L-113).
+    pub network_host: bool,
+    /// `RUN --security=insecure` (L-114).
+    pub security_insecure: bool,
 }
 
 /// `--ulimit NAME=SOFT[:HARD]`; -1 is unlimited.

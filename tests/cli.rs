@@ -47,7 +47,10 @@ fn a_usage_error_is_a_message_a_hint_and_code_2() {
             "ERROR: --platform: an image for several platforms is not supported yet\n\
              hint: Build each platform by itself.\n",
         ),
-        (&["-f", "no.Dockerfile"], "ERROR: there is no Dockerfile no.Dockerfile\n"),
+        (
+            &["-f", "no.Dockerfile"],
+            "ERROR: failed to read dockerfile: open no.Dockerfile: no such file or directory\n",
+        ),
         (
             &["--progress", "plain", "-q"],
             "ERROR: --progress and --quiet can't be used together\n\
@@ -103,6 +106,9 @@ fn every_flag_of_the_help_is_docker_s() {
         "--platform",
         "--no-cache",
         "--no-cache-filter",
+        "--pull",
+        "--cache-from",
+        "--cache-to",
         "--push",
         "-o, --output",
         "--secret",

@@ -1,7 +1,6 @@
 //! `plimsoll weigh` and `plimsoll diff`, on images that are made here with known weights.
 
 #[path = "support/registry/mod.rs"]
-#[allow(dead_code, reason = "shared with the tests of the registry client, which use all of it")]
 mod fake;
 #[path = "weigh/images.rs"]
 mod images;
@@ -175,8 +174,7 @@ fn an_archive_of_docker_save_is_read_where_it_lies() {
     let folder = tempfile::tempdir().unwrap();
     let plain = folder.path().join("image.tar");
     images::write_docker_archive(&plain, intricate());
-    let layout = images::write(&folder.path().join("image"), intricate());
-    drop(layout);
+    images::write(&folder.path().join("image"), intricate());
     let saved = json_of(folder.path(), &["weigh", "docker-archive:image.tar"]);
     let laid = json_of(folder.path(), &["weigh", "oci:image"]);
     assert_eq!(files(&saved), files(&laid));
@@ -189,6 +187,14 @@ fn an_archive_of_docker_save_is_read_where_it_lies() {
     encoder.finish().unwrap();
     let unpacked = json_of(folder.path(), &["weigh", "docker-archive:image.tar.gz"]);
     assert_eq!(files(&unpacked), files(&laid));
+
+    let mut tar = Command::new("tar");
+    tar.args(["-cf", "layout.tar", "-C", "image", "."]).current_dir(folder.path());
+    assert!(tar.status().unwrap().success());
+    let packed = json_of(folder.path(), &["weigh", "oci:layout.tar"]);
+    for part in ["layers", "files", "findings", "efficiency"] {
+        assert_eq!(packed[part], laid[part], "{part}");
+    }
 
     for (words, expected) in [
         (["weigh", "docker-archive:none.tar"], "can't be read"),
@@ -279,7 +285,9 @@ fn a_difference_needs_no_more_than_two_weights() {
     );
     let shown = text(path, &["diff", "weight:old.weight", "oci:new"]);
     assert!(shown.contains("Unpacked    3.2 kB → 5.7 kB (+2.5 kB)"), "{shown}");
-    assert!(shown.contains("/more       +2.0 kB  added    layer 4"), "{shown}");
+    let row = shown.lines().find(|line| line.starts_with("/more")).unwrap();
+    let words: Vec<&str> = row.split_whitespace().collect();
+    assert_eq!(words, ["/more", "+2.0", "kB", "added", "layer", "4"]);
 }
 
 #[test]
@@ -325,10 +333,10 @@ fn waste_is_told_with_its_line_and_its_patch() {
     let dockerfile = "FROM scratch AS files\nCOPY lists /var/lib/apt/lists/\nFROM scratch\n\
                       COPY app /app\nCOPY --from=files / /\nCOPY --chmod=700 app/main /app/\n";
     std::fs::write(context.join("Dockerfile"), dockerfile).unwrap();
-    text(
-        path,
-        &["build", "-q", "--store", "store", "-o", "type=oci,dest=out,tar=false", "context"],
-    );
+    let output = "type=oci,dest=out,tar=false";
+    let build =
+        ["build", "-q", "--store", "store", "-o", output, "--output-weight", "built", "context"];
+    text(path, &build);
 
     let weight = json_of(path, &["weigh", "oci:out", "--file", "context/Dockerfile"]);
     let lines: Vec<Value> =
@@ -351,6 +359,61 @@ fn waste_is_told_with_its_line_and_its_patch() {
         assert_eq!(found["advice"]["saves"]["unpacked"], bytes, "{kind}");
     }
     assert_eq!(weight["waste"]["unpacked"], 4000 + 300 + 200 + 700 + 4000);
+
+    // The build knew all that without reading the image again, and so did a cached build.
+    let built = json_of(path, &["weigh", "weight:built"]);
+    for part in ["size", "efficiency", "packages", "sources"] {
+        assert_eq!(built[part], weight[part], "{part}");
+    }
+    assert_eq!(built["waste"]["unpacked"], weight["waste"]["unpacked"]);
+    let difference = json_of(path, &["diff", "weight:built", "oci:out"]);
+    for list in ["files", "packages", "directories", "new_findings"] {
+        assert_eq!(difference[list], json!([]), "{list}");
+    }
+    assert_eq!(files(&built), files(&weight));
+    let steps = |weight: &Value| -> Vec<Value> {
+        let layers = weight["layers"].as_array().unwrap();
+        layers
+            .iter()
+            .map(|layer| json!([layer["diff_id"], layer["step"]["lines"], layer["step"]["source"]]))
+            .collect()
+    };
+    assert_eq!(steps(&built), steps(&weight));
+    let first = std::fs::read(path.join("built")).unwrap();
+    text(path, &build);
+    assert_eq!(std::fs::read(path.join("built")).unwrap(), first);
+}
+
+/// What a RUN writes is not summed while it is built, but it is before it is weighed.
+#[test]
+fn what_a_run_copies_or_changes_is_known_by_its_content() {
+    let busybox =
+        ["/bin/busybox", "/usr/bin/busybox"].map(std::fs::read).into_iter().find_map(Result::ok);
+    let (Some(busybox), true) = (busybox, rustix::process::geteuid().is_root()) else {
+        eprintln!("skipped: a RUN needs root, and this one a static busybox");
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    std::fs::create_dir(path.join("context")).unwrap();
+    std::fs::write(path.join("context/busybox"), &busybox).unwrap();
+    std::fs::write(path.join("context/app"), bytes_of(3000, 1)).unwrap();
+    let dockerfile = "FROM scratch\nCOPY --chmod=755 busybox /bin/sh\nCOPY app /srv/app\n\
+                      RUN chown 7:7 /srv/app\nRUN cp /srv/app /srv/copy\n";
+    std::fs::write(path.join("context/Dockerfile"), dockerfile).unwrap();
+    let build = ["build", "-q", "--store", "store", "--output-weight", "built", "context"];
+    text(path, &build);
+    let weight = json_of(path, &["weigh", "weight:built"]);
+    let recopied = finding(&weight, "recopied");
+    assert_eq!((&recopied["layer"], &recopied["by"]), (&json!(1), &json!(2)));
+    assert_eq!(recopied["size"]["unpacked"], 3000);
+    let patch = &recopied["advice"]["patch"];
+    assert_eq!(patch["new"], json!(["COPY --chown=7:7 app /srv/app"]));
+    assert_eq!(finding(&weight, "duplicate")["paths"], json!(["srv/copy"]));
+    // A second build reads nothing again and says the same.
+    let first = std::fs::read(path.join("built")).unwrap();
+    text(path, &build);
+    assert_eq!(std::fs::read(path.join("built")).unwrap(), first);
 }
 
 /// The same RUN by another builder, whose history is all there is.

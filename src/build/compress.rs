@@ -9,10 +9,12 @@ use super::layers::{Finished, StageLayer};
 use super::push::Pushes;
 use super::session::Session;
 use crate::cache::{Record, RecordLayer};
+use crate::digest::{DiffId, Sha256Sum};
 use crate::error::Error;
 use crate::image::{Descriptor, media_type};
-use crate::layer::{LayerWriter, WriteOptions, write_layer};
-use crate::plan::{DefinitionKey, StageId};
+use crate::layer::{LayerError, LayerWriter, WriteOptions, write_layer};
+use crate::plan::{ContentKey, DefinitionKey, StageId, run_key};
+use crate::platform::Platform;
 use crate::request::Compression;
 
 /// Takes layers in the order in which they are made, so that those below one are done before it.
@@ -26,11 +28,41 @@ pub(super) struct Compressor {
 #[derive(Debug)]
 pub(super) struct StepResult {
     pub(super) key: DefinitionKey,
+    /// By what the layer alone is known too.
+    pub(super) known_by: Option<KnownBy>,
     /// All layers up to this one.
     pub(super) layers: Vec<StageLayer>,
-    pub(super) ran: Duration,
-    /// Bytes, of all layers together.
-    pub(super) unpacked_size: u64,
+    /// Making it again takes so long, what is below it aside.
+    pub(super) cost: Duration,
+    /// All of it from nothing.
+    pub(super) made: Duration,
+    pub(super) stage: StageId,
+    pub(super) platform: Platform,
+    pub(super) title: String,
+    /// Its stage is one that the image consists of.
+    pub(super) in_image: bool,
+}
+
+/// How a layer is found without the definition of its step.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum KnownBy {
+    Key(ContentKey),
+    /// A RUN, together with the layers below it, which may not be finished yet.
+    Run(Sha256Sum),
+}
+
+impl KnownBy {
+    /// The key of the last of `layers`, the lowest first.
+    fn key(self, platform: &Platform, layers: &[RecordLayer]) -> ContentKey {
+        match self {
+            Self::Key(key) => key,
+            Self::Run(content) => {
+                let below = layers.split_last().map_or(&[][..], |(_, below)| below);
+                let below: Vec<DiffId> = below.iter().map(|layer| layer.diff_id).collect();
+                run_key(platform, &below, &content)
+            }
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -46,7 +78,8 @@ impl Compressor {
         (Self { jobs: Mutex::new(Some(jobs)) }, receiver)
     }
 
-    /// Hands over a layer that `stage` has made; [`StageLayer::finished`] waits for it.
+    /// Hands over a layer of `stage`; of one that this build has made, [`StageLayer::finished`] waits
+    /// for it.
     pub(super) fn submit(&self, stage: StageId, layer: StageLayer, result: Option<StepResult>) {
         let job = Job { stage, layer, result };
         let jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
@@ -55,7 +88,7 @@ impl Compressor {
             None => Some(job),
         };
         if let Some(job) = refused {
-            job.layer.finish(Err(super::canceled()));
+            job.layer.finish(Err(Error::canceled()));
         }
     }
 
@@ -68,11 +101,11 @@ impl Compressor {
 /// Compresses until no stage can hand over more, and lets `pushes` have what is whole.
 pub(super) fn compress_all(session: &Session<'_>, jobs: &Receiver<Job>, pushes: &Pushes<'_, '_>) {
     while let Ok(Job { stage, layer, result }) = jobs.recv() {
-        let finished = session.check_canceled().and_then(|()| compress(session, &layer));
-        let whole = finished.is_ok();
-        layer.finish(finished);
+        if layer.made().is_some() {
+            layer.finish(session.check_canceled().and_then(|()| compress(session, &layer)));
+        }
         pushes.layer(stage, &layer);
-        if let (true, Some(result)) = (whole, result)
+        if let (Ok(_), Some(result)) = (layer.finished(), result)
             && let Err(error) = record(session, &result)
         {
             session.progress.notice(format!("a step's result is not kept: {error}"));
@@ -86,10 +119,15 @@ fn compress(session: &Session<'_>, layer: &StageLayer) -> Result<Finished, Error
         layer.made().ok_or_else(|| Error::build("a layer that this build has not made"))?;
     let spool = session.store.spool()?;
     let file = spool.file().try_clone().map_err(Error::build)?;
+    let failed = |error| match error {
+        LayerError::Io(e) => Error::build(format!("can't write {}: {e}", spool.path().display())),
+        error => error.into(),
+    };
     let mut writer = LayerWriter::new(file, compression, session.request.threads)?;
     let options = WriteOptions::default();
-    let contents = write_layer(&changes, &mut |i| open(i), &options, &mut writer)?;
-    let (finished, _) = writer.finish()?;
+    let mut open = |i| session.stopping(open(i)?);
+    let contents = write_layer(&changes, &mut open, &options, &mut writer).map_err(failed)?;
+    let (finished, _) = writer.finish().map_err(failed)?;
     session.store.keep_blob(spool, &finished.digest)?;
     session.store.keep_tree(&finished.diff_id, &contents)?;
     let descriptor = Descriptor::new(layer_media_type(compression), finished.digest, finished.size);
@@ -106,14 +144,15 @@ pub(super) fn layer_media_type(compression: Compression) -> &'static str {
 }
 
 fn record(session: &Session<'_>, result: &StepResult) -> Result<(), Error> {
-    let layer = |layer: &StageLayer| {
-        let Finished { diff_id, descriptor } = layer.finished()?;
-        Ok(RecordLayer { diff_id, descriptor, created: layer.created() })
-    };
     let record = Record {
-        layers: result.layers.iter().map(layer).collect::<Result<_, Error>>()?,
-        run_millis: u64::try_from(result.ran.as_millis()).unwrap_or(u64::MAX),
-        unpacked_size: result.unpacked_size,
+        layers: result.layers.iter().map(StageLayer::recorded).collect::<Result<_, Error>>()?,
+        made_millis: u64::try_from(result.made.as_millis()).unwrap_or(u64::MAX),
     };
-    session.keep_record(&result.key, &record)
+    session.keep_record(result.key, &record)?;
+    let layer_key = result.known_by.map(|by| by.key(&result.platform, &record.layers));
+    if let Some(key) = layer_key {
+        session.keep_record(key, &record.last_layer())?;
+    }
+    session.saver.step(session, result, layer_key, &record);
+    Ok(())
 }

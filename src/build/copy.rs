@@ -1,22 +1,22 @@
 //! COPY and ADD: from a tree to a layer. No file system is mounted, and a file's bytes are read when
 //! its layer is written.
 
-use std::collections::BTreeMap;
 use std::io::{self, Read};
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::files::{Files, FilesReader};
-use super::inputs::{Selection, copy_options};
+use super::inputs::{Remote, Selection, copy_options};
 use super::layers::StageLayer;
+use super::progress::Running;
 use super::stage::Work;
-use crate::context::{DirectoryContext, Source as _};
+use crate::context::{self, OneFile, Unpacked};
+use crate::digest::Digest;
 use crate::error::Error;
 use crate::layer;
-use crate::plan::{CopyFrom, CopyOp, CopySource as Named, InlineFile, Unpack};
+use crate::plan::{CopyFrom, CopyOp, CopySource as Named, Unpack};
 use crate::tree::{
-    self, Copied, CopySource, Entry, FileInfo, Kind, MAX_ACCOUNT_FILE, Owner, Tree, TreePath, User,
-    What,
+    self, Copied, CopySource, Kind, MAX_ACCOUNT_FILE, Owner, Tree, TreePath, User, UserError, What,
+    clean_path,
 };
 
 /// A source whose files can be opened.
@@ -26,13 +26,22 @@ struct Source {
     opener: Opener,
 }
 
+impl Source {
+    fn of(source: Arc<dyn context::Source>, what: What) -> Self {
+        Self { tree: source.tree().clone(), what, opener: Opener::Context(source) }
+    }
+
+    fn of_file(file: OneFile) -> Self {
+        let what = What::Path(file.path().clone());
+        Self::of(Arc::new(file), what)
+    }
+}
+
 #[derive(Clone)]
 enum Opener {
-    Context(Arc<DirectoryContext>),
+    Context(Arc<dyn context::Source>),
     Files(Arc<Files>),
     Ready(FilesReader),
-    Text(Arc<[u8]>),
-    Unpacked(PathBuf),
 }
 
 impl Opener {
@@ -40,21 +49,24 @@ impl Opener {
         match self {
             Self::Context(context) => context.open(path),
             Self::Ready(reader) => reader.open(path),
-            Self::Text(text) => Ok(Box::new(io::Cursor::new(Arc::clone(text)))),
-            Self::Unpacked(directory) => Ok(Box::new(layer::open_inside(directory, path)?)),
             Self::Files(_) => Err(io::Error::other("these files have not been made ready")),
         }
     }
 }
 
 /// Does a COPY or ADD on top of `files`.
-pub(super) fn copy(work: &Work<'_, '_>, op: &CopyOp, files: &Files) -> Result<StageLayer, Error> {
+pub(super) fn copy(
+    work: &Work<'_, '_>,
+    op: &CopyOp,
+    files: &Files,
+    running: &Running<'_>,
+) -> Result<StageLayer, Error> {
     let mut options = copy_options(op)?;
     options.created_mtime = work.session.time();
     if let Some(chown) = &op.chown {
         options.chown = Some(owner(work, files, chown)?);
     }
-    let sources = sources(work, op)?;
+    let sources = sources(work, op, running)?;
     layer_of(work, files, sources, &options)
 }
 
@@ -92,23 +104,50 @@ fn layer_of(
 }
 
 /// The sources of a COPY or ADD in the order in which they are copied (L-149).
-fn sources(work: &Work<'_, '_>, op: &CopyOp) -> Result<Vec<Source>, Error> {
+fn sources(work: &Work<'_, '_>, op: &CopyOp, running: &Running<'_>) -> Result<Vec<Source>, Error> {
     let mut sources = Vec::new();
     for named in &op.sources {
-        match named {
-            Named::Http(url) => return Err(unsupported(url)),
-            Named::Path(path) => {
-                let source = path_source(work, &op.from, What::Pattern(path.clone()))?;
-                if op.unpack == Unpack::Never {
-                    sources.push(source);
-                } else {
-                    add_source(work, op, source, &mut sources)?;
-                }
-            }
+        let source = match named {
+            Named::Path(path) => path_source(work, &op.from, What::Pattern(path.clone()))?,
+            Named::Http { .. } | Named::Git { .. } => remote_source(work, named, running)?,
+        };
+        let may_unpack = match named {
+            Named::Path(_) => op.unpack != Unpack::Never,
+            Named::Http { .. } => op.unpack == Unpack::Always,
+            Named::Git { .. } => false,
+        };
+        if may_unpack {
+            add_source(work, op, source, &mut sources)?;
+        } else {
+            sources.push(source);
         }
     }
-    sources.extend(op.inline.iter().map(inline));
+    let heredocs = op.inline.iter().map(|file| OneFile::heredoc(&file.name, &file.content));
+    sources.extend(heredocs.map(Source::of_file));
     Ok(sources)
+}
+
+/// A download (L-145), or the files of a repository (L-146).
+fn remote_source(
+    work: &Work<'_, '_>,
+    named: &Named,
+    running: &Running<'_>,
+) -> Result<Source, Error> {
+    let fetcher = work.session.fetcher();
+    let download = match (work.inputs.remote(named)?, named) {
+        (Remote::Revision(revision), Named::Git { url, .. }) => {
+            let files = work.session.scratch_directory()?;
+            let checkout = fetcher.checkout(url, revision, &files)?;
+            // A directory like any other, with --chmod and --exclude.
+            return Ok(Source::of(Arc::new(checkout), What::Path(clean_path(b"/"))));
+        }
+        (Remote::Download(download), _) => download.clone(),
+        (Remote::Pinned(sum), Named::Http { url, .. }) => {
+            fetcher.download(url, Some(Digest(*sum)), running)?
+        }
+        _ => return Err(Error::build(format!("{} is not what it was", named.text()))),
+    };
+    Ok(Source::of_file(download.file(&named.file_name())))
 }
 
 /// A path or pattern of a context, a stage or an image.
@@ -124,8 +163,7 @@ fn path_source(work: &Work<'_, '_>, from: &CopyFrom, what: What) -> Result<Sourc
                 .inputs
                 .context(from)
                 .ok_or_else(|| Error::build("this context has not been walked"))?;
-            let opener = Opener::Context(Arc::clone(context));
-            Ok(Source { tree: context.tree().clone(), what, opener })
+            Ok(Source::of(Arc::clone(context), what))
         }
         CopyFrom::Stage(stage) => Ok(of_files(work.files_of(*stage)?, what)),
         CopyFrom::Image(image) => {
@@ -136,7 +174,7 @@ fn path_source(work: &Work<'_, '_>, from: &CopyFrom, what: What) -> Result<Sourc
     }
 }
 
-/// A local source of ADD: files that are archives, by their content, are unpacked (L-144).
+/// A source of ADD: files that are archives, by their content, are unpacked (L-144).
 fn add_source(
     work: &Work<'_, '_>,
     op: &CopyOp,
@@ -180,45 +218,34 @@ fn add_source(
 
 /// The files of an archive, in a directory of their own until their layer is written.
 fn unpacked(work: &Work<'_, '_>, archive: Box<dyn Read + Send>) -> Result<Source, Error> {
-    let directory = work.session.scratch_directory()?;
-    let changes = layer::unpack_archive(archive, &directory)?;
-    let mut tree = Tree::new();
-    tree.apply(&changes, 0);
-    Ok(Source { tree, what: What::Whole, opener: Opener::Unpacked(directory) })
+    let files = Unpacked::new(archive, work.session.scratch_directory()?)?;
+    Ok(Source::of(Arc::new(files), What::Whole))
 }
 
-/// Downloads are not there yet.
-fn unsupported(url: &str) -> Error {
-    Error::build(format!("ADD of a URL is not supported: {url}"))
-        .hinted("Download the file in a RUN, or bring it with the build context.")
-}
-
-/// A heredoc (L-141).
-fn inline(file: &InlineFile) -> Source {
-    let text: Arc<[u8]> = file.content.as_bytes().into();
-    let entry = file_entry(0o644, text.len() as u64, 0);
-    single(file.name.as_bytes(), entry, Opener::Text(text))
-}
-
-fn file_entry(mode: u32, size: u64, mtime: i64) -> Entry {
-    let kind = Kind::File(FileInfo { size, digest: None, link: None });
-    Entry { kind, mode, uid: 0, gid: 0, mtime, xattrs: BTreeMap::new(), layer: 0 }
-}
-
-/// A source that is one file.
-fn single(name: &[u8], entry: Entry, opener: Opener) -> Source {
-    let path = TreePath::from(name);
-    let mut tree = Tree::new();
-    tree.insert(&path, entry);
-    Source { tree, what: What::Path(path), opener }
-}
-
-/// The ids of `--chown`, by the stage's own files (L-135).
+/// The ids of `--chown` (L-135).
 fn owner(work: &Work<'_, '_>, files: &Files, text: &str) -> Result<(u32, u32), Error> {
+    find_owner(work, files, text)?.map_err(|e| Error::build(format!("--chown={text}: {e}")))
+}
+
+/// Whose a directory is that WORKDIR makes; root's, where `USER` names nobody yet (L-165).
+pub(super) fn workdir_owner(
+    work: &Work<'_, '_>,
+    files: &Files,
+    user: &str,
+) -> Result<(u32, u32), Error> {
+    Ok(find_owner(work, files, user)?.unwrap_or_default())
+}
+
+/// By the stage's own files.
+fn find_owner(
+    work: &Work<'_, '_>,
+    files: &Files,
+    text: &str,
+) -> Result<Result<(u32, u32), UserError>, Error> {
     let owner = Owner::parse(text);
     let (passwd, group) =
         if owner.needs_files() { accounts(work, files)? } else { (Vec::new(), Vec::new()) };
-    owner.find(&passwd, &group).map_err(|e| Error::build(format!("--chown={text}: {e}")))
+    Ok(owner.find(&passwd, &group))
 }
 
 /// Who `USER` is, by the stage's own files (L-101).

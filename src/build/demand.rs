@@ -1,10 +1,13 @@
 //! Which steps must run: from the target backwards, a stage is looked at only if somebody needs its
 //! result and no record has it.
 
+use std::collections::BTreeMap;
+
 use super::images::Images;
 use super::keys::StageKeys;
 use super::layers::{self, StageLayer};
-use super::session::Session;
+use super::session::{Had, RecordPlace, Session};
+use crate::cache::{Record, RecordKey};
 use crate::plan::{CopyFrom, MountKind, Op, Plan, StageFrom, StageId, Step};
 
 /// What is known of a stage that somebody needs.
@@ -12,8 +15,22 @@ use crate::plan::{CopyFrom, MountKind, Op, Plan, StageFrom, StageId, Step};
 pub(super) struct Demand {
     /// Steps before this one are had from a record, the rest must run.
     pub(super) first: usize,
-    /// The layers of the record; `None`: start at what the stage stands on.
-    pub(super) had: Option<Vec<StageLayer>>,
+    /// The record; `None`: start at what the stage stands on.
+    pub(super) had: Option<HadStage>,
+    /// Steps from this one on are to be made anew, whatever is known of them.
+    pub(super) fresh: usize,
+    /// Of the steps from `first` on, the layers that are known though what they stand on is not, by
+    /// the step's position.
+    pub(super) links: BTreeMap<usize, StageLayer>,
+}
+
+/// A stage up to some step, as a record has it.
+#[derive(Debug)]
+pub(super) struct HadStage {
+    pub(super) key: RecordKey,
+    pub(super) record: Record,
+    pub(super) place: RecordPlace,
+    pub(super) layers: Vec<StageLayer>,
 }
 
 /// For each stage, what must be done, or `None` where nobody needs its result.
@@ -40,8 +57,10 @@ pub(super) fn demands(
         {
             need(id);
         }
-        for step in &stage.steps[demand.first..] {
-            sources(step).filter_map(read_stage).for_each(&mut need);
+        for (index, step) in stage.steps.iter().enumerate().skip(demand.first) {
+            if !demand.links.contains_key(&index) {
+                sources(step).filter_map(read_stage).for_each(&mut need);
+            }
         }
         demands[index] = Some(demand);
     }
@@ -56,15 +75,28 @@ fn deepest(
     keys: &StageKeys,
     fresh: usize,
 ) -> Demand {
-    for (index, step) in steps.iter().enumerate().take(fresh).rev() {
-        if step.op == Op::Config {
-            continue;
-        }
-        let Some(record) = session.record(&keys.steps[index]) else { continue };
-        let Some(layers) = layers::of_record(session, images, &record) else { continue };
-        return Demand { first: index + 1, had: Some(layers) };
+    let eligible = steps.iter().enumerate().take(fresh).rev();
+    let eligible: Vec<usize> =
+        eligible.filter(|(_, step)| step.op != Op::Config).map(|(index, _)| index).collect();
+    let wanted: Vec<RecordKey> = eligible.iter().map(|index| keys.steps[*index].into()).collect();
+    let had = session
+        .first_record(&wanted, |record, place| layers::of_record(session, images, record, place));
+    let above = had.as_ref().map_or(eligible.len(), |had| had.position);
+    let link = |index: &usize| {
+        let layer = layers::known_layer(session, images, keys.links[*index]?)?;
+        Some((*index, layer))
+    };
+    Demand {
+        fresh,
+        first: had.as_ref().map_or(0, |had| eligible[had.position] + 1),
+        links: eligible[..above].iter().filter_map(link).collect(),
+        had: had.map(|Had { position, record, place, value: layers }| HadStage {
+            key: wanted[position],
+            record,
+            place,
+            layers,
+        }),
     }
-    Demand { first: 0, had: None }
 }
 
 /// For each stage, the first step that must not be had from a record: a step of a stage without
@@ -103,7 +135,7 @@ pub(super) fn sources(step: &Step) -> impl Iterator<Item = &CopyFrom> {
     }))
 }
 
-fn read_stage(from: &CopyFrom) -> Option<StageId> {
+pub(super) fn read_stage(from: &CopyFrom) -> Option<StageId> {
     match from {
         CopyFrom::Stage(id) => Some(*id),
         CopyFrom::Context | CopyFrom::Named(_) | CopyFrom::Image(_) | CopyFrom::Empty => None,

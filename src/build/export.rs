@@ -3,11 +3,9 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use super::assemble::image_config;
 use super::compress::layer_media_type;
-use super::files::Files;
 use super::images::Images;
 use super::layers::{self, Finished, StageLayer};
 use super::progress::Running;
@@ -57,7 +55,7 @@ pub(super) struct Made {
 struct OutputLayer {
     diff_id: DiffId,
     descriptor: Descriptor,
-    /// The blob; `None` where only the registry that the base comes from has it.
+    /// The blob; `None` where only a registry has it: the base's, or the one that is pushed to.
     file: Option<PathBuf>,
     base: Option<ImageId>,
 }
@@ -96,11 +94,11 @@ impl Export<'_, '_> {
         match &output.kind {
             OutputKind::Registry { .. } => self.push(output, made, running),
             OutputKind::Oci { destination, .. } => {
-                write_image(image, ArchiveKind::Oci, destination)?;
+                self.write_image(image, ArchiveKind::Oci, destination)?;
                 Ok(vec![wrote(WrittenKind::Oci, destination, image)])
             }
             OutputKind::Docker { destination, .. } => {
-                write_image(image, ArchiveKind::Docker, destination)?;
+                self.write_image(image, ArchiveKind::Docker, destination)?;
                 Ok(vec![wrote(WrittenKind::Docker, destination, image)])
             }
             OutputKind::Local { directory } => {
@@ -113,7 +111,7 @@ impl Export<'_, '_> {
                 Ok(vec![written(WrittenKind::Local, shown(&place), 0, 0)])
             }
             OutputKind::Tar { destination } => {
-                write_to(destination, |out| {
+                self.write_to(destination, |out| {
                     let mut tar = TarOutput::new(out);
                     self.flatten(&mut tar)?;
                     tar.finish()?;
@@ -136,7 +134,7 @@ impl Export<'_, '_> {
             .layers
             .iter()
             .filter_map(StageLayer::created)
-            .map(|created| self.session.request.source_date_epoch.unwrap_or(created))
+            .map(|created| self.session.source_date_epoch.unwrap_or(created))
             .collect();
         let diff_ids: Vec<DiffId> = layers.iter().map(|layer| layer.diff_id).collect();
         let now = self.session.time();
@@ -167,6 +165,8 @@ impl Export<'_, '_> {
         // The blob of a base image is fetched only where a file of it is wanted.
         let file = if base.is_some() && !self.session.keeps_base_blobs() {
             self.session.blob(&finished.descriptor.digest).map(|blob| blob.path)
+        } else if self.pushes.has(output, &finished.descriptor) {
+            None
         } else {
             Some(layers::blob(self.session, self.images, layer)?.path)
         };
@@ -191,7 +191,7 @@ impl Export<'_, '_> {
             let contents = layers::contents(session, self.images, layer)?;
             let files = layers::all_files(session, self.images, layer)?;
             let mut open = |i: usize| match contents.changes.get(i) {
-                Some((path, _)) => files.open(path),
+                Some((path, _)) => session.stopping(files.open(path)?),
                 None => Err(io::ErrorKind::NotFound.into()),
             };
             let options = WriteOptions { latest_mtime: epoch };
@@ -199,6 +199,7 @@ impl Export<'_, '_> {
         } else {
             let blob = layers::blob(session, self.images, layer)?;
             let source = File::open(&blob.path).map_err(Error::build)?;
+            let source = session.cancel.stops(source);
             let mut tar = VerifiedLayer::new(source, layers::expected(finished))?;
             io::copy(&mut tar, &mut writer).map_err(Error::build)?;
         }
@@ -231,12 +232,55 @@ impl Export<'_, '_> {
             .collect())
     }
 
+    fn write_image(
+        &self,
+        image: &ImageParts,
+        kind: ArchiveKind,
+        destination: &Destination,
+    ) -> Result<(), Error> {
+        match destination {
+            Destination::Directory(root) => {
+                let go_on = || self.session.cancel.check();
+                write_layout(image, root, &go_on).map_err(Error::build)
+            }
+            Destination::File(_) | Destination::Stdout => self
+                .write_to(destination, |out| write_archive(image, kind, out).map_err(Error::build)),
+        }
+    }
+
+    /// Gives `write` the file, which appears whole or not at all, or the standard output.
+    fn write_to(
+        &self,
+        destination: &Destination,
+        write: impl FnOnce(&mut dyn Write) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let place = shown(destination);
+        let failed = |e: io::Error| Error::build(format!("{place}: {e}"));
+        let write = |out: &mut dyn Write| {
+            write(out).map_err(|e| Error { message: format!("{place}: {}", e.message), ..e })
+        };
+        let cancel = self.session.cancel;
+        let (Destination::File(path) | Destination::Directory(path)) = destination else {
+            let mut out = io::BufWriter::with_capacity(1 << 16, cancel.writer(io::stdout()));
+            write(&mut out)?;
+            return out.flush().map_err(failed);
+        };
+        let parent = path.parent().filter(|p| !p.as_os_str().is_empty());
+        let mut file = tempfile::Builder::new()
+            .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
+            .tempfile_in(parent.unwrap_or(std::path::Path::new(".")))
+            .map_err(failed)?;
+        let mut out = io::BufWriter::with_capacity(1 << 16, cancel.stops(file.as_file_mut()));
+        write(&mut out)?;
+        out.flush().map_err(failed)?;
+        drop(out);
+        file.persist(path).map_err(|e| failed(e.error))?;
+        Ok(())
+    }
+
     fn flatten(&self, output: &mut dyn crate::layer::Output) -> Result<(), Error> {
         let session = self.session;
-        let files = match &self.target.files {
-            Some(files) => Arc::clone(files),
-            None => Arc::new(Files::of(session, self.images, self.target.layers.clone())?),
-        };
+        let files = self.target.files(session, self.images)?;
         let contents = files
             .layers
             .iter()
@@ -246,11 +290,12 @@ impl Export<'_, '_> {
         let mut open = |index: usize| {
             let blob = layers::blob(session, self.images, &files.layers[index])
                 .map_err(|e| LayerError::from(io::Error::other(e.to_string())))?;
-            let tar: Box<dyn io::Read> = decompress(File::open(&blob.path)?)?;
+            let blob = session.cancel.stops(File::open(&blob.path)?);
+            let tar: Box<dyn io::Read> = decompress(blob)?;
             Ok(tar)
         };
         let entries = files.tree.iter().filter(|(path, _)| !path.is_empty());
-        let epoch = session.request.source_date_epoch;
+        let epoch = session.source_date_epoch;
         flatten(entries, &contents, &mut open, epoch, output)?;
         Ok(())
     }
@@ -270,7 +315,7 @@ pub(super) fn takes_as_is(
 
 /// Times in the layer that are after this one are to be this one.
 fn latest_mtime(session: &Session<'_>, output: &Output, layer: &StageLayer) -> Option<i64> {
-    let epoch = session.request.source_date_epoch.filter(|_| output.rewrite_timestamp);
+    let epoch = session.source_date_epoch.filter(|_| output.rewrite_timestamp);
     epoch.filter(|_| layer.base().is_none())
 }
 
@@ -281,47 +326,6 @@ fn wrote(kind: WrittenKind, destination: &Destination, image: &ImageParts) -> Wr
 
 fn written(kind: WrittenKind, place: String, transferred: u64, skipped: u64) -> Written {
     Written { kind, place, transferred_bytes: transferred, skipped_bytes: skipped }
-}
-
-fn write_image(
-    image: &ImageParts,
-    kind: ArchiveKind,
-    destination: &Destination,
-) -> Result<(), Error> {
-    match destination {
-        Destination::Directory(root) => write_layout(image, root).map_err(Error::build),
-        Destination::File(_) | Destination::Stdout => {
-            write_to(destination, |out| write_archive(image, kind, out).map_err(Error::build))
-        }
-    }
-}
-
-/// Gives `write` the file, which appears whole or not at all, or the standard output.
-fn write_to(
-    destination: &Destination,
-    write: impl FnOnce(&mut dyn Write) -> Result<(), Error>,
-) -> Result<(), Error> {
-    match destination {
-        Destination::Stdout => {
-            let mut out = io::BufWriter::with_capacity(1 << 16, io::stdout().lock());
-            write(&mut out)?;
-            out.flush().map_err(Error::build)
-        }
-        Destination::File(path) | Destination::Directory(path) => {
-            let failed = |e: io::Error| Error::build(format!("{}: {e}", path.display()));
-            let parent = path.parent().filter(|p| !p.as_os_str().is_empty());
-            let mut file = tempfile::Builder::new()
-                .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
-                .tempfile_in(parent.unwrap_or(std::path::Path::new(".")))
-                .map_err(failed)?;
-            let mut out = io::BufWriter::with_capacity(1 << 16, file.as_file_mut());
-            write(&mut out)?;
-            out.flush().map_err(failed)?;
-            drop(out);
-            file.persist(path).map_err(|e| failed(e.error))?;
-            Ok(())
-        }
-    }
 }
 
 fn title(kind: &OutputKind) -> String {

@@ -2,13 +2,16 @@
 
 use std::collections::BTreeMap;
 
+use serde::de::DeserializeOwned;
+
 use super::session::Session;
+use crate::cache::ResolvedTag;
 use crate::dockerfile::Dockerfile;
+use crate::dockerfile::lint::Findings;
 use crate::error::{Error, Location};
 use crate::image::{ImageConfig, Layout, Manifest};
-use crate::plan::{ImageKey, ImageRequest, ImageSource, Lines, Plan, Planned, plan};
-use crate::platform::Platform;
-use crate::registry::{self, Reference};
+use crate::plan::{ImageKey, ImageRequest, ImageSource, Lines, Plan, PlanRequest, Planned, plan};
+use crate::registry::{self, Reference, Resolved};
 use crate::request::NamedContext;
 
 /// An image that is known by its documents; its layers are where it came from.
@@ -33,23 +36,21 @@ pub(super) enum Origin {
 /// All images of a plan; the positions are those of [`Plan::images`].
 pub(super) type Images = Vec<BaseImage>;
 
-/// Plans `file`, resolving images as the planner asks for them.
+/// Plans `file`, resolving images as the planner asks for them. `findings` become what its checks
+/// found, also where it fails.
 pub(super) fn plan_with_images(
     session: &Session<'_>,
     file: &Dockerfile,
+    request: &PlanRequest<'_>,
+    findings: &mut Findings,
 ) -> Result<(Plan, Images), Error> {
-    let request = session.plan_request();
     let mut known: BTreeMap<ImageKey, BaseImage> = BTreeMap::new();
     loop {
         let configs =
             known.iter().map(|(key, image)| (key.clone(), image.config.clone())).collect();
-        match plan(file, &request, &configs)? {
+        match plan(file, request, &configs, findings)? {
             Planned::Needs(wanted) => resolve_all(session, &wanted, &mut known)?,
             Planned::Ready(plan) => {
-                // What is only read from needs no configuration to plan, but its manifest now.
-                let missing: Vec<ImageRequest> =
-                    plan.images.iter().filter(|i| !known.contains_key(&i.key())).cloned().collect();
-                resolve_all(session, &missing, &mut known)?;
                 let images = plan.images.iter().map(|i| known[&i.key()].clone()).collect();
                 return Ok((*plan, images));
             }
@@ -87,7 +88,7 @@ fn resolve(session: &Session<'_>, image: &ImageRequest) -> Result<BaseImage, Err
                 let found = layout
                     .image(tag.as_deref(), digest.as_deref(), &image.platform)
                     .map_err(Error::build)?;
-                let config = parse_config(name, &found.config)?;
+                let config = parse_document(name, "configuration", &found.config)?;
                 Ok(BaseImage {
                     name: name.clone(),
                     lines: image.lines,
@@ -104,7 +105,7 @@ fn resolve(session: &Session<'_>, image: &ImageRequest) -> Result<BaseImage, Err
         .progress
         .step(format!("[internal] load metadata for {name}"), |_| {
             let base = resolve()?;
-            check(session, &base, &image.platform)?;
+            check(&base)?;
             Ok(base)
         })
         .map_err(|e| e.at(location))
@@ -116,38 +117,66 @@ fn from_registry(
     image: &ImageRequest,
 ) -> Result<BaseImage, Error> {
     let parsed = registry::parse_reference(reference)?;
-    let resolved = session
-        .wait(session.registry.resolve(&parsed, &image.platform))?
-        .map_err(|error| Error::from(error).about(format!("can't resolve {reference}")))?;
+    let platform = &image.platform;
+    let tag = match session.wait(session.registry.resolve(&parsed, platform))? {
+        Ok(resolved) => {
+            let tag = documents(reference, resolved)?;
+            session.store.keep_tag(reference, platform, &tag)?;
+            tag
+        }
+        Err(error) => {
+            let known = is_silence(&error) && !session.request.pull;
+            let known = known.then(|| session.store.tag(reference, platform)).flatten();
+            let Some(tag) = known else {
+                return Err(Error::from(error).about(format!("can't resolve {reference}")));
+            };
+            session.notice(format!(
+                "{} does not answer: {reference} is taken as it was, {}",
+                parsed.registry(),
+                tag.digest()
+            ));
+            tag
+        }
+    };
     Ok(BaseImage {
         name: reference.to_owned(),
         lines: image.lines,
-        manifest: resolved.manifest,
-        config: resolved.config,
+        manifest: parse_document(reference, "manifest", tag.manifest.as_bytes())?,
+        config: parse_document(reference, "configuration", tag.config.as_bytes())?,
         // By digest, so that a tag that moves during the build changes nothing.
-        origin: Origin::Registry(parsed.clone_with_digest(resolved.manifest_digest.to_string())),
+        origin: Origin::Registry(parsed.clone_with_digest(tag.digest().to_string())),
     })
 }
 
-fn parse_config(name: &str, bytes: &[u8]) -> Result<ImageConfig, Error> {
-    serde_json::from_slice(bytes)
-        .map_err(|e| Error::build(format!("{name}: the image's configuration can't be read: {e}")))
+fn documents(reference: &str, resolved: Resolved) -> Result<ResolvedTag, Error> {
+    let text = |bytes| {
+        String::from_utf8(bytes).map_err(|e| Error::build(format!("{reference}: not UTF-8: {e}")))
+    };
+    Ok(ResolvedTag {
+        manifest: text(resolved.manifest_bytes)?,
+        config: text(resolved.config_bytes)?,
+    })
 }
 
-fn check(session: &Session<'_>, image: &BaseImage, wanted: &Platform) -> Result<(), Error> {
+/// Nobody said anything about the image, after all retries.
+fn is_silence(error: &registry::Error) -> bool {
+    let status = error.status();
+    matches!(error, registry::Error::Transport { .. })
+        || status.is_some_and(|status| status == 429 || status >= 500)
+}
+
+fn parse_document<T: DeserializeOwned>(name: &str, what: &str, bytes: &[u8]) -> Result<T, Error> {
+    serde_json::from_slice(bytes)
+        .map_err(|e| Error::build(format!("{name}: the image's {what} can't be read: {e}")))
+}
+
+fn check(image: &BaseImage) -> Result<(), Error> {
     let (layers, diff_ids) = (image.manifest.layers.len(), image.config.rootfs.diff_ids.len());
     if layers != diff_ids {
         return Err(Error::build(format!(
             "{}: the manifest has {layers} layers but the configuration has {diff_ids}",
             image.name
         )));
-    }
-    let found = image.config.platform.normalized();
-    if (&found.os, &found.architecture) != (&wanted.os, &wanted.architecture) {
-        session.progress.warning(format!(
-            "base image {} was pulled with platform {found}, expected {wanted} for current build",
-            image.name
-        ));
     }
     Ok(())
 }

@@ -1,40 +1,59 @@
 //! What COPY, ADD and bind mounts read from outside of the build: contexts are walked once, and only
-//! the files that a step selects are read (L-194).
+//! the files that a step selects are read (L-194). Servers are asked what URLs and git references
+//! stand for now.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
-use std::io::{self, Read as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::fetch::Download;
 use super::session::Session;
-use crate::context::{DirectoryContext, Ownership, Source as _};
+use crate::context::git::Revision;
+use crate::context::{DirectoryContext, Ownership, Source, small};
+use crate::digest::Sha256Sum;
 use crate::error::{Error, Location};
 use crate::ignore::Patterns;
 use crate::plan::{
     CopyFrom, CopyOp, CopySource as Named, Input, MountKind, Op, Plan, StageFrom, Step,
 };
-use crate::request::NamedContext;
+use crate::request::{MainContext, NamedContext, RemoteContext};
 use crate::tree::{
-    Chmod, CopyOptions, CopySource, TreePath, What, clean_path, content_key, select,
+    Chmod, CopyOptions, CopySource, Tree, TreePath, What, clean_path, content_key, select,
 };
+use crate::url::{self, GitUrl};
 
 /// The contexts that the plan's steps use; the files that steps select have their digests.
 #[derive(Debug, Default)]
 pub(super) struct Inputs {
-    main: Option<Arc<DirectoryContext>>,
-    named: BTreeMap<String, Arc<DirectoryContext>>,
+    main: Option<Arc<dyn Source>>,
+    named: BTreeMap<String, Arc<dyn Source>>,
+    remote: BTreeMap<Named, Remote>,
+}
+
+/// What is known of a URL before the step that wants it runs.
+#[derive(Clone, Debug)]
+pub(super) enum Remote {
+    Download(Download),
+    /// The checksum is given, so nobody was asked.
+    Pinned(Sha256Sum),
+    Revision(Revision),
 }
 
 impl Inputs {
     /// The context that a step reads from, where it is one.
-    pub(super) fn context(&self, from: &CopyFrom) -> Option<&Arc<DirectoryContext>> {
+    pub(super) fn context(&self, from: &CopyFrom) -> Option<&Arc<dyn Source>> {
         match from {
             CopyFrom::Context => self.main.as_ref(),
             CopyFrom::Named(name) => self.named.get(name),
             CopyFrom::Stage(_) | CopyFrom::Image(_) | CopyFrom::Empty => None,
         }
+    }
+
+    /// What was found out of a URL or repository.
+    pub(super) fn remote(&self, source: &Named) -> Result<&Remote, Error> {
+        let unknown = || Error::build(format!("{} has not been asked after", source.text()));
+        self.remote.get(source).ok_or_else(unknown)
     }
 
     /// The input of a step's key for what it reads of a context, of which the plan knows nothing.
@@ -43,11 +62,41 @@ impl Inputs {
             Error::build(format!("the context {:?} has not been walked", selection.from))
         })?;
         let source = CopySource { tree: context.tree(), what: selection.what.clone() };
-        // The words that BuildKit has for it, which people search for (L-132).
-        let sum = content_key(&source, &selection.options)
-            .map_err(|e| Error::build(format!("failed to compute cache key: {e}")))?;
-        Ok(Input::Content(sum))
+        content_key(&source, &selection.options).map(Input::Content).map_err(Error::build)
     }
+
+    /// The input of a step's key for what it reads of a URL or a repository (K-07).
+    pub(super) fn remote_content(&self, source: &Named) -> Result<Input, Error> {
+        let parts = match (self.remote(source)?, source) {
+            (Remote::Download(download), _) => {
+                vec!["http".to_owned(), download.digest.hex(), download.modified.to_string()]
+            }
+            (Remote::Pinned(sum), _) => vec!["http".to_owned(), sum.hex()],
+            (Remote::Revision(revision), Named::Git { url, .. }) => revision_parts(revision, url),
+            (Remote::Revision(revision), _) => vec![revision.commit.clone()],
+        };
+        Ok(Input::Content(Sha256Sum::of(parts.join("\0").as_bytes())))
+    }
+}
+
+/// All that decides what a checkout has: of a reference only its commit, unless `.git` is kept,
+/// which names it.
+fn revision_parts(revision: &Revision, url: &GitUrl) -> Vec<String> {
+    let mut parts = vec!["git".to_owned(), revision.commit.clone(), url.subdirectory.clone()];
+    if url.keep_git_dir == Some(true) {
+        parts.extend([url.shown(), revision.object.clone()]);
+        parts.extend(revision.reference.clone());
+    }
+    parts.extend([url.skip_submodules, url.commit_times].map(|flag| flag.to_string()));
+    parts
+}
+
+/// One thing that a step reads.
+#[derive(Debug)]
+pub(super) enum Reading<'a> {
+    Files(Selection<'a>),
+    /// A URL or a repository.
+    Remote(&'a Named),
 }
 
 /// What one step selects of one source.
@@ -59,33 +108,32 @@ pub(super) struct Selection<'a> {
 }
 
 /// What a step reads, in the order that its key has it: the sources of a COPY, the mounts of a RUN.
-/// URLs are not among them.
-pub(super) fn selections(step: &Step) -> Result<Vec<Selection<'_>>, Error> {
+pub(super) fn readings(step: &Step) -> Result<Vec<Reading<'_>>, Error> {
     match &step.op {
         Op::Copy(copy) => {
             let options = copy_options(copy)?;
-            let paths = copy.sources.iter().filter_map(|source| match source {
-                Named::Path(path) => Some(path.clone()),
-                Named::Http(_) => None,
-            });
-            Ok(paths
-                .map(|path| Selection {
+            let read = copy.sources.iter().map(|source| match source {
+                Named::Path(path) => Reading::Files(Selection {
                     from: &copy.from,
-                    what: What::Pattern(path),
+                    what: What::Pattern(path.clone()),
                     options: options.clone(),
-                })
-                .collect())
+                }),
+                Named::Http { .. } | Named::Git { .. } => Reading::Remote(source),
+            });
+            Ok(read.collect())
         }
         Op::Run(run) => Ok(run
             .mounts
             .iter()
             .filter_map(|mount| match &mount.kind {
                 MountKind::Bind { from, source, .. }
-                | MountKind::Cache { seed: Some((from, source)), .. } => Some(Selection {
-                    from,
-                    what: What::Path(clean_path(source.as_bytes())),
-                    options: CopyOptions::default(),
-                }),
+                | MountKind::Cache { seed: Some((from, source)), .. } => {
+                    Some(Reading::Files(Selection {
+                        from,
+                        what: What::Path(clean_path(source.as_bytes())),
+                        options: CopyOptions::default(),
+                    }))
+                }
                 MountKind::Cache { seed: None, .. }
                 | MountKind::Tmpfs { .. }
                 | MountKind::Secret { .. }
@@ -123,6 +171,7 @@ pub(super) fn whole(from: &CopyFrom) -> Selection<'_> {
 pub(super) fn gather(session: &Session<'_>, plan: &Plan) -> Result<Inputs, Error> {
     // By context, `None` for the main one.
     let mut wanted: BTreeMap<Option<&str>, Vec<(What, CopyOptions)>> = BTreeMap::new();
+    let mut remotes: BTreeMap<&Named, Location> = BTreeMap::new();
     for stage in &plan.stages {
         if let StageFrom::Context(name) = &stage.from {
             let all = (What::Whole, CopyOptions::default());
@@ -130,7 +179,14 @@ pub(super) fn gather(session: &Session<'_>, plan: &Plan) -> Result<Inputs, Error
         }
         for step in &stage.steps {
             let location = Location::from(step.lines);
-            for selection in selections(step).map_err(|e| e.at(location.clone()))? {
+            for reading in readings(step).map_err(|e| e.at(location.clone()))? {
+                let selection = match reading {
+                    Reading::Files(selection) => selection,
+                    Reading::Remote(source) => {
+                        remotes.entry(source).or_insert_with(|| location.clone());
+                        continue;
+                    }
+                };
                 let name = match selection.from {
                     CopyFrom::Context => None,
                     CopyFrom::Named(name) => Some(name.as_str()),
@@ -142,10 +198,7 @@ pub(super) fn gather(session: &Session<'_>, plan: &Plan) -> Result<Inputs, Error
     }
     let mut inputs = Inputs::default();
     for (name, selections) in wanted {
-        let (title, path, ignore) = place(session, name)?;
-        let context = session.progress.step(format!("[internal] load {title}"), |_| {
-            walk(session, path, &ignore, &selections)
-        })?;
+        let context = context(session, name, &selections)?;
         match name {
             None => inputs.main = Some(context),
             Some(name) => {
@@ -153,56 +206,106 @@ pub(super) fn gather(session: &Session<'_>, plan: &Plan) -> Result<Inputs, Error
             }
         }
     }
+    let remotes: Vec<(&Named, Location)> = remotes.into_iter().collect();
+    let found = super::in_parallel(REMOTES_AT_ONCE, &remotes, |(source, location)| {
+        remote(session, source).map_err(|e| e.at(location.clone()))
+    })?;
+    for ((source, _), remote) in remotes.into_iter().zip(found) {
+        inputs.remote.extend(remote.map(|remote| (source.clone(), remote)));
+    }
     Ok(inputs)
 }
 
-/// Where a context is, and what of it is ignored.
-fn place<'s>(
-    session: &'s Session<'_>,
+/// Servers mostly let one wait.
+const REMOTES_AT_ONCE: usize = 4;
+
+/// Finds out what a URL or reference stands for; a download without a checksum is downloaded for
+/// it, since only its content says whether a step's result is still right.
+fn remote(session: &Session<'_>, source: &Named) -> Result<Option<Remote>, Error> {
+    match source {
+        Named::Path(_) => Ok(None),
+        Named::Http { checksum: Some(checksum), .. } => Ok(Some(Remote::Pinned(checksum.0))),
+        Named::Http { url, checksum: None } => {
+            let title = format!("[internal] load {}", url::shown(url));
+            let download = session
+                .progress
+                .step(title, |running| session.fetcher().download(url, None, running))?;
+            Ok(Some(Remote::Download(download)))
+        }
+        Named::Git { url, .. } => {
+            let title = format!("[internal] load metadata for {}", url.shown());
+            let revision = session
+                .progress
+                .step(title, |_| session.fetcher().revision(url, &session.scratch_directory()?))?;
+            Ok(Some(Remote::Revision(revision)))
+        }
+    }
+}
+
+/// A context with the digests of what is selected of it.
+fn context(
+    session: &Session<'_>,
     name: Option<&str>,
-) -> Result<(String, &'s Path, Patterns), Error> {
+    selections: &[(What, CopyOptions)],
+) -> Result<Arc<dyn Source>, Error> {
     let request = session.request;
     let Some(name) = name else {
-        let parse = |(file, bytes): &(String, Vec<u8>)| {
-            Patterns::parse(bytes).map_err(|e| Error::build(format!("{file}: {e}")))
+        let path = match &request.context {
+            MainContext::Directory(path) => path,
+            MainContext::Fetched(fetched) => return Ok(Arc::clone(&fetched.source)),
+            MainContext::Empty => return Ok(Arc::new(Nothing::default())),
         };
-        let ignore = request.dockerfile.ignore.as_ref().map(parse).transpose()?.unwrap_or_default();
-        return Ok(("build context".to_owned(), &request.context, ignore));
+        let title = "[internal] load build context";
+        return session.progress.step(title, |_| walk(session, path, &session.ignore, selections));
     };
+    let title = format!("[internal] load build context {name}");
     match request.build_contexts.get(name) {
-        Some(NamedContext::Directory(path)) => {
-            let ignore = ignore_file(&path.join(".dockerignore"))?;
-            Ok((format!("build context {name}"), path, ignore))
-        }
-        _ => Err(Error::build(format!("{name}: expected a context that is a directory"))),
+        Some(NamedContext::Directory(path)) => session.progress.step(title, |_| {
+            let ignore = ignore_file(path)?;
+            walk(session, path, &ignore, selections)
+        }),
+        Some(NamedContext::Remote(remote)) => session.progress.step(title, |running| {
+            let fetcher = session.fetcher();
+            Ok(match remote {
+                RemoteContext::Git(url) => {
+                    let revision = fetcher.revision(url, &session.scratch_directory()?)?;
+                    let files = session.scratch_directory()?;
+                    let mut checkout = fetcher.checkout(url, &revision, &files)?;
+                    hash(session, &mut checkout, selections)?;
+                    Arc::new(checkout) as Arc<dyn Source>
+                }
+                RemoteContext::Http(url) => {
+                    Arc::new(fetcher.download(url, None, running)?.context()?)
+                }
+            })
+        }),
+        _ => Err(Error::build(format!("{name}: expected a context that has files"))),
+    }
+}
+
+/// The context of a Dockerfile that came alone.
+#[derive(Debug, Default)]
+struct Nothing(Tree);
+
+impl Source for Nothing {
+    fn tree(&self) -> &Tree {
+        &self.0
+    }
+
+    fn open(&self, _: &TreePath) -> io::Result<Box<dyn io::Read + Send>> {
+        Err(io::ErrorKind::NotFound.into())
     }
 }
 
 /// The patterns of a named context's own ignore file; none where there is no such file (L-082).
-fn ignore_file(path: &Path) -> Result<Patterns, Error> {
+fn ignore_file(context: &Path) -> Result<Patterns, Error> {
+    let path = context.join(".dockerignore");
     let shown = path.display();
-    let bytes = match read_small(path) {
-        Ok(bytes) => bytes,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Patterns::default()),
-        Err(e) => return Err(Error::build(format!("can't read {shown}: {e}"))),
-    };
-    Patterns::parse(&bytes).map_err(|e| Error::build(format!("{shown}: {e}")))
-}
-
-/// A regular file of at most 1 MiB; a pipe or device is refused without reading it.
-fn read_small(path: &Path) -> io::Result<Vec<u8>> {
-    const LIMIT: u64 = 1 << 20;
-    let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
-    let file = File::options().read(true).custom_flags(flags).open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::other("not a regular file"));
+    match small::read(&path, small::LIMIT) {
+        Ok(bytes) => Patterns::parse(&bytes).map_err(|e| Error::build(format!("{shown}: {e}"))),
+        Err(e) if e.is_not_found() => Ok(Patterns::default()),
+        Err(e) => Err(Error::build(format!("can't read {shown}: {e}"))),
     }
-    let mut bytes = Vec::new();
-    file.take(LIMIT + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > LIMIT {
-        return Err(io::Error::other("larger than 1 MiB"));
-    }
-    Ok(bytes)
 }
 
 fn walk(
@@ -210,9 +313,18 @@ fn walk(
     path: &Path,
     ignore: &Patterns,
     selections: &[(What, CopyOptions)],
-) -> Result<Arc<DirectoryContext>, Error> {
+) -> Result<Arc<dyn Source>, Error> {
     let mut context =
         DirectoryContext::open(path, ignore, Ownership::Root).map_err(Error::build)?;
+    hash(session, &mut context, selections)?;
+    Ok(Arc::new(context))
+}
+
+fn hash(
+    session: &Session<'_>,
+    context: &mut DirectoryContext,
+    selections: &[(What, CopyOptions)],
+) -> Result<(), Error> {
     let mut files: BTreeSet<TreePath> = BTreeSet::new();
     for (what, options) in selections {
         // What is missing is told where the step's key is made, with its place.
@@ -220,6 +332,5 @@ fn walk(
         files.extend(select(&source, options).unwrap_or_default());
     }
     let files: Vec<TreePath> = files.into_iter().collect();
-    context.hash(&files, session.request.threads).map_err(Error::build)?;
-    Ok(Arc::new(context))
+    context.hash(&files, session.request.threads).map_err(Error::build)
 }

@@ -1,13 +1,17 @@
 //! The definition key of every step, before anything runs. What a key is made of is in
 //! `plan/key.rs`; here is where its ingredients come from.
 
+use std::collections::BTreeMap;
+
 use super::images::Images;
-use super::inputs::{Inputs, selections, whole};
+use super::inputs::{Inputs, Reading, copy_options, readings, whole};
+use super::session::Session;
 use crate::error::{Error, Location};
 use crate::plan::{
-    CopyFrom, DefinitionKey, Input, Plan, StageFrom, StageId, Step, base_key, context_key,
-    scratch_key, step_key,
+    self, ContentKey, CopyFrom, DefinitionKey, Ingredient, Input, Op, Plan, StageFrom, StageId,
+    Step, base_key, context_key, link_key, scratch_key, step_key,
 };
+use crate::tree::{CopySource, Kind, Owner, Tree, TreePath, select};
 
 /// The keys of one stage.
 #[derive(Clone, Debug)]
@@ -16,6 +20,10 @@ pub(super) struct StageKeys {
     pub(super) base: DefinitionKey,
     /// Of each step, after it. A step that changes the configuration only has its parent's.
     pub(super) steps: Vec<DefinitionKey>,
+    /// Of the layer of each step that is the same on whatever it stands: `COPY --link`.
+    pub(super) links: Vec<Option<ContentKey>>,
+    /// What each step depends on, in words.
+    pub(super) ingredients: Vec<Vec<Ingredient>>,
 }
 
 impl StageKeys {
@@ -27,6 +35,7 @@ impl StageKeys {
 
 /// The keys of all stages; the positions are those of [`Plan::stages`].
 pub(super) fn definition_keys(
+    session: &Session<'_>,
     plan: &Plan,
     images: &Images,
     inputs: &Inputs,
@@ -48,34 +57,139 @@ pub(super) fn definition_keys(
         };
         let mut parent = base;
         let mut steps = Vec::with_capacity(stage.steps.len());
+        let mut links = Vec::with_capacity(stage.steps.len());
+        let mut ingredients = Vec::with_capacity(stage.steps.len());
+        let mut below = match &stage.from {
+            StageFrom::Image(id) => format!("the base {}", images[id.0].name),
+            StageFrom::Stage(id) => format!("the stage {}", plan.stages[id.0].name),
+            StageFrom::Context(name) => format!("the context {name}"),
+            StageFrom::Scratch => "the platform".to_owned(),
+        };
         for step in &stage.steps {
-            let read = ingredients(step, images, inputs, &all)
-                .map_err(|e| e.at(Location::from(step.lines)))?;
-            parent = step_key(&parent, &step.op, &read);
+            let at = |e: Error| e.at(Location::from(step.lines));
+            let read = inputs_of(step, images, inputs, &all).map_err(at)?;
+            let mut parts = plan::ingredients(&step.op, session.source_date_epoch);
+            if step.op != Op::Config {
+                parts.extend(read_parts(step, plan, images, inputs, &all).map_err(at)?);
+                parts.push(Ingredient::new(below, &[&parent.0.0]));
+                below = "what is below it".to_owned();
+            }
+            ingredients.push(parts);
+            parent = step_key(&parent, &step.op, &read, session.source_date_epoch);
             steps.push(parent);
+            links.push(link(session, step, &read).map_err(at)?);
         }
-        all.push(StageKeys { base, steps });
+        all.push(StageKeys { base, steps, links, ingredients });
     }
     Ok(all)
 }
 
+/// The key of a layer in which nothing of the parent shows, not even the names of its users.
+fn link(session: &Session<'_>, step: &Step, read: &[Input]) -> Result<Option<ContentKey>, Error> {
+    let Op::Copy(copy) = &step.op else { return Ok(None) };
+    let named = copy.chown.as_ref().is_some_and(|chown| Owner::parse(chown).needs_files());
+    let detached = copy_options(copy)?.is_detached() && !named;
+    Ok(detached.then(|| link_key(copy, read, session.source_date_epoch)))
+}
+
 /// What a step reads from elsewhere: the content of files, or the key of the stage that makes them.
-fn ingredients(
+fn inputs_of(
     step: &Step,
     images: &Images,
     inputs: &Inputs,
     stages: &[StageKeys],
 ) -> Result<Vec<Input>, Error> {
-    let mut ingredients = Vec::new();
-    for selection in selections(step)? {
-        ingredients.push(match selection.from {
+    let mut read = Vec::new();
+    for reading in readings(step)? {
+        let selection = match reading {
+            Reading::Files(selection) => selection,
+            Reading::Remote(source) => {
+                read.push(inputs.remote_content(source)?);
+                continue;
+            }
+        };
+        read.push(match selection.from {
             CopyFrom::Context | CopyFrom::Named(_) => inputs.content(&selection)?,
             CopyFrom::Stage(StageId(stage)) => Input::Definition(stages[*stage].last()),
             CopyFrom::Image(image) => Input::Definition(images[image.0].key()),
             CopyFrom::Empty => continue,
         });
     }
-    Ok(ingredients)
+    Ok(read)
+}
+
+/// What a step reads from elsewhere, in words: the files one by one, or the stage.
+fn read_parts(
+    step: &Step,
+    plan: &Plan,
+    images: &Images,
+    inputs: &Inputs,
+    stages: &[StageKeys],
+) -> Result<Vec<Ingredient>, Error> {
+    let mut parts = Vec::new();
+    for reading in readings(step)? {
+        let selection = match reading {
+            Reading::Files(selection) => selection,
+            Reading::Remote(source) => {
+                if let Input::Content(sum) = inputs.remote_content(source)? {
+                    parts.push(Ingredient::new(source.text(), &[&sum.0]));
+                }
+                continue;
+            }
+        };
+        match selection.from {
+            CopyFrom::Stage(StageId(stage)) => parts.push(Ingredient::new(
+                format!("the stage {}", plan.stages[*stage].name),
+                &[&stages[*stage].last().0.0],
+            )),
+            CopyFrom::Image(image) => parts.push(Ingredient::new(
+                format!("the image {}", images[image.0].name),
+                &[&images[image.0].key().0.0],
+            )),
+            CopyFrom::Context | CopyFrom::Named(_) => {
+                let Some(context) = inputs.context(selection.from) else { continue };
+                let source = CopySource { tree: context.tree(), what: selection.what };
+                let paths = select(&source, &selection.options).map_err(Error::build)?;
+                parts.extend(file_parts(context.tree(), &paths));
+            }
+            CopyFrom::Empty => {}
+        }
+    }
+    Ok(parts)
+}
+
+/// More files than this are told by their directories; bytes of an index are dear.
+const FILES_TOLD: usize = 5000;
+
+fn file_parts(tree: &Tree, paths: &[TreePath]) -> Vec<Ingredient> {
+    let file = |path: &TreePath| {
+        let entry = tree.get(path)?;
+        let content: &[u8] = match &entry.kind {
+            Kind::Directory => return None,
+            Kind::File(file) => &file.digest.as_ref()?.0,
+            Kind::Symlink(target) => target,
+            _ => &[],
+        };
+        Some((String::from_utf8_lossy(path).into_owned(), entry.mode, content.to_vec()))
+    };
+    let files: Vec<(String, u32, Vec<u8>)> = paths.iter().filter_map(file).collect();
+    if files.len() <= FILES_TOLD {
+        let part = |(path, mode, content): &(String, u32, Vec<u8>)| {
+            Ingredient::new(format!("the file {path}"), &[&mode.to_le_bytes(), content])
+        };
+        return files.iter().map(part).collect();
+    }
+    let mut directories: BTreeMap<&str, Vec<u8>> = BTreeMap::new();
+    for (path, mode, content) in &files {
+        let (directory, name) = path.rsplit_once('/').unwrap_or(("", path));
+        let all = directories.entry(directory).or_default();
+        for part in [name.as_bytes(), &mode.to_le_bytes(), content] {
+            all.extend(part);
+        }
+    }
+    let part =
+        |(path, all): (&str, Vec<u8>)| Ingredient::new(format!("the folder /{path}"), &[&all]);
+    directories.into_iter().map(part).collect()
 }
 
 impl super::images::BaseImage {

@@ -1,23 +1,27 @@
 //! Layers while a build has to do with them: a table of contents, a directory and a blob, each made
 //! when somebody asks for it, and at most once.
 
+mod bytes;
+
 use std::collections::BTreeSet;
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 
-use super::images::{BaseImage, Images, Origin};
-use super::session::Session;
+use super::images::Images;
+use super::session::{RecordPlace, Session};
 use super::slot::Slot;
-use crate::cache::{Record, RecordLayer, StoredBlob};
-use crate::digest::{DiffId, Digest};
+use crate::cache::{Record, RecordLayer};
+use crate::digest::DiffId;
 use crate::error::Error;
 use crate::image::Descriptor;
 use crate::layer;
-use crate::plan::ImageId;
+use crate::plan::{ContentKey, ImageId};
 use crate::tree::{Changes, TreePath};
+
+use bytes::fetch_contents;
+pub(super) use bytes::{Extent, blob, expected, lost, read_tar};
 
 /// What is known of a layer when its last byte has been compressed.
 #[derive(Clone, Debug)]
@@ -38,6 +42,7 @@ struct Inner {
     source: Source,
     /// Seconds since 1970; `None` for a layer of a base image.
     created: Option<i64>,
+    from_run: bool,
     finished: Slot<Finished>,
     contents: OnceLock<Arc<Changes>>,
     directory: Mutex<Option<PathBuf>>,
@@ -46,8 +51,8 @@ struct Inner {
 enum Source {
     /// A layer of an image that the plan names.
     Base(ImageId),
-    /// The blob is in the local store.
-    Stored,
+    /// Of a record: the blob is in the local store, or can be had from elsewhere.
+    Recorded(Box<RecordLayer>),
     /// Made by this build: where each change's bytes are.
     Built(Arc<Open>),
 }
@@ -63,6 +68,7 @@ impl StageLayer {
         Self(Arc::new(Inner {
             source,
             created,
+            from_run: false,
             finished: Slot::of(finished),
             contents: OnceLock::new(),
             directory: Mutex::new(None),
@@ -80,6 +86,7 @@ impl StageLayer {
         Self(Arc::new(Inner {
             source: Source::Built(open),
             created: Some(created),
+            from_run: directory.is_some(),
             finished: Slot::empty(),
             contents: OnceLock::from(changes),
             directory: Mutex::new(directory),
@@ -103,6 +110,22 @@ impl StageLayer {
         }
     }
 
+    /// What a record has on the layer.
+    pub(super) fn recorded(&self) -> Result<RecordLayer, Error> {
+        if let Source::Recorded(layer) = &self.0.source {
+            return Ok((**layer).clone());
+        }
+        let Finished { diff_id, descriptor } = self.finished()?;
+        let unpacked_size = self.0.contents.get().map(|contents| contents.unpacked_size());
+        let (created, contents, pushed_to) = (self.created(), None, None);
+        Ok(RecordLayer { diff_id, descriptor, created, unpacked_size, contents, pushed_to })
+    }
+
+    /// The upper directory of a RUN of this build is this layer.
+    pub(super) fn is_from_run(&self) -> bool {
+        matches!(self.0.source, Source::Built(_)) && self.0.from_run
+    }
+
     pub(super) fn created(&self) -> Option<i64> {
         self.0.created
     }
@@ -111,7 +134,7 @@ impl StageLayer {
     pub(super) fn base(&self) -> Option<ImageId> {
         match self.0.source {
             Source::Base(image) => Some(image),
-            Source::Stored | Source::Built(_) => None,
+            Source::Recorded(_) | Source::Built(_) => None,
         }
     }
 }
@@ -133,23 +156,44 @@ pub(super) fn of_record(
     session: &Session<'_>,
     images: &Images,
     record: &Record,
+    place: RecordPlace,
 ) -> Option<Vec<StageLayer>> {
     let layer = |layer: &RecordLayer| {
         let finished = Finished { diff_id: layer.diff_id, descriptor: layer.descriptor.clone() };
-        let digest = layer.descriptor.digest;
-        let base = images
-            .iter()
-            .position(|image| image.manifest.layers.iter().any(|d| d.digest == digest));
-        let source = match base {
-            Some(image) if layer.created.is_none() => Source::Base(ImageId(image)),
-            _ => {
-                session.blob(&digest).filter(|b| b.size == layer.descriptor.size)?;
-                Source::Stored
-            }
-        };
-        Some(StageLayer::known(source, finished, layer.created))
+        if layer.created.is_none()
+            && let Some(base) = base_layer(images, &layer.diff_id)
+        {
+            return Some(base);
+        }
+        let Descriptor { digest, size, .. } = layer.descriptor;
+        let is_here = session.blob(&digest).is_some_and(|blob| blob.size == size);
+        let may_come = place == RecordPlace::Remote && !session.cache.is_lost(&digest);
+        let source = Source::Recorded(Box::new(layer.clone()));
+        (is_here || may_come).then(|| StageLayer::known(source, finished, layer.created))
     };
     record.layers.iter().map(layer).collect()
+}
+
+/// A layer of one of the plan's images, which may be compressed otherwise than it was.
+fn base_layer(images: &Images, diff_id: &DiffId) -> Option<StageLayer> {
+    images.iter().enumerate().find_map(|(index, image)| {
+        let position = image.config.rootfs.diff_ids.iter().position(|known| known == diff_id)?;
+        let descriptor = image.manifest.layers.get(position)?.clone();
+        let finished = Finished { diff_id: *diff_id, descriptor };
+        Some(StageLayer::known(Source::Base(ImageId(index)), finished, None))
+    })
+}
+
+/// The one layer that a content key stands for, as the local store or an index knows it.
+pub(super) fn known_layer(
+    session: &Session<'_>,
+    images: &Images,
+    key: ContentKey,
+) -> Option<StageLayer> {
+    let here = session.record(key).map(|record| (record, RecordPlace::Store));
+    let there = || Some((session.cache.known_record(&key.into())?, RecordPlace::Remote));
+    let (record, place) = here.or_else(there)?;
+    of_record(session, images, &record, place)?.pop()
 }
 
 /// The table of contents of a layer. A base's is kept in the local store; the first time it is read
@@ -168,10 +212,16 @@ pub(super) fn contents(
         return Ok(Arc::clone(contents));
     }
     let finished = layer.finished()?;
-    let contents = match session.tree(&finished.diff_id) {
+    let contents = match session.tree(&finished.diff_id).or_else(|| fetch_contents(session, layer))
+    {
         Some(contents) => contents,
         None => {
-            let contents = read_through(session, images, layer, |tar| Ok(layer::scan_layer(tar)?))?;
+            let (contents, facts) = read_tar(session, images, layer, Extent::Whole, |tar| {
+                super::weigh::scan(session, tar)
+            })?;
+            if let Some(facts) = facts {
+                session.store.keep_facts(&finished.diff_id, &facts)?;
+            }
             session.store.keep_tree(&finished.diff_id, &contents).map_err(Error::build)?;
             contents
         }
@@ -193,16 +243,18 @@ pub(super) fn directory(
         Source::Built(open) => {
             let target = session.scratch_directory()?;
             let changes = layer.0.contents.get().map_or_else(Arc::default, Arc::clone);
-            unpack_built(&changes, &**open, &target)?;
+            let (cancel, open) = (session.cancel.clone(), Arc::clone(open));
+            let open = move |i: usize| Ok(Box::new(cancel.stops(open(i)?)) as _);
+            unpack_built(&changes, &open, &target)?;
             target
         }
-        Source::Base(_) | Source::Stored => {
+        Source::Base(_) | Source::Recorded(_) => {
             let finished = layer.finished()?;
             match session.store.unpacked(&finished.diff_id) {
                 Some(path) => path,
                 None => {
                     let target = session.scratch_directory()?;
-                    let contents = read_through(session, images, layer, |tar| {
+                    let contents = read_tar(session, images, layer, Extent::Whole, |tar| {
                         Ok(layer::unpack(tar, &target, &layer::UnpackOptions::default())?)
                     })?;
                     session.store.keep_tree(&finished.diff_id, &contents).map_err(Error::build)?;
@@ -223,29 +275,6 @@ pub(super) fn directories(
     layers: &[StageLayer],
 ) -> Result<Vec<PathBuf>, Error> {
     super::in_parallel(session.request.threads, layers, |layer| directory(session, images, layer))
-}
-
-/// The layer as a blob file in the local store.
-pub(super) fn blob(
-    session: &Session<'_>,
-    images: &Images,
-    layer: &StageLayer,
-) -> Result<StoredBlob, Error> {
-    let finished = layer.finished()?;
-    if let Some(blob) = session.blob(&finished.descriptor.digest) {
-        return Ok(blob);
-    }
-    let Source::Base(image) = layer.0.source else {
-        return Err(lost(&finished.descriptor.digest));
-    };
-    fetch(session, &images[image.0], &finished.descriptor)
-        .map_err(|error| naming_base(session, images, layer, error))
-}
-
-/// A layer that this or another build has made, and that is nowhere.
-pub(super) fn lost(digest: &Digest) -> Error {
-    Error::build(format!("the local store has lost the layer {digest}"))
-        .hinted("Build again; if it happens again, run `plimsoll cache prune`.")
 }
 
 /// How files of a layer are opened without fetching anything.
@@ -306,119 +335,12 @@ pub(super) fn extract(
     target: &Path,
 ) -> Result<(), Error> {
     let contents = contents(session, images, layer)?;
-    stop_early(session, images, layer, |tar| {
+    read_tar(session, images, layer, Extent::AsNeeded, |tar| {
         let only = Some(layer::Selection::new(&contents, paths));
         let options = layer::UnpackOptions { only, ..layer::UnpackOptions::default() };
         layer::unpack(tar, target, &options)?;
         Ok(())
     })
-}
-
-/// Gives `work` the uncompressed tar of a layer, verified to its end: digest, size and diff ID.
-fn read_through<T>(
-    session: &Session<'_>,
-    images: &Images,
-    layer: &StageLayer,
-    work: impl FnOnce(&mut dyn Read) -> Result<T, Error>,
-) -> Result<T, Error> {
-    let finished = layer.finished()?;
-    let raw = open_blob(session, images, layer, &finished.descriptor)?;
-    let mut tar = layer::VerifiedLayer::new(raw, expected(&finished))?;
-    let result = work(&mut tar).and_then(|result| {
-        // A tar may end before its stream does; what is behind it belongs to the digests too.
-        io::copy(&mut tar, &mut io::sink()).map_err(Error::build)?;
-        Ok(result)
-    });
-    result.map_err(|error| naming_base(session, images, layer, error))
-}
-
-/// An error with a layer, of which the user knows no more than the image and its FROM.
-fn naming_base(session: &Session<'_>, images: &Images, layer: &StageLayer, error: Error) -> Error {
-    if let Err(canceled) = session.check_canceled() {
-        return canceled;
-    }
-    match (layer.base().map(|id| &images[id.0]), layer.finished()) {
-        (Some(image), Ok(Finished { descriptor, .. })) => error
-            .about(format!("{}: layer {}", image.name, descriptor.digest))
-            .at(image.lines.into()),
-        _ => error,
-    }
-}
-
-/// Like [`read_through`] for a reader that stops as soon as it has what it wants.
-fn stop_early(
-    session: &Session<'_>,
-    images: &Images,
-    layer: &StageLayer,
-    work: impl FnOnce(&mut dyn Read) -> Result<(), Error>,
-) -> Result<(), Error> {
-    let finished = layer.finished()?;
-    let raw = open_blob(session, images, layer, &finished.descriptor)?;
-    let mut tar = layer::VerifiedLayer::new(raw, expected(&finished))?;
-    work(&mut tar).map_err(|error| naming_base(session, images, layer, error))
-}
-
-pub(super) fn expected(finished: &Finished) -> layer::Expected {
-    layer::Expected {
-        digest: Some(finished.descriptor.digest),
-        size: Some(finished.descriptor.size),
-        diff_id: Some(finished.diff_id),
-    }
-}
-
-/// The compressed bytes: from the store, or straight from where the base comes from.
-fn open_blob(
-    session: &Session<'_>,
-    images: &Images,
-    layer: &StageLayer,
-    descriptor: &Descriptor,
-) -> Result<Box<dyn Read + Send>, Error> {
-    let stored = session.blob(&descriptor.digest).is_some();
-    if let (Source::Base(image), false) = (&layer.0.source, stored || session.keeps_base_blobs()) {
-        return open_origin(session, &images[image.0], descriptor);
-    }
-    let path = blob(session, images, layer)?.path;
-    let file = File::open(&path)
-        .map_err(|e| Error::build(format!("can't read {}: {e}", path.display())))?;
-    Ok(Box::new(file))
-}
-
-fn open_origin(
-    session: &Session<'_>,
-    image: &BaseImage,
-    descriptor: &Descriptor,
-) -> Result<Box<dyn Read + Send>, Error> {
-    match &image.origin {
-        Origin::Registry(reference) => {
-            let runtime = session.runtime.handle();
-            let stop = session.canceled();
-            Ok(Box::new(session.registry.blob_reader(runtime, reference, descriptor, stop)))
-        }
-        Origin::Layout(layout) => {
-            let path = layout.blob_path(&descriptor.digest);
-            let file = File::open(&path)
-                .map_err(|e| Error::build(format!("can't read {}: {e}", path.display())))?;
-            Ok(Box::new(file))
-        }
-    }
-}
-
-/// Brings a blob of a base image into the store.
-fn fetch(
-    session: &Session<'_>,
-    image: &BaseImage,
-    descriptor: &Descriptor,
-) -> Result<StoredBlob, Error> {
-    let fetching = session.fetching(&descriptor.digest);
-    let _one_at_a_time = fetching.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(blob) = session.blob(&descriptor.digest) {
-        return Ok(blob);
-    }
-    let spool = session.store.spool().map_err(Error::build)?;
-    let raw = open_origin(session, image, descriptor)?;
-    let mut blob = layer::Verify::blob(raw, Some(descriptor.digest), Some(descriptor.size));
-    io::copy(&mut blob, &mut spool.file()).map_err(Error::build)?;
-    session.store.keep_blob(spool, &descriptor.digest).map_err(Error::build)
 }
 
 /// Writes changes without content, such as directories, into a directory.

@@ -4,11 +4,16 @@
 //! compression while the next step runs. The pure folders say what has to happen; here it happens.
 
 mod assemble;
+mod check;
 mod compress;
+mod content;
 mod copy;
 mod demand;
+mod explain;
 mod export;
+mod fetch;
 mod files;
+mod forecast;
 mod images;
 mod inputs;
 mod keys;
@@ -18,12 +23,17 @@ mod progress;
 mod push;
 mod result;
 mod run;
+mod save;
 mod session;
 mod slot;
 mod stage;
+mod weigh;
 
+use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, ScopedJoinHandle};
+
+use rustix::io::Errno;
 
 use crate::cache::StoreError;
 use crate::dockerfile;
@@ -32,18 +42,22 @@ use crate::plan::{Op, Plan, StageId};
 use crate::request::BuildRequest;
 use crate::sandbox::{self, Cancel, Sandbox};
 use crate::ui::Event;
+use crate::weight::Weight;
 
+use check::plan_and_warn;
 use compress::{Compressor, compress_all};
 use demand::{Demand, demands};
-use images::{Images, plan_with_images};
+use images::Images;
 use inputs::Inputs;
 use keys::{StageKeys, definition_keys};
-use progress::Progress;
 use push::Pushes;
 use session::Session;
 use slot::Slot;
 use stage::{StageFiles, Work};
 
+pub use check::check;
+pub use fetch::{Access, Fetching, REMOTE_FILE, fetch_context, unpack_context};
+pub use forecast::*;
 pub use result::*;
 
 #[cfg(test)]
@@ -61,27 +75,85 @@ pub fn build(
     cancel: &Cancel,
     events: &(dyn Fn(Event) + Sync),
 ) -> Result<BuildResult, Error> {
-    let session = Session::open(request, cancel, Progress::new(events))?;
+    solve(request, cancel, events).map_err(|error| {
+        let full = error.message.contains(&io::Error::from(Errno::NOSPC).to_string());
+        let store = request.store.display();
+        if full { error.hinted(format!(
+            "Look where there is no room with `df -h`; `plimsoll cache prune` makes some in {store}."
+        ))} else { error }
+    })
+}
+
+fn solve(
+    request: &BuildRequest,
+    cancel: &Cancel,
+    events: &(dyn Fn(Event) + Sync),
+) -> Result<BuildResult, Error> {
     let file = dockerfile::parse(&request.dockerfile.bytes).map_err(first)?;
-    let (plan, images) = plan_with_images(&session, &file)?;
-    warn_unused(&session, &plan);
+    let mut session = Session::open(request, cancel, events)?;
+    session.take_epoch(&file)?;
+    let (plan, images) = plan_and_warn(&session, &file)?;
     let inputs = inputs::gather(&session, &plan)?;
-    let keys = definition_keys(&plan, &images, &inputs)?;
-    let demands = demands(&session, &plan, &images, &keys);
-    // Before any layer is fetched: a machine that can't run the steps is told so at once.
-    let sandbox = sandbox_for(&session, &plan, &demands)?;
-    let done = run_stages(&session, &plan, &images, &inputs, &keys, &demands, sandbox.as_ref())?;
-    session.check_canceled()?;
-    let target = done.stages[plan.target.0].clone().ok_or_else(canceled)?;
-    let export = export::Export {
-        session: &session,
-        plan: &plan,
-        images: &images,
-        target: &target,
-        pushes: &done.pushes,
-    };
-    let written = export.write_all()?;
-    Ok(outcome::summarize(&session, &plan, &images, &keys, &done, written))
+    let keys = definition_keys(&session, &plan, &images, &inputs)?;
+    let known =
+        Known { session: &session, plan: &plan, images: &images, inputs: &inputs, keys: &keys };
+    let made = known.make();
+    let canceled = session.check_canceled().is_err();
+    let history = explain::history(&plan, &keys);
+    session.saver.finish(&session, history.clone(), made.is_ok() || !canceled);
+    let Made { done, exported, weight } = made?;
+    let result = outcome::summarize(&session, &plan, &images, &keys, &done, exported);
+    session.keep_history(&history);
+    Ok(BuildResult { weight, ..result })
+}
+
+/// All that is known of a build before anything runs.
+struct Known<'a, 's> {
+    session: &'a Session<'s>,
+    plan: &'a Plan,
+    images: &'a Images,
+    inputs: &'a Inputs,
+    keys: &'a [StageKeys],
+}
+
+/// The image, and what it took.
+struct Made<'a, 's> {
+    done: Done<'a, 's>,
+    exported: export::Done,
+    weight: Option<Weight>,
+}
+
+impl<'a, 's> Known<'a, 's> {
+    /// Makes the image and writes it. A layer that a record has and nobody can give any more costs
+    /// another attempt, which does without that record and has what this one has made.
+    fn make(&self) -> Result<Made<'a, 's>, Error> {
+        loop {
+            let losses = self.session.cache.losses();
+            match self.attempt() {
+                Err(_) if self.session.cache.losses() > losses => {}
+                result => return result,
+            }
+        }
+    }
+
+    fn attempt(&self) -> Result<Made<'a, 's>, Error> {
+        let Self { session, plan, images, inputs, keys } = *self;
+        let demands = demands(session, plan, images, keys);
+        session.saver.tell(session);
+        // Before any layer is fetched: a machine that can't run the steps is told so at once.
+        let sandbox = sandbox_for(session, plan, &demands)?;
+        let done = run_stages(session, plan, images, inputs, keys, &demands, sandbox.as_ref())?;
+        session.check_canceled()?;
+        let target = done.stages[plan.target.0].clone().ok_or_else(Error::canceled)?;
+        let pushes = &done.pushes;
+        let export = export::Export { session, plan, images, target: &target, pushes };
+        let exported = export.write_all()?;
+        let weight = match session.request.weigh {
+            true => Some(weigh::weigh(session, plan, images, &target, &exported)?),
+            false => None,
+        };
+        Ok(Made { done, exported, weight })
+    }
 }
 
 /// All mistakes of a Dockerfile are known at once; the first is told.
@@ -90,12 +162,6 @@ fn first(errors: Vec<dockerfile::SyntaxError>) -> Error {
         .into_iter()
         .next()
         .map_or_else(|| Error::build("the Dockerfile can't be read"), Error::from)
-}
-
-fn warn_unused(session: &Session<'_>, plan: &Plan) {
-    for name in &plan.unused_args {
-        session.progress.warning(format!("the build argument {name} is not used by any ARG"));
-    }
 }
 
 fn sandbox_for(
@@ -145,6 +211,7 @@ fn run_stages<'a, 's>(
         sandbox,
         compressor: &compressor,
     };
+    let losses = session.cache.losses();
     thread::scope(|scope| {
         let pushes = &pushes;
         let compressing = scope.spawn(move || compress_all(session, &jobs, pushes));
@@ -156,22 +223,21 @@ fn run_stages<'a, 's>(
                 let work = &work;
                 scope.spawn(move || {
                     let result = work.stage(id, demand);
-                    if result.is_err() {
+                    if result.is_err() && session.cache.losses() == losses {
                         // The first failure ends the others: nobody wants their results any more.
                         session.cancel.cancel();
                     }
-                    work.results[id.0].set(result.clone());
-                    result
+                    // Who waits for this one did not fail.
+                    work.results[id.0].set(result.clone().map_err(|_| Error::canceled()));
+                    result.map(drop)
                 })
             })
             .collect();
-        let mut failures = Vec::new();
-        for stage in stages {
-            failures.extend(join(stage).err());
-        }
+        let failures: Vec<Error> =
+            stages.into_iter().filter_map(|stage| join(stage).err()).collect();
         compressor.close();
         join(compressing);
-        if let Some(error) = worst(failures) { Err(error) } else { Ok(()) }
+        cause(failures).map_or(Ok(()), Err)
     })?;
     let stages = demands
         .iter()
@@ -182,18 +248,9 @@ fn run_stages<'a, 's>(
 }
 
 /// The failure that caused the others.
-fn worst(failures: Vec<Error>) -> Option<Error> {
-    let cause = failures.iter().position(|error| *error != canceled());
-    let mut failures = failures;
-    match cause {
-        Some(cause) => Some(failures.swap_remove(cause)),
-        None => failures.pop(),
-    }
-}
-
-/// The user asked to stop.
-fn canceled() -> Error {
-    Error::build("canceled")
+fn cause(failures: Vec<Error>) -> Option<Error> {
+    let (canceled, causes): (Vec<Error>, _) = failures.into_iter().partition(Error::is_canceled);
+    causes.into_iter().chain(canceled).next()
 }
 
 /// Calls `work` for each item with up to `threads` threads; results are in the order of the items.
@@ -231,5 +288,22 @@ fn join<T>(thread: ScopedJoinHandle<'_, T>) -> T {
 impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
         Self::build(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_canceled_is_not_the_cause() {
+        let (canceled, failed) = (Error::canceled(), Error::build("exit code: 1"));
+        for (failures, expected) in [
+            (vec![canceled.clone(), failed.clone(), canceled.clone()], Some(failed)),
+            (vec![canceled.clone(), canceled.clone()], Some(canceled)),
+            (vec![], None),
+        ] {
+            assert_eq!(cause(failures), expected);
+        }
     }
 }

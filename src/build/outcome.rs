@@ -4,15 +4,16 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::Done;
+use super::explain;
 use super::export::Done as Exported;
 use super::images::Images;
 use super::keys::StageKeys;
 use super::layers::{self, StageLayer};
 use super::result::{
-    BlobResult, BuildResult, ImageResult, LayerResult, Outcome, StageResult, StepResult,
+    BlobResult, BuildResult, ImageResult, LayerResult, LookedIn, Outcome, StageResult, StepResult,
 };
 use super::session::Session;
-use crate::cache::RecordLayer;
+use crate::cache::{RecordLayer, Traffic};
 use crate::digest::DiffId;
 use crate::image::Descriptor;
 use crate::plan::{Op, Plan, Stage, StageFrom, StageId};
@@ -41,7 +42,10 @@ pub(super) fn summarize(
                 let trace = trace.get(position);
                 let outcome = match (&step.op, trace) {
                     (Op::Config, _) => Outcome::Config,
-                    (_, Some(trace)) if !trace.cached => Outcome::Ran { why: why(stage) },
+                    (_, Some(trace)) if !trace.cached => {
+                        let why = explain::why(session, plan, keys, StageId(index), position);
+                        Outcome::Ran { why }
+                    }
                     _ => Outcome::Cached,
                 };
                 let took = trace.map_or(Duration::ZERO, |trace| trace.took);
@@ -88,14 +92,18 @@ pub(super) fn summarize(
             annotations: session.request.annotations.clone(),
         },
         stages,
-        written: exported.written,
-        notices: Vec::new(),
+        written: exported.written.into_iter().chain(session.saver.written()).collect(),
+        weight: None,
+        notices: session.notices(),
+        looked_in: session.cache.traffic().into_iter().map(looked_in).collect(),
+        not_saved: session.saver.skipped(),
         took: session.since.elapsed(),
     }
 }
 
-fn why(stage: &Stage) -> String {
-    if stage.no_cache { "built without cache" } else { "no result is known of it" }.to_owned()
+fn looked_in((place, traffic): (String, Traffic)) -> LookedIn {
+    let Traffic { questions, entries, bytes, took } = traffic;
+    LookedIn { place, questions, entries, bytes, took }
 }
 
 fn recorded(
@@ -104,7 +112,7 @@ fn recorded(
     stage: &Stage,
     keys: &StageKeys,
 ) -> Vec<LayerResult> {
-    if let Some(record) = session.record(&keys.last()) {
+    if let Some(record) = session.record(keys.last()) {
         return record.layers.iter().map(|layer| of_record(session, layer)).collect();
     }
     match stage.from {
@@ -119,7 +127,11 @@ fn of_layer(session: &Session<'_>, layer: &StageLayer) -> LayerResult {
     match layer.finished() {
         Ok(finished) => LayerResult {
             diff_id: finished.diff_id,
-            unpacked_bytes: session.tree(&finished.diff_id).map(|tree| tree.unpacked_size()),
+            unpacked_bytes: layer
+                .recorded()
+                .ok()
+                .and_then(|recorded| recorded.unpacked_size)
+                .or_else(|| session.tree(&finished.diff_id).map(|tree| tree.unpacked_size())),
             blob: Some(BlobResult {
                 digest: finished.descriptor.digest,
                 bytes: finished.descriptor.size,
@@ -133,7 +145,9 @@ fn of_layer(session: &Session<'_>, layer: &StageLayer) -> LayerResult {
 fn of_record(session: &Session<'_>, layer: &RecordLayer) -> LayerResult {
     LayerResult {
         diff_id: layer.diff_id,
-        unpacked_bytes: session.tree(&layer.diff_id).map(|tree| tree.unpacked_size()),
+        unpacked_bytes: layer
+            .unpacked_size
+            .or_else(|| session.tree(&layer.diff_id).map(|tree| tree.unpacked_size())),
         blob: Some(BlobResult { digest: layer.descriptor.digest, bytes: layer.descriptor.size }),
     }
 }

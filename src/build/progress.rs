@@ -3,18 +3,22 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
+use crate::dockerfile::lint::Findings;
 use crate::error::Error;
+use crate::sandbox::Cancel;
 use crate::ui::{Event, StepId, StepOutcome, Stream};
 
 /// Where events go; see [`Event`].
 pub(super) struct Progress<'a> {
     events: &'a (dyn Fn(Event) + Sync),
+    cancel: &'a Cancel,
     next: AtomicU32,
 }
 
 impl<'a> Progress<'a> {
-    pub(super) fn new(events: &'a (dyn Fn(Event) + Sync)) -> Self {
-        Self { events, next: AtomicU32::new(1) }
+    /// `first` is the number of the first step.
+    pub(super) fn new(events: &'a (dyn Fn(Event) + Sync), cancel: &'a Cancel, first: u32) -> Self {
+        Self { events, cancel, next: AtomicU32::new(first) }
     }
 
     pub(super) fn notice(&self, text: impl Into<String>) {
@@ -23,6 +27,13 @@ impl<'a> Progress<'a> {
 
     pub(super) fn warning(&self, text: impl Into<String>) {
         (self.events)(Event::Warning(text.into()));
+    }
+
+    /// What the checks found in the Dockerfile `file`.
+    pub(super) fn findings(&self, file: &str, findings: &Findings) {
+        for finding in findings.sorted() {
+            (self.events)(Event::Finding { file: file.to_owned(), finding });
+        }
     }
 
     /// Starts a step of the log. Dropped before it is ended, it counts as canceled.
@@ -37,16 +48,19 @@ impl<'a> Progress<'a> {
         self.start(title).end(StepOutcome::Cached);
     }
 
-    /// Runs `work` as a step of the log.
+    /// Runs `work` as a step of the log. What fails after the build was canceled does so for that
+    /// reason, whatever it says.
     pub(super) fn step<T>(
         &self,
         title: impl Into<String>,
         work: impl FnOnce(&Running<'_>) -> Result<T, Error>,
     ) -> Result<T, Error> {
         let running = self.start(title);
-        let result = work(&running);
+        let result = work(&running)
+            .map_err(|error| if self.cancel.is_canceled() { Error::canceled() } else { error });
         running.end(match &result {
             Ok(_) => StepOutcome::Done,
+            Err(error) if error.is_canceled() => StepOutcome::Canceled,
             Err(error) => StepOutcome::Failed(error.message.clone()),
         });
         result
@@ -68,11 +82,10 @@ impl Running<'_> {
         }
     }
 
-    /// Tells how far a transfer is, in bytes. How far it goes shows only at its end, as much may be
-    /// there already.
-    pub(super) fn progress(&self, what: &str, done: u64) {
+    /// Tells how far a transfer is, in bytes, of how many where that is known.
+    pub(super) fn progress(&self, what: &str, done: u64, total: Option<u64>) {
         let (step, what) = (self.step, what.to_owned());
-        (self.progress.events)(Event::Progress { step, what, done, total: None });
+        (self.progress.events)(Event::Progress { step, what, done, total });
     }
 
     pub(super) fn end(mut self, outcome: StepOutcome) {

@@ -53,7 +53,7 @@ impl<'a, 's> Pushes<'a, 's> {
         let begun = Self { session, images, lineage: plan.lineage(plan.target), pushes };
         for id in &begun.lineage {
             let known = match (&demands[id.0], &plan.stages[id.0].from) {
-                (Some(Demand { had: Some(layers), .. }), _) => layers.clone(),
+                (Some(Demand { had: Some(had), .. }), _) => had.layers.clone(),
                 (Some(_), StageFrom::Image(image)) => layers::of_image(images, *image),
                 _ => continue,
             };
@@ -94,8 +94,9 @@ impl<'a, 's> Pushes<'a, 's> {
     ) -> Result<Vec<(Reference, u64)>, Error> {
         let push = self.pushes.iter().find(|push| push.output == output);
         let Some(OutputPush { names, push, .. }) = push else { return Ok(Vec::new()) };
-        let image = self.image(made)?;
-        let progress = |sent| running.progress("layers", sent);
+        let image = self.image(made, names.first())?;
+        // How much it will be shows only at its end, as the registry may have much of it.
+        let progress = |sent| running.progress("layers", sent, None);
         let shown: Vec<String> = names.iter().map(Reference::whole).collect();
         let pushed = self.session.wait(push.finish(&image, &progress))?;
         let pushed = pushed.map_err(|error| {
@@ -104,7 +105,19 @@ impl<'a, 's> Pushes<'a, 's> {
         Ok(names.iter().cloned().zip(pushed.iter().map(|pushed| pushed.bytes)).collect())
     }
 
-    fn image(&self, made: &Made) -> Result<ImageToPush, Error> {
+    /// The registry that `output` goes to has a layer of an earlier build that is not here, so that it
+    /// need not come here.
+    pub(super) fn has(&self, output: &Output, layer: &Descriptor) -> bool {
+        let push = self.pushes.iter().find(|push| push.output == output);
+        let target = push.and_then(|push| push.names.first());
+        self.session.blob(&layer.digest).is_none()
+            && target.is_some_and(|target| {
+                let has = self.session.wait(self.session.registry.has_blob(target, layer));
+                matches!(has, Ok(Ok(true)))
+            })
+    }
+
+    fn image(&self, made: &Made, target: Option<&Reference>) -> Result<ImageToPush, Error> {
         let parts = &made.parts;
         let manifest: Manifest = serde_json::from_slice(&parts.manifest).map_err(Error::build)?;
         let mut blobs = Vec::with_capacity(parts.layers.len() + 1);
@@ -112,6 +125,8 @@ impl<'a, 's> Pushes<'a, 's> {
             let blob = &layer.descriptor;
             let source = self
                 .source(blob, layer.file.clone(), *base)
+                // What is neither a file nor a base's is in the target: see `Pushes::has`.
+                .or_else(|| Some(BlobSource::Registry { image: target?.clone(), file: None }))
                 .ok_or_else(|| layers::lost(&blob.digest))?;
             blobs.push((blob.clone(), source));
         }

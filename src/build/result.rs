@@ -9,6 +9,7 @@ use crate::digest::{DiffId, Digest};
 use crate::image::Descriptor;
 use crate::plan::Lines;
 use crate::platform::Platform;
+use crate::weight::Weight;
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct BuildResult {
@@ -17,7 +18,14 @@ pub struct BuildResult {
     pub image: ImageResult,
     /// Where it went besides the local store.
     pub written: Vec<Written>,
+    /// Where the request wants it. Too large to stand beside the rest, so it is written by itself.
+    #[serde(skip)]
+    pub weight: Option<Weight>,
     pub notices: Vec<String>,
+    /// What `--cache-from` was asked.
+    pub looked_in: Vec<LookedIn>,
+    /// Results that `--cache-to` did not get: they are as quickly made as fetched.
+    pub not_saved: Vec<NotSaved>,
     #[serde(rename = "seconds", serialize_with = "seconds")]
     pub took: Duration,
 }
@@ -92,6 +100,30 @@ pub struct ImageResult {
     pub annotations: BTreeMap<String, String>,
 }
 
+/// A cache that was asked for results.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct LookedIn {
+    pub place: String,
+    pub questions: usize,
+    /// Entries that were read.
+    pub entries: usize,
+    /// Of those; bytes.
+    pub bytes: u64,
+    /// Spent waiting for it.
+    #[serde(rename = "seconds", serialize_with = "seconds")]
+    pub took: Duration,
+}
+
+/// What no cache got of a stage, from its last saved step up to this one.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct NotSaved {
+    pub title: String,
+    /// What would have been saved, of all these steps.
+    pub bytes: u64,
+    /// How long it takes to make that again.
+    pub seconds: f64,
+}
+
 /// One output, done.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Written {
@@ -121,6 +153,16 @@ impl BuildResult {
     pub fn cache_hits(&self) -> (usize, usize) {
         let steps = self.stages.iter().flat_map(|stage| &stage.steps);
         count(steps)
+    }
+
+    /// For each stage in which something ran, the first step that did, and why.
+    pub fn causes(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.stages.iter().filter_map(|stage| {
+            stage.steps.iter().find_map(|step| match &step.outcome {
+                Outcome::Ran { why } => Some((step.title.as_str(), why.as_str())),
+                Outcome::Cached | Outcome::Config => None,
+            })
+        })
     }
 
     /// Unpacked bytes of the layers that some stage has and the image has not, each counted once;
@@ -261,6 +303,9 @@ pub(crate) mod tests {
                 transferred_bytes: 1_050_900,
                 skipped_bytes: 3_400_000,
             }],
+            looked_in: Vec::new(),
+            not_saved: Vec::new(),
+            weight: None,
             notices: Vec::new(),
             took: Duration::from_millis(13_100),
         }

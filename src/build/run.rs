@@ -14,9 +14,9 @@ use super::stage::Work;
 use crate::cache::{CacheMount, MountLease};
 use crate::error::Error;
 use crate::layer::{self, Stubs};
-use crate::plan::{CopyFrom, Mount, MountKind, RunOp};
+use crate::plan::{CopyFrom, Input, Mount, MountKind, RunOp};
 use crate::request::SshSource;
-use crate::sandbox::{self, RunMount, RunMountKind, RunSpec, UserIds};
+use crate::sandbox::{self, RunError, RunMount, RunMountKind, RunSpec, UserIds};
 use crate::tree::{CopyOptions, User, What, clean_path};
 use crate::ui::{Masker, Stream};
 
@@ -33,7 +33,7 @@ pub(super) fn run(
     let session = work.session;
     let sandbox = work.sandbox.ok_or_else(|| Error::build("no sandbox was made for this RUN"))?;
     let lowers = lower_directories(work, files)?;
-    let upper = session.scratch_directory()?;
+    let dirs = session.step_directories()?;
     let mut user = copy::user(work, files, &op.user).map_err(|e| failed(op, &e.message))?;
     // As runc has it: the user's own group is among the supplementary ones.
     if !user.groups.contains(&user.gid) {
@@ -46,9 +46,9 @@ pub(super) fn run(
     let secrets: Vec<&[u8]> = session.request.secrets.values().map(|s| s.0.as_slice()).collect();
     let spec = RunSpec {
         lowers,
-        upper: upper.clone(),
-        work: session.scratch_directory()?,
-        scratch: session.scratch_directory()?,
+        upper: dirs.upper.clone(),
+        work: dirs.work.clone(),
+        scratch: dirs.scratch.clone(),
         argv: op.argv.clone(),
         env: environment(op, &user, mounts.env),
         cwd: op.cwd.clone(),
@@ -70,13 +70,18 @@ pub(super) fn run(
     });
     running.output(last, masker.finish());
     drop(mounts.leases);
+    // What can't be removed now goes with the build.
+    let _ = dirs.remove_scratch();
     session.check_canceled()?;
-    let exit = exit.map_err(Error::build)?;
+    let exit = exit.map_err(|error| match error {
+        RunError::Exec { message, .. } => failed(op, &message),
+        error => Error::build(error),
+    })?;
     if !exit.success() {
         let memory = if exit.out_of_memory { " (out of memory)" } else { "" };
         return Err(failed(op, &format!("exit code: {}{memory}", exit.code)));
     }
-    changes_of(work, files, upper)
+    changes_of(work, files, dirs.upper)
 }
 
 /// The directories that overlayfs lays over each other, the lowest first.
@@ -154,7 +159,11 @@ impl Mounts {
                 self.push(mount, RunMountKind::Tree { lowers, subpath, writable });
             }
             MountKind::Tmpfs { size } => self.push(mount, RunMountKind::Tmpfs { size: *size }),
-            MountKind::Cache { id, seed, sharing, readonly, mode, uid, gid } => {
+            MountKind::Cache { id, seed, subpath, sharing, readonly, mode, uid, gid } => {
+                let id = match seed {
+                    Some((from, source)) => &format!("{id} of {}", seed_key(work, from, source)?),
+                    None => id,
+                };
                 let wanted =
                     CacheMount { id, sharing: *sharing, mode: *mode, uid: *uid, gid: *gid };
                 let lease = work.session.store.cache_mount(&wanted).map_err(Error::build)?;
@@ -162,7 +171,8 @@ impl Mounts {
                     fill(work, from, source, &lease)?;
                 }
                 let directory = lease.path.clone();
-                self.push(mount, RunMountKind::Cache { directory, readonly: *readonly });
+                let (subpath, readonly) = (subpath.clone(), *readonly);
+                self.push(mount, RunMountKind::Cache { directory, subpath, readonly });
                 self.leases.push(lease);
             }
             MountKind::Secret { id, env, required, mode, uid, gid } => {
@@ -179,17 +189,20 @@ impl Mounts {
                 let (content, mode, uid, gid) = (secret.clone(), *mode, *uid, *gid);
                 self.push(mount, RunMountKind::Secret { content, mode, uid, gid });
             }
-            MountKind::Ssh { id, required, .. } => {
-                let Some(SshSource::Agent(socket)) = request.ssh.get(id) else {
-                    return missing(*required, format!("ssh {id}: not found"))
-                        .map_err(|e| e.hinted(format!("Add `--ssh {id}`.")));
-                };
+            MountKind::Ssh { id, required, mode, uid, gid } => {
                 let default = format!("/run/buildkit/ssh_agent.{}", self.agents);
                 let target = mount.target.clone().unwrap_or(default);
                 self.agents += 1;
+                // Even where there will be no socket, as BuildKit has it.
                 self.env.entry(SSH_AUTH_SOCK.to_owned()).or_insert_with(|| target.clone());
-                self.list
-                    .push(RunMount { target, kind: RunMountKind::Ssh { socket: socket.clone() } });
+                let Some(SshSource::Agent(socket)) = request.ssh.get(id) else {
+                    let message = format!("no SSH key {id:?} forwarded from the client");
+                    return missing(*required, message)
+                        .map_err(|e| e.hinted(format!("Add `--ssh {id}`.")));
+                };
+                let (socket, mode, uid, gid) = (socket.clone(), *mode, *uid, *gid);
+                let kind = RunMountKind::Ssh { socket, mode, uid, gid };
+                self.list.push(RunMount { target, kind });
             }
         }
         Ok(())
@@ -245,6 +258,22 @@ fn context_selection<'a>(from: &'a CopyFrom, source: &str) -> Selection<'a> {
     }
 }
 
+/// What a cache mount is seeded with: another seed makes another cache.
+fn seed_key(work: &Work<'_, '_>, from: &CopyFrom, source: &str) -> Result<String, Error> {
+    let key = match from {
+        CopyFrom::Context | CopyFrom::Named(_) => {
+            match work.inputs.content(&seed_selection(from, source))? {
+                Input::Content(sum) => sum.hex(),
+                Input::Definition(key) => key.to_string(),
+            }
+        }
+        CopyFrom::Stage(stage) => work.keys[stage.0].last().to_string(),
+        CopyFrom::Image(image) => work.images[image.0].key().to_string(),
+        CopyFrom::Empty => String::new(),
+    };
+    Ok(format!("{source} in {key}"))
+}
+
 /// Puts the seed of a new cache mount into it.
 fn fill(
     work: &Work<'_, '_>,
@@ -252,7 +281,13 @@ fn fill(
     source: &str,
     lease: &MountLease,
 ) -> Result<(), Error> {
-    let selection = Selection {
+    let selection = seed_selection(from, source);
+    let layer = copy::context_layer(work, &selection)?;
+    layers::unpack_into(&layer, &lease.path)
+}
+
+fn seed_selection<'a>(from: &'a CopyFrom, source: &str) -> Selection<'a> {
+    Selection {
         from,
         what: What::Path(clean_path(source.as_bytes())),
         options: CopyOptions {
@@ -260,9 +295,7 @@ fn fill(
             cwd: "/".to_owned(),
             ..CopyOptions::default()
         },
-    };
-    let layer = copy::context_layer(work, &selection)?;
-    layers::unpack_into(&layer, &lease.path)
+    }
 }
 
 impl From<sandbox::Stream> for Stream {

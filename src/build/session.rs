@@ -1,38 +1,55 @@
 //! What every part of one build shares.
 
 use std::collections::{BTreeMap, HashMap};
+use std::io::{self, Read};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Instant;
 
+use tokio::net::UnixStream;
+
+use tokio::runtime::Runtime;
+
+use super::fetch::{Access, Fetcher};
 use super::progress::Progress;
-use crate::cache::{Record, Store, StoredBlob};
-use crate::digest::{DiffId, Digest};
+use super::save::{Saver, places};
+use crate::cache::{Record, RecordKey, RemoteCache, Store, StoredBlob};
+use crate::digest::{DiffId, Digest, Sha256Sum};
+use crate::dockerfile::Dockerfile;
 use crate::error::Error;
 use crate::http::Clients;
-use crate::plan::{ContextShape, DefinitionKey, PlanRequest};
+use crate::ignore::Patterns;
+use crate::plan::{ContextShape, History, PlanRequest, source_date_epoch};
 use crate::platform::Platform;
 use crate::registry::Registry;
-use crate::request::{BuildRequest, Compression, NamedContext, Output, OutputKind};
+use crate::request::{BuildRequest, Compression, MainContext, NamedContext, Output, OutputKind};
 use crate::sandbox::Cancel;
+use crate::snapshot::StepDirs;
 use crate::tree::Changes;
-
-/// How soon a transfer notices that the user has asked to stop.
-const CANCEL_CHECK: Duration = Duration::from_millis(50);
+use crate::ui::Event;
 
 pub(super) struct Session<'a> {
     pub(super) request: &'a BuildRequest,
     pub(super) store: Store,
-    pub(super) runtime: tokio::runtime::Runtime,
+    pub(super) runtime: Arc<Runtime>,
+    clients: Arc<Clients>,
     pub(super) registry: Registry,
     pub(super) progress: Progress<'a>,
+    /// What `--cache-from` names.
+    pub(super) cache: RemoteCache,
+    /// What `--cache-to` names.
+    pub(super) saver: Saver,
     pub(super) cancel: &'a Cancel,
     pub(super) since: Instant,
+    /// What of the main context is ignored.
+    pub(super) ignore: Patterns,
+    /// Seconds since 1970: of the build arguments, or the default that the Dockerfile gives (L-056).
+    pub(super) source_date_epoch: Option<i64>,
     host: Platform,
     hosts: Vec<String>,
     contexts: BTreeMap<String, ContextShape>,
-    scratch: AtomicU64,
+    notices: Mutex<Vec<String>>,
+    history: OnceLock<Option<History>>,
     fetches: Mutex<HashMap<Digest, Arc<Mutex<()>>>>,
 }
 
@@ -40,18 +57,23 @@ impl<'a> Session<'a> {
     pub(super) fn open(
         request: &'a BuildRequest,
         cancel: &'a Cancel,
-        progress: Progress<'a>,
+        events: &'a (dyn Fn(Event) + Sync),
     ) -> Result<Self, Error> {
+        let ignore = match &request.dockerfile.ignore {
+            Some((file, bytes)) => {
+                Patterns::parse(bytes).map_err(|e| Error::build(format!("{file}: {e}")))?
+            }
+            None => Patterns::default(),
+        };
+        let is_fetched = matches!(request.context, MainContext::Fetched(_));
         let store = Store::open(&request.store)?;
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(request.threads.max(1))
-            .enable_all()
-            .build()
-            .map_err(|e| Error::build(format!("can't start the network threads: {e}")))?;
+        let runtime = Arc::new(runtime(request.threads)?);
         let clients = Arc::new(Clients::new(request.registry.ca_certificates.clone()));
-        let registry = Registry::new(request.registry.clone(), clients);
+        let registry = Registry::new(request.registry.clone(), Arc::clone(&clients));
+        let (sources, targets) = places(request, &registry, &clients, runtime.handle())?;
+        let prefix = index_prefix(request);
         let shape = |context: &NamedContext| match context {
-            NamedContext::Directory(_) => ContextShape::Directory,
+            NamedContext::Directory(_) | NamedContext::Remote(_) => ContextShape::Directory,
             NamedContext::Image(_) | NamedContext::Layout { .. } => ContextShape::Image,
         };
         let contexts =
@@ -59,17 +81,36 @@ impl<'a> Session<'a> {
         Ok(Self {
             request,
             store,
-            runtime,
+            runtime: Arc::clone(&runtime),
+            clients,
             registry,
-            progress,
+            // Bringing the context here was the first step.
+            progress: Progress::new(events, cancel, if is_fetched { 2 } else { 1 }),
+            cache: RemoteCache::open(sources.clone(), prefix.clone()),
+            saver: Saver::new(sources, targets, prefix, runtime),
             cancel,
             since: Instant::now(),
+            ignore,
+            source_date_epoch: request.source_date_epoch,
             host: Platform::host(),
             hosts: request.run.add_hosts.iter().map(|(name, _)| name.clone()).collect(),
             contexts,
-            scratch: AtomicU64::new(0),
+            notices: Mutex::default(),
+            history: OnceLock::new(),
             fetches: Mutex::default(),
         })
+    }
+
+    pub(super) fn fetcher(&self) -> Fetcher<'_> {
+        let BuildRequest { secrets, ssh, git_environment, .. } = self.request;
+        Fetcher {
+            access: Access { secrets, ssh, git_environment },
+            store: &self.store,
+            runtime: &self.runtime,
+            clients: &self.clients,
+            progress: &self.progress,
+            cancel: self.cancel,
+        }
     }
 
     pub(super) fn plan_request(&self) -> PlanRequest<'_> {
@@ -84,23 +125,42 @@ impl<'a> Session<'a> {
             labels: &request.labels,
             no_cache: &request.no_cache,
             network: request.run.network,
+            entitlements: request.run.entitlements,
             hosts: &self.hosts,
+            ignore: &self.ignore,
+            all_stages: false,
         }
+    }
+
+    /// Tells the user something that fails nothing, now and with the result.
+    pub(super) fn notice(&self, text: impl Into<String>) {
+        let text = text.into();
+        self.progress.notice(text.clone());
+        self.notices.lock().unwrap_or_else(PoisonError::into_inner).push(text);
+    }
+
+    pub(super) fn notices(&self) -> Vec<String> {
+        self.notices.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Takes the SOURCE_DATE_EPOCH that `file` gives, where the request gives none.
+    pub(super) fn take_epoch(&mut self, file: &Dockerfile) -> Result<(), Error> {
+        let default = source_date_epoch(file, &self.plan_request())?;
+        self.source_date_epoch = self.source_date_epoch.or(default);
+        Ok(())
     }
 
     /// Ends the work of this thread where the user has asked to stop.
     pub(super) fn check_canceled(&self) -> Result<(), Error> {
-        if self.cancel.is_canceled() { Err(super::canceled()) } else { Ok(()) }
+        if self.cancel.is_canceled() { Err(Error::canceled()) } else { Ok(()) }
     }
 
-    /// Comes when the user has asked to stop.
-    pub(super) fn canceled(&self) -> impl Future<Output = ()> + Send + use<> {
-        let cancel = self.cancel.clone();
-        async move {
-            while !cancel.is_canceled() {
-                tokio::time::sleep(CANCEL_CHECK).await;
-            }
-        }
+    /// A file whose reading ends where the build does.
+    pub(super) fn stopping(
+        &self,
+        file: impl Read + Send + 'static,
+    ) -> io::Result<Box<dyn Read + Send>> {
+        Ok(Box::new(self.cancel.stops(file)))
     }
 
     /// Waits for the network, but not where the user has asked to stop.
@@ -108,9 +168,14 @@ impl<'a> Session<'a> {
         self.runtime.block_on(async {
             tokio::select! {
                 done = work => Ok(done),
-                () = self.canceled() => Err(super::canceled()),
+                () = self.canceled() => Err(Error::canceled()),
             }
         })
+    }
+
+    /// Ends when the build is canceled.
+    pub(super) fn canceled(&self) -> impl Future<Output = ()> + Send + 'static {
+        canceled(self.cancel)
     }
 
     /// The names of the image in `output`.
@@ -129,17 +194,22 @@ impl<'a> Session<'a> {
 
     /// The time that new things have: SOURCE_DATE_EPOCH, else the start of the build.
     pub(super) fn time(&self) -> i64 {
-        self.request.source_date_epoch.unwrap_or(self.request.now)
+        self.source_date_epoch.unwrap_or(self.request.now)
     }
 
     /// A new, empty directory that goes with the build.
     pub(super) fn scratch_directory(&self) -> Result<PathBuf, Error> {
-        // Short names: overlayfs takes all lower directories of a mount in one page on old kernels.
-        let number = self.scratch.fetch_add(1, Ordering::Relaxed);
-        let path = self.store.work().join(number.to_string());
-        std::fs::create_dir(&path)
-            .map_err(|e| Error::build(format!("can't make {}: {e}", path.display())))?;
-        Ok(path)
+        self.store.work().directory().map_err(|e| self.no_work_directory(&e))
+    }
+
+    /// New directories for a RUN that go with the build.
+    pub(super) fn step_directories(&self) -> Result<StepDirs, Error> {
+        self.store.work().step().map_err(|e| self.no_work_directory(&e))
+    }
+
+    fn no_work_directory(&self, error: &io::Error) -> Error {
+        let path = self.store.work().path().display();
+        Error::build(format!("can't make a directory in {path}: {error}"))
     }
 
     /// The blob, from the local store or one that `--cache-from` names.
@@ -173,12 +243,120 @@ impl<'a> Session<'a> {
         self.request.outputs.first().map_or_else(Compression::default, |o| o.compression)
     }
 
-    /// What is known of a step with this key.
-    pub(super) fn record(&self, key: &DefinitionKey) -> Option<Record> {
-        self.store.record(key)
+    /// What the build before was made of: the last one here, else the newest that a cache knows.
+    pub(super) fn history(&self) -> Option<&History> {
+        let read = || self.store.history(&self.project()).or_else(|| self.cache.history());
+        self.history.get_or_init(read).as_ref()
     }
 
-    pub(super) fn keep_record(&self, key: &DefinitionKey, record: &Record) -> Result<(), Error> {
-        Ok(self.store.keep_record(key, record)?)
+    /// Keeps what this build was made of. Whoever can't only knows less the next time.
+    pub(super) fn keep_history(&self, history: &History) {
+        if let Err(error) = self.store.keep_history(&self.project(), history) {
+            self.notice(format!("the next build can't say what has changed: {error}"));
+        }
+    }
+
+    /// The name of what is built here, which many projects share a store for.
+    fn project(&self) -> Sha256Sum {
+        let context = match &self.request.context {
+            MainContext::Directory(path) => path.canonicalize().unwrap_or_else(|_| path.clone()),
+            MainContext::Fetched(_) | MainContext::Empty => PathBuf::new(),
+        };
+        Sha256Sum::of(format!("{}\0{}", context.display(), index_prefix(self.request)).as_bytes())
+    }
+
+    /// What the local store knows under this key.
+    pub(super) fn record(&self, key: impl Into<RecordKey>) -> Option<Record> {
+        self.store.record(&key.into())
+    }
+
+    pub(super) fn keep_record(
+        &self,
+        key: impl Into<RecordKey>,
+        record: &Record,
+    ) -> Result<(), Error> {
+        Ok(self.store.keep_record(&key.into(), record)?)
+    }
+
+    /// The first of `keys` with a record that `accept` can use: of the local store, or, where it has
+    /// only a later one, of the caches.
+    pub(super) fn first_record<T>(
+        &self,
+        keys: &[RecordKey],
+        accept: impl Fn(&Record, RecordPlace) -> Option<T>,
+    ) -> Option<Had<T>> {
+        let had = |position, record: Record, place| {
+            let value = accept(&record, place)?;
+            Some(Had { position, record, place, value })
+        };
+        let here = keys
+            .iter()
+            .enumerate()
+            .find_map(|(position, key)| had(position, self.store.record(key)?, RecordPlace::Store));
+        let end = here.as_ref().map_or(keys.len(), |had| had.position);
+        let mut start = 0;
+        while let Some((offset, record)) = self.cache.first(&keys[start..end]) {
+            let found = had(start + offset, record, RecordPlace::Remote);
+            if found.is_some() {
+                return found;
+            }
+            start += offset + 1;
+        }
+        here
+    }
+}
+
+/// Where a record was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum RecordPlace {
+    Store,
+    Remote,
+}
+
+/// A record that can be used, and what was made of it.
+#[derive(Debug)]
+pub(super) struct Had<T> {
+    /// Of its key among those that were asked for.
+    pub(super) position: usize,
+    pub(super) record: Record,
+    pub(super) place: RecordPlace,
+    pub(super) value: T,
+}
+
+/// How the keys of the indexes of builds like this one begin: the same Dockerfile, target, platform
+/// and names.
+fn index_prefix(request: &BuildRequest) -> String {
+    let short = |text: &str| -> String {
+        let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
+        text.chars().map(plain).take(30).collect()
+    };
+    let target = request.target.as_deref().unwrap_or("default");
+    let mut identity = vec![request.dockerfile.name.as_str(), target];
+    identity.extend(request.tags.iter().map(|tag| {
+        // Without the tag proper, which often is the commit.
+        tag.rsplit_once(':').map_or(tag.as_str(), |(repository, _)| repository)
+    }));
+    let identity = Sha256Sum::of(identity.join("\0").as_bytes()).hex();
+    format!("i-{}-{}-{}-", short(target), short(&request.platform.to_string()), &identity[..12])
+}
+
+/// The threads that talk to other machines.
+pub(super) fn runtime(threads: usize) -> Result<Runtime, Error> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads.max(1))
+        .enable_all()
+        .build()
+        .map_err(|e| Error::build(format!("can't start the network threads: {e}")))
+}
+
+/// Ends when `cancel` was used.
+pub(super) fn canceled(cancel: &Cancel) -> impl Future<Output = ()> + Send + 'static {
+    let socket = cancel.socket();
+    async {
+        let canceled = async { UnixStream::from_std(socket?)?.readable().await };
+        if canceled.await.is_err() {
+            // Who cannot be told goes on to its end.
+            std::future::pending().await
+        }
     }
 }

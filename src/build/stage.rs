@@ -1,22 +1,25 @@
 //! One stage: what it stands on, then its steps in order. Each stage that has work is a thread.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::compress::Compressor;
-use super::demand::Demand;
+use super::compress::{Compressor, KnownBy};
+use super::demand::{Demand, read_stage, sources};
 use super::files::Files;
 use super::images::Images;
 use super::inputs::{Inputs, whole};
 use super::keys::StageKeys;
 use super::layers::{self, StageLayer};
+use super::progress::Running;
 use super::session::Session;
 use super::slot::Slot;
-use super::{copy, run};
+use super::{content, copy, run};
+use crate::digest::{DiffId, Sha256Sum};
 use crate::error::{Error, Location};
-use crate::plan::{CopyFrom, Op, Plan, StageFrom, StageId, Step};
+use crate::plan::{CopyFrom, Op, Plan, StageFrom, StageId, Step, run_key};
 use crate::sandbox::Sandbox;
 use crate::tree;
+use crate::ui::StepOutcome;
 
 /// What all stages of a build share.
 pub(super) struct Work<'a, 's> {
@@ -37,8 +40,10 @@ pub(super) struct Work<'a, 's> {
 pub(super) struct StageFiles {
     /// Merged only if somebody asks: a stage that was had whole needs no tree to be pushed.
     pub(super) layers: Vec<StageLayer>,
-    /// Set where the stage did something.
-    pub(super) files: Option<Arc<Files>>,
+    /// Merged where the stage did something, else for the first who asks.
+    files: Arc<Mutex<Option<Arc<Files>>>>,
+    /// How long it takes to make all of it from nothing.
+    pub(super) made: Duration,
     /// For each step, what happened.
     pub(super) steps: Vec<StepTrace>,
 }
@@ -48,6 +53,23 @@ pub(super) struct StageFiles {
 pub(super) struct StepTrace {
     pub(super) cached: bool,
     pub(super) took: Duration,
+}
+
+/// Where a stage is.
+#[derive(Clone, Copy)]
+struct At<'a> {
+    stage: StageId,
+    index: usize,
+    step: &'a Step,
+    demand: &'a Demand,
+}
+
+/// The layer of a step.
+struct Laid {
+    layer: StageLayer,
+    known_by: Option<KnownBy>,
+    /// It was known.
+    cached: bool,
 }
 
 impl Work<'_, '_> {
@@ -64,79 +86,186 @@ impl Work<'_, '_> {
             }
             trace.push(StepTrace { cached: true, took: Duration::ZERO });
         }
-        let start = match &demand.had {
-            Some(layers) => layers.clone(),
+        let in_image = self.plan.lineage(self.plan.target).contains(&id);
+        let (start, mut made) = match &demand.had {
+            Some(had) => {
+                self.session.saver.had(self.session, had.key, &had.record, had.place, in_image);
+                (had.layers.clone(), Duration::from_millis(had.record.made_millis))
+            }
             None => self.standing_on(id, &stage.from)?,
         };
         let works = stage.steps[demand.first..].iter().any(|step| step.op != Op::Config);
         if !works {
             trace.resize(stage.steps.len(), StepTrace { cached: true, took: Duration::ZERO });
-            return Ok(StageFiles { layers: start, files: None, steps: trace });
+            return Ok(StageFiles { layers: start, files: Arc::default(), made, steps: trace });
         }
         let mut files = Files::of(self.session, self.images, start)?;
         for (index, step) in stage.steps.iter().enumerate().skip(demand.first) {
             self.session.check_canceled()?;
             let since = Instant::now();
-            self.step(id, index, step, &mut files).map_err(|e| e.at(Location::from(step.lines)))?;
-            trace.push(StepTrace { cached: false, took: since.elapsed() });
+            let at = At { stage: id, index, step, demand };
+            let cached = self
+                .step(at, &mut files, &mut made)
+                .map_err(|e| e.at(Location::from(step.lines)))?;
+            trace.push(StepTrace { cached, took: since.elapsed() });
         }
         let layers = files.layers.clone();
-        Ok(StageFiles { layers, files: Some(Arc::new(files)), steps: trace })
+        let files = Arc::new(Mutex::new(Some(Arc::new(files))));
+        Ok(StageFiles { layers, files, made, steps: trace })
     }
 
-    /// The layers that the stage `id` begins with.
-    fn standing_on(&self, id: StageId, from: &StageFrom) -> Result<Vec<StageLayer>, Error> {
+    /// The layers that the stage `id` begins with, and how long it takes to make them.
+    fn standing_on(
+        &self,
+        id: StageId,
+        from: &StageFrom,
+    ) -> Result<(Vec<StageLayer>, Duration), Error> {
         match from {
-            StageFrom::Scratch => Ok(Vec::new()),
-            StageFrom::Image(image) => Ok(layers::of_image(self.images, *image)),
-            StageFrom::Stage(stage) => Ok(self.results[stage.0].wait()?.layers),
+            StageFrom::Scratch => Ok((Vec::new(), Duration::ZERO)),
+            StageFrom::Image(image) => Ok((layers::of_image(self.images, *image), Duration::ZERO)),
+            StageFrom::Stage(stage) => {
+                let StageFiles { layers, made, .. } = self.results[stage.0].wait()?;
+                Ok((layers, made))
+            }
             StageFrom::Context(name) => {
                 let from = CopyFrom::Named(name.clone());
                 let layer = copy::context_layer(self, &whole(&from))?;
                 self.compressor.submit(id, layer.clone(), None);
-                Ok(vec![layer])
+                Ok((vec![layer], Duration::ZERO))
             }
         }
     }
 
-    fn step(&self, id: StageId, index: usize, step: &Step, files: &mut Files) -> Result<(), Error> {
-        let session = self.session;
+    /// Lays the layer of a step on top of `files`, and adds to `made` what that costs. Whether the
+    /// layer was known.
+    fn step(&self, at: At<'_>, files: &mut Files, made: &mut Duration) -> Result<bool, Error> {
+        let (session, step) = (self.session, at.step);
+        let link = at.demand.links.get(&at.index).cloned();
+        let mut cost = self.reads_cost(step, link.is_some())?;
         let since = Instant::now();
-        let layer = match &step.op {
-            Op::Config => return Ok(()),
-            Op::Copy(op) => {
-                session.progress.step(step.title.clone(), |_| copy::copy(self, op, files))?
+        let Laid { layer, known_by, cached } = match (&step.op, link) {
+            (Op::Config, _) => return Ok(true),
+            (_, Some(layer)) => {
+                session.progress.cached(step.title.clone());
+                let known_by = self.keys[at.stage.0].links[at.index].map(KnownBy::Key);
+                Laid { layer, known_by, cached: true }
             }
-            Op::Run(op) => session
-                .progress
-                .step(step.title.clone(), |running| run::run(self, op, files, running))?,
-            Op::Workdir(op) => session.progress.step(step.title.clone(), |_| {
-                let user = copy::user(self, files, &op.user)?;
-                let owner = (user.uid, user.gid);
+            (Op::Copy(op), None) => {
+                self.made_or_known(at, |running| copy::copy(self, op, files, running))?
+            }
+            (Op::Workdir(op), None) => self.made_or_known(at, |_| {
+                let owner = copy::workdir_owner(self, files, &op.user)?;
                 let changes = tree::workdir(&files.tree, &op.path, owner, session.time())
                     .map_err(Error::build)?;
                 let nothing = Arc::new(|_| Ok(Box::new(std::io::empty()) as _));
                 Ok(StageLayer::built(Arc::new(changes), nothing, None, session.time()))
             })?,
+            (Op::Run(op), None) => {
+                let content = content::of_run(self, step, op)?;
+                let known_by = Some(KnownBy::Run(content));
+                if let Some(layer) = self.known_run(at, files, &content) {
+                    session.progress.cached(step.title.clone());
+                    Laid { layer, known_by, cached: true }
+                } else {
+                    let layer = session
+                        .progress
+                        .step(step.title.clone(), |running| run::run(self, op, files, running))?;
+                    Laid { layer, known_by, cached: false }
+                }
+            }
         };
         let changes = layers::contents(session, self.images, &layer)?;
         files.push(layer.clone(), &changes);
+        cost += since.elapsed();
+        *made += cost;
         let result = super::compress::StepResult {
-            key: self.keys[id.0].steps[index],
+            key: self.keys[at.stage.0].steps[at.index],
+            known_by,
+            platform: self.plan.stages[at.stage.0].platform.clone(),
             layers: files.layers.clone(),
-            ran: since.elapsed(),
-            unpacked_size: files.tree.unpacked_size(),
+            cost,
+            made: *made,
+            stage: at.stage,
+            title: step.title.clone(),
+            in_image: self.plan.lineage(self.plan.target).contains(&at.stage),
         };
-        self.compressor.submit(id, layer, Some(result));
-        Ok(())
+        self.compressor.submit(at.stage, layer, Some(result));
+        Ok(cached)
+    }
+
+    /// The layer that `make` says, which reads no file. Where one with the same content is known,
+    /// that one: it need not be compressed again, nor its files be fetched.
+    fn made_or_known(
+        &self,
+        at: At<'_>,
+        make: impl FnOnce(&Running<'_>) -> Result<StageLayer, Error>,
+    ) -> Result<Laid, Error> {
+        let running = self.session.progress.start(at.step.title.clone());
+        let made = make(&running).and_then(|layer| {
+            let key = content::layer_key(self.session, &layer)?;
+            let link = self.keys[at.stage.0].links[at.index];
+            let known = (at.index < at.demand.fresh)
+                .then(|| layers::known_layer(self.session, self.images, key))
+                .flatten();
+            let cached = known.is_some();
+            let known_by = Some(KnownBy::Key(link.unwrap_or(key)));
+            Ok(Laid { layer: known.unwrap_or(layer), known_by, cached })
+        });
+        running.end(match &made {
+            Ok(Laid { cached: true, .. }) => StepOutcome::Cached,
+            Ok(_) => StepOutcome::Done,
+            Err(error) => StepOutcome::Failed(error.message.clone()),
+        });
+        made
+    }
+
+    /// The layer that a RUN has made on the same layers before. What is below may be under way still:
+    /// it is worth waiting for where an instruction that ran there may have made what it made before.
+    fn known_run(&self, at: At<'_>, files: &Files, content: &Sha256Sum) -> Option<StageLayer> {
+        if at.index >= at.demand.fresh {
+            return None;
+        }
+        let below_is_new = |layer: &StageLayer| layer.made().is_some() && !layer.is_from_run();
+        if files.layers.iter().any(below_is_new) {
+            return None;
+        }
+        let stage = &self.plan.stages[at.stage.0];
+        let ingredients = &self.keys[at.stage.0].ingredients[at.index];
+        let waits = files.layers.iter().any(StageLayer::is_from_run);
+        let ran_before =
+            || self.session.history().is_some_and(|h| h.has_instruction(&stage.name, ingredients));
+        if waits && !ran_before() {
+            return None;
+        }
+        let below = files.layers.iter().map(|layer| layer.finished().map(|f| f.diff_id));
+        let below: Vec<DiffId> = below.collect::<Result<_, Error>>().ok()?;
+        let key = run_key(&stage.platform, &below, content);
+        layers::known_layer(self.session, self.images, key)
+    }
+
+    /// What it costs to make the stages that a step reads, unless its layer is `known` without them.
+    fn reads_cost(&self, step: &Step, known: bool) -> Result<Duration, Error> {
+        let stages = sources(step).filter(|_| !known).filter_map(read_stage);
+        stages.map(|stage| Ok(self.results[stage.0].wait()?.made)).sum()
     }
 
     /// The files of another stage.
     pub(super) fn files_of(&self, stage: StageId) -> Result<Arc<Files>, Error> {
-        let result = self.results[stage.0].wait()?;
-        match result.files {
-            Some(files) => Ok(files),
-            None => Ok(Arc::new(Files::of(self.session, self.images, result.layers)?)),
+        self.results[stage.0].wait()?.files(self.session, self.images)
+    }
+}
+
+impl StageFiles {
+    pub(super) fn files(
+        &self,
+        session: &Session<'_>,
+        images: &Images,
+    ) -> Result<Arc<Files>, Error> {
+        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(files) = &*files {
+            return Ok(Arc::clone(files));
         }
+        let merged = Arc::new(Files::of(session, images, self.layers.clone())?);
+        Ok(Arc::clone(files.insert(merged)))
     }
 }

@@ -1,5 +1,6 @@
 //! Places beyond this machine that keep cache entries from one build to the next.
 
+use std::fmt;
 use std::io::{self, Read};
 use std::path::Path;
 
@@ -11,14 +12,21 @@ use crate::image::Descriptor;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EntryKey(pub String);
 
-/// An entry that a back end has.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// An entry that a back end has. Its `Debug` form leaves `place` out.
+#[derive(Clone, PartialEq, Eq)]
 pub struct FoundEntry {
     pub key: EntryKey,
     /// In bytes, where the back end says it before the bytes are asked for.
     pub size: Option<u64>,
     /// What the back end needs to open it: a signed URL (a secret), a digest, a path.
     pub place: String,
+}
+
+impl fmt::Debug for FoundEntry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { key, size, place: _ } = self;
+        f.debug_struct("FoundEntry").field("key", key).field("size", size).finish_non_exhaustive()
+    }
 }
 
 /// The bytes of an entry to save.

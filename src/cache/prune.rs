@@ -4,20 +4,29 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use super::local::LocalFolder;
 use super::store::{Store, StoreError, open_lock};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum StoreItemKind {
     Record,
+    Download,
+    Tag,
+    History,
     Blob,
     Tree,
     Layer,
     CacheMount,
+    /// Of a folder of cache entries: the records of a whole build.
+    Index,
 }
 
 impl StoreItemKind {
-    const ALL: [(Self, &'static str); 5] = [
+    const ALL: [(Self, &'static str); 8] = [
         (Self::Record, "records"),
+        (Self::Download, "downloads"),
+        (Self::Tag, "tags"),
+        (Self::History, "history"),
         (Self::Blob, "blobs/sha256"),
         (Self::Tree, "trees"),
         (Self::Layer, "layers"),
@@ -29,10 +38,14 @@ impl StoreItemKind {
     pub fn name(self) -> &'static str {
         match self {
             Self::Record => "record",
+            Self::Download => "download",
+            Self::Tag => "tag",
+            Self::History => "history",
             Self::Blob => "blob",
             Self::Tree => "tree",
             Self::Layer => "layer",
             Self::CacheMount => "cache-mount",
+            Self::Index => "index",
         }
     }
 }
@@ -98,24 +111,72 @@ impl Store {
         if lock.try_lock().is_err() {
             return Ok(None);
         }
-        let mut items = Self::list(root)?;
-        let mut total: u64 = items.iter().map(|item| item.size).sum();
-        items.sort_by_key(|item| item.last_used);
-        let mut removed = Vec::new();
-        for item in items {
-            let age = now.duration_since(item.last_used).unwrap_or_default();
-            let keep = (item.kind == StoreItemKind::CacheMount && !filter.cache_mounts)
-                || filter.unused_for.is_some_and(|limit| age < limit)
-                || filter.keep_storage.is_some_and(|limit| total <= limit);
-            if keep {
-                continue;
-            }
-            item.remove()?;
-            total -= item.size;
-            removed.push(item);
-        }
-        Ok(Some(removed))
+        Ok(Some(remove(Self::list(root)?, filter, now)?))
     }
+}
+
+impl LocalFolder {
+    /// The entries, by kind and last use. Files that are none are left alone.
+    ///
+    /// # Errors
+    /// When the folder can't be read.
+    pub fn list(&self) -> Result<Vec<StoreItem>, StoreError> {
+        let entries = match fs::read_dir(self.folder()) {
+            Ok(entries) => entries,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(source) => return Err(StoreError::Io { path: self.folder().to_owned(), source }),
+        };
+        let mut items = Vec::new();
+        for entry in entries {
+            let path = entry.map_err(StoreError::io(self.folder()))?.path();
+            let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
+            let kind = match name.as_deref().and_then(|name| name.get(..2)) {
+                Some("r-") => StoreItemKind::Record,
+                Some("b-") => StoreItemKind::Blob,
+                Some("i-") => StoreItemKind::Index,
+                _ => continue,
+            };
+            items.extend(item(kind, path));
+        }
+        items.sort_by(|a, b| (a.kind, a.last_used, &a.name).cmp(&(b.kind, b.last_used, &b.name)));
+        Ok(items)
+    }
+
+    /// Removes what `filter` lets go, and returns it. A build that misses an entry goes on without.
+    ///
+    /// # Errors
+    /// When the folder can't be read, or an entry not be removed.
+    pub fn prune(
+        &self,
+        filter: &PruneFilter,
+        now: SystemTime,
+    ) -> Result<Vec<StoreItem>, StoreError> {
+        remove(self.list()?, filter, now)
+    }
+}
+
+/// The longest unused go first.
+fn remove(
+    mut items: Vec<StoreItem>,
+    filter: &PruneFilter,
+    now: SystemTime,
+) -> Result<Vec<StoreItem>, StoreError> {
+    let mut total: u64 = items.iter().map(|item| item.size).sum();
+    items.sort_by_key(|item| item.last_used);
+    let mut removed = Vec::new();
+    for item in items {
+        let age = now.duration_since(item.last_used).unwrap_or_default();
+        let keep = (item.kind == StoreItemKind::CacheMount && !filter.cache_mounts)
+            || filter.unused_for.is_some_and(|limit| age < limit)
+            || filter.keep_storage.is_some_and(|limit| total <= limit);
+        if keep {
+            continue;
+        }
+        item.remove()?;
+        total -= item.size;
+        removed.push(item);
+    }
+    Ok(removed)
 }
 
 impl StoreItem {
@@ -169,6 +230,8 @@ fn folder_size(path: &Path) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+
     use super::*;
 
     #[test]
@@ -178,7 +241,7 @@ mod tests {
         let old = store.put_blob(b"12345").unwrap();
         let new = store.put_blob(b"123").unwrap();
         let past = fs::FileTimes::new().set_accessed(SystemTime::UNIX_EPOCH);
-        fs::File::open(store.blob_path(&old)).unwrap().set_times(past).unwrap();
+        File::open(store.blob_path(&old)).unwrap().set_times(past).unwrap();
         let filter = PruneFilter { keep_storage: Some(4), ..PruneFilter::default() };
         assert_eq!(Store::prune(dir.path(), &filter, SystemTime::now()).unwrap(), None, "in use");
         drop(store);
@@ -186,5 +249,25 @@ mod tests {
         assert_eq!(removed.iter().map(|i| i.name.clone()).collect::<Vec<_>>(), [old.hex()]);
         let left = Store::list(dir.path()).unwrap();
         assert_eq!(left.iter().map(|i| i.name.clone()).collect::<Vec<_>>(), [new.hex()]);
+    }
+
+    #[test]
+    fn a_folder_of_entries_shrinks_and_what_is_not_ours_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, age) in [("r-1", 1), ("b-1", 3), ("i-a-1", 2), ("other", 9)] {
+            let path = dir.path().join(name);
+            fs::write(&path, "1234").unwrap();
+            let used = SystemTime::now() - Duration::from_secs(age * 100);
+            let times = fs::FileTimes::new().set_accessed(used);
+            File::open(path).unwrap().set_times(times).unwrap();
+        }
+        let folder = LocalFolder::new(dir.path().to_owned());
+        let names = |items: Vec<StoreItem>| items.into_iter().map(|i| i.name).collect::<Vec<_>>();
+        assert_eq!(names(folder.list().unwrap()), ["r-1", "b-1", "i-a-1"]);
+        let filter = PruneFilter { keep_storage: Some(8), ..PruneFilter::default() };
+        assert_eq!(names(folder.prune(&filter, SystemTime::now()).unwrap()), ["b-1"]);
+        let all = folder.prune(&PruneFilter::default(), SystemTime::now()).unwrap();
+        assert_eq!(names(all), ["i-a-1", "r-1"]);
+        assert!(dir.path().join("other").exists());
     }
 }

@@ -4,21 +4,69 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::sealed::{seal, unseal};
 use super::store::{Store, StoreError};
 use crate::digest::{DiffId, Sha256Sum};
 use crate::image::Descriptor;
-use crate::plan::DefinitionKey;
+use crate::plan::{ContentKey, DefinitionKey};
 
-/// The result of a step. It is self-contained: all layers up to this one, never a reference to the
-/// record of another step, so records of different builds can't be mixed.
+/// What a record is found by: either key of a step. In JSON it is 64 hexadecimal digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct RecordKey(#[serde(with = "hex")] pub Sha256Sum);
+
+mod hex {
+    use serde::{Deserialize as _, Deserializer, Serializer, de};
+
+    use crate::digest::Sha256Sum;
+
+    pub(super) fn serialize<S: Serializer>(sum: &Sha256Sum, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&sum.hex())
+    }
+
+    pub(super) fn deserialize<'d, D: Deserializer<'d>>(from: D) -> Result<Sha256Sum, D::Error> {
+        let text = std::borrow::Cow::<str>::deserialize(from)?;
+        Sha256Sum::from_hex(&text).ok_or_else(|| de::Error::custom("not 64 hexadecimal digits"))
+    }
+}
+
+impl From<DefinitionKey> for RecordKey {
+    fn from(key: DefinitionKey) -> Self {
+        Self(key.0)
+    }
+}
+
+impl From<ContentKey> for RecordKey {
+    fn from(key: ContentKey) -> Self {
+        Self(key.0)
+    }
+}
+
+/// The result of a step. It is self-contained: never a reference to the record of another step, so
+/// records of different builds can't be mixed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
-    /// The lowest first, the base's included.
+    /// Under a definition key all layers up to the step's, the lowest first, the base's included.
+    /// Under a content key the step's own layer alone.
     pub layers: Vec<RecordLayer>,
-    /// How long the step itself ran, in milliseconds.
-    pub run_millis: u64,
-    /// Of all layers together; bytes.
-    pub unpacked_size: u64,
+    /// How long it takes to make all of it from nothing, in milliseconds: these steps, and those of
+    /// the stages that they read.
+    pub made_millis: u64,
+}
+
+impl Record {
+    /// The record of the last layer alone, as a content key has it.
+    #[must_use]
+    pub fn last_layer(&self) -> Self {
+        let layers = self.layers.last().into_iter().cloned().collect();
+        Self { layers, made_millis: self.made_millis }
+    }
+
+    /// The blobs of the layers that are no layers of a base image, and the tables of contents of all.
+    pub fn blobs(&self) -> impl Iterator<Item = &Descriptor> {
+        let own = self.layers.iter().filter(|layer| layer.created.is_some());
+        let contents = self.layers.iter().filter_map(|layer| layer.contents.as_ref());
+        own.map(|layer| &layer.descriptor).chain(contents)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,35 +75,28 @@ pub struct RecordLayer {
     pub descriptor: Descriptor,
     /// When it was made, in seconds since 1970; `None` for a layer of a base image.
     pub created: Option<i64>,
+    /// Bytes of its files; `None` where nobody had to look inside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unpacked_size: Option<u64>,
+    /// Its table of contents, for those who don't have it in a store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contents: Option<Descriptor>,
+    /// The image that has it too: a normalized reference.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pushed_to: Option<String>,
 }
 
-/// Records of another format are misses.
-const VERSION: u32 = 1;
-
-#[derive(Serialize, Deserialize)]
-struct Envelope {
-    version: u32,
-    /// Of `record` as written.
-    sum: String,
-    record: String,
-}
+const FORMAT: &str = "plimsoll-record-2";
 
 impl Store {
-    fn record_path(&self, key: &DefinitionKey) -> PathBuf {
-        self.root().join("records").join(key.to_string())
+    fn record_path(&self, key: &RecordKey) -> PathBuf {
+        self.root().join("records").join(key.0.hex())
     }
 
     /// The record under `key`; a damaged one is a miss.
     #[must_use]
-    pub fn record(&self, key: &DefinitionKey) -> Option<Record> {
-        let bytes = std::fs::read(self.record_path(key)).ok()?;
-        let envelope: Envelope = serde_json::from_slice(&bytes).ok()?;
-        let whole = envelope.version == VERSION
-            && envelope.sum == Sha256Sum::of(envelope.record.as_bytes()).hex();
-        if !whole {
-            return None;
-        }
-        serde_json::from_str(&envelope.record).ok()
+    pub fn record(&self, key: &RecordKey) -> Option<Record> {
+        unseal(FORMAT, &std::fs::read(self.record_path(key)).ok()?)
     }
 
     /// Keeps `record` under `key`, in place of an older one: whoever builds without the cache wants
@@ -63,35 +104,43 @@ impl Store {
     ///
     /// # Errors
     /// When it can't be written.
-    pub fn keep_record(&self, key: &DefinitionKey, record: &Record) -> Result<(), StoreError> {
+    pub fn keep_record(&self, key: &RecordKey, record: &Record) -> Result<(), StoreError> {
         let path = self.record_path(key);
-        let damaged = |reason: serde_json::Error| StoreError::Damaged {
-            path: path.clone(),
-            reason: reason.to_string(),
-        };
-        let record = serde_json::to_string(record).map_err(damaged)?;
-        let sum = Sha256Sum::of(record.as_bytes()).hex();
-        let envelope =
-            serde_json::to_vec(&Envelope { version: VERSION, sum, record }).map_err(damaged)?;
-        self.write_whole(&path, &envelope)
+        let sealed = seal(FORMAT, record)
+            .map_err(|e| StoreError::Damaged { path: path.clone(), reason: e.to_string() })?;
+        self.write_whole(&path, &sealed)
     }
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::digest::Digest;
     use crate::image::media_type;
+
+    /// Of one layer, all of whose bytes are `name`.
+    pub fn record(name: &str) -> Record {
+        let size = name.len() as u64;
+        let descriptor =
+            Descriptor::new(media_type::OCI_LAYER_GZIP, Digest::of(name.as_bytes()), size);
+        let layer = RecordLayer {
+            diff_id: DiffId::of(name.as_bytes()),
+            descriptor,
+            created: Some(7),
+            unpacked_size: Some(size),
+            contents: None,
+            pushed_to: None,
+        };
+        Record { layers: vec![layer], made_millis: 12 }
+    }
 
     #[test]
     fn a_record_comes_back_whole_or_not_at_all() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path()).unwrap();
-        let key = DefinitionKey(Sha256Sum::of(b"key"));
+        let key = RecordKey(Sha256Sum::of(b"key"));
         assert_eq!(store.record(&key), None);
-        let descriptor = Descriptor::new(media_type::OCI_LAYER_GZIP, Digest::of(b"blob"), 4);
-        let layer = RecordLayer { diff_id: DiffId::of(b"tar"), descriptor, created: Some(7) };
-        let record = Record { layers: vec![layer], run_millis: 12, unpacked_size: 3 };
+        let record = record("blob");
         store.keep_record(&key, &record).unwrap();
         assert_eq!(store.record(&key), Some(record));
 

@@ -1,12 +1,13 @@
 //! The folder and its blobs.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use crate::digest::{DiffId, Digest};
 use crate::layer::TocError;
+use crate::snapshot::WorkDir;
 use crate::tree::Changes;
 
 #[derive(Debug, thiserror::Error)]
@@ -36,13 +37,14 @@ pub struct StoredBlob {
 #[derive(Debug)]
 pub struct Store {
     root: PathBuf,
-    /// Where this process keeps what is not finished; it holds `lease`.
-    work: tempfile::TempDir,
+    /// Where this process keeps what is not finished.
+    work: WorkDir,
     /// Shared with other builds; `prune` asks for it alone.
     _in_use: File,
 }
 
-const FOLDERS: [&str; 6] = ["blobs/sha256", "layers", "trees", "records", "mounts", "tmp"];
+const FOLDERS: [&str; 9] =
+    ["blobs/sha256", "layers", "trees", "records", "downloads", "tags", "history", "mounts", "tmp"];
 
 impl Store {
     /// Opens or makes the store in `root`, and removes what dead processes left in it.
@@ -61,15 +63,7 @@ impl Store {
         let in_use = open_lock(&root.join("lock"))?;
         in_use.lock_shared().map_err(StoreError::io(root.join("lock")))?;
         let tmp = root.join("tmp");
-        sweep(&tmp);
-        let work = tempfile::Builder::new()
-            .prefix("build-")
-            .tempdir_in(&tmp)
-            .map_err(StoreError::io(&tmp))?;
-        // Held until the process ends, however it ends; `sweep` leaves locked folders alone.
-        let lease = open_lock(&work.path().join(LEASE))?;
-        lease.lock().map_err(StoreError::io(work.path()))?;
-        std::mem::forget(lease);
+        let work = WorkDir::create(&tmp).map_err(StoreError::io(tmp))?;
         Ok(Self { root, work, _in_use: in_use })
     }
 
@@ -78,10 +72,16 @@ impl Store {
         &self.root
     }
 
-    /// A folder on the same file system as the store that goes when the store is closed.
+    /// On the same file system as the store; goes when the store is closed.
     #[must_use]
-    pub fn work(&self) -> &Path {
-        self.work.path()
+    pub fn work(&self) -> &WorkDir {
+        &self.work
+    }
+
+    /// The folder of [`Store::work`], which outlives the store and goes when it is dropped.
+    #[must_use]
+    pub fn into_work(self) -> WorkDir {
+        self.work
     }
 
     #[must_use]
@@ -105,8 +105,8 @@ impl Store {
     pub fn spool(&self) -> Result<Spool, StoreError> {
         let file = tempfile::Builder::new()
             .prefix("blob-")
-            .tempfile_in(self.work())
-            .map_err(StoreError::io(self.work()))?;
+            .tempfile_in(self.work.path())
+            .map_err(StoreError::io(self.work.path()))?;
         Ok(Spool { file })
     }
 
@@ -149,7 +149,7 @@ impl Store {
         self.root.join("layers").join(diff_id.hex())
     }
 
-    /// Moves an unpacked layer, made below [`Store::work`], to its place. Where another build was
+    /// Moves an unpacked layer, made in [`Store::work`], to its place. Where another build was
     /// faster, its folder is used, and `dir` stays.
     ///
     /// # Errors
@@ -163,10 +163,16 @@ impl Store {
         }
     }
 
+    /// Where the table of contents of a layer is, if it is here.
+    #[must_use]
+    pub fn tree_path(&self, diff_id: &DiffId) -> PathBuf {
+        self.root.join("trees").join(diff_id.hex())
+    }
+
     /// The table of contents of a layer, if it is here and whole.
     #[must_use]
     pub fn tree(&self, diff_id: &DiffId) -> Option<Changes> {
-        let path = self.root.join("trees").join(diff_id.hex());
+        let path = self.tree_path(diff_id);
         let bytes = fs::read(&path).ok()?;
         let decoded: Result<Changes, TocError> = crate::layer::decode(&bytes);
         touch(&path);
@@ -178,14 +184,14 @@ impl Store {
     /// # Errors
     /// When it can't be written.
     pub fn keep_tree(&self, diff_id: &DiffId, changes: &Changes) -> Result<(), StoreError> {
-        let path = self.root.join("trees").join(diff_id.hex());
+        let path = self.tree_path(diff_id);
         self.write_whole(&path, &crate::layer::encode(changes))
     }
 
     /// Writes a file so that a reader sees all of it or nothing.
     pub(super) fn write_whole(&self, path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
         let write = || -> io::Result<()> {
-            let mut file = tempfile::NamedTempFile::new_in(self.work())?;
+            let mut file = tempfile::NamedTempFile::new_in(self.work.path())?;
             file.write_all(bytes)?;
             file.persist(path)?;
             Ok(())
@@ -193,8 +199,6 @@ impl Store {
         write().map_err(StoreError::io(path))
     }
 }
-
-const LEASE: &str = "lease";
 
 /// An unfinished blob; removed unless [`Store::keep_blob`] names it.
 #[derive(Debug)]
@@ -226,34 +230,12 @@ pub(super) fn open_lock(path: &Path) -> Result<File, StoreError> {
 }
 
 /// Marks a file as used, for pruning by age. Best effort: an old time costs a later build some work.
-fn touch(path: &Path) {
+pub(super) fn touch(path: &Path) {
     let times = rustix::fs::Timestamps {
         last_access: rustix::fs::Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_NOW },
         last_modification: rustix::fs::Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_OMIT },
     };
     let _ = rustix::fs::utimensat(rustix::fs::CWD, path, &times, rustix::fs::AtFlags::empty());
-}
-
-/// Removes the work folders of processes that are gone. Best effort: what stays is tried next time.
-fn sweep(tmp: &Path) {
-    let Ok(entries) = fs::read_dir(tmp) else { return };
-    for entry in entries.flatten() {
-        let lease = entry.path().join(LEASE);
-        let Ok(file) = File::options().write(true).open(&lease) else {
-            // Not leased yet, or never was: young ones belong to a process that is just starting.
-            let young = entry
-                .metadata()
-                .and_then(|m| m.modified())
-                .is_ok_and(|t| t.elapsed().is_ok_and(|age| age.as_secs() < 3600));
-            if !young {
-                let _ = fs::remove_dir_all(entry.path());
-            }
-            continue;
-        };
-        if !matches!(file.try_lock(), Err(TryLockError::WouldBlock)) {
-            let _ = fs::remove_dir_all(entry.path());
-        }
-    }
 }
 
 #[cfg(test)]
@@ -278,12 +260,12 @@ mod tests {
         let living = Store::open(dir.path()).unwrap();
         let dead = dir.path().join("tmp/build-dead");
         fs::create_dir(&dead).unwrap();
-        fs::write(dead.join(LEASE), "").unwrap();
+        fs::write(dead.join("lock"), "").unwrap();
         fs::write(dead.join("half"), "x").unwrap();
         let other = Store::open(dir.path()).unwrap();
         assert!(!dead.exists());
-        assert!(living.work().is_dir() && other.work().is_dir());
-        let work = other.work().to_owned();
+        assert!(living.work().path().is_dir() && other.work().path().is_dir());
+        let work = other.work().path().to_owned();
         drop(other);
         assert!(!work.exists());
     }
@@ -294,8 +276,7 @@ mod tests {
         let store = Store::open(dir.path()).unwrap();
         let diff_id = DiffId::of(b"tar");
         for name in ["a", "b"] {
-            let made = store.work().join(name);
-            fs::create_dir(&made).unwrap();
+            let made = store.work().directory().unwrap();
             fs::write(made.join("file"), name).unwrap();
             let kept = store.keep_unpacked(&made, &diff_id).unwrap();
             assert_eq!(fs::read(kept.join("file")).unwrap(), b"a");

@@ -31,6 +31,9 @@ impl Arguments {
         T: Into<std::ffi::OsString> + Clone,
     {
         let mut command = Self::command().mut_subcommand("build", |build| build.mut_args(switch));
+        for name in ["check", "plan"] {
+            command = command.mut_subcommand(name, |sub| sub.mut_args(|arg| switch(quiet(arg))));
+        }
         let matches = command.try_get_matches_from_mut(words)?;
         Self::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
     }
@@ -51,6 +54,31 @@ fn switch(arg: Arg) -> Arg {
         .hide_possible_values(true)
 }
 
+/// Flags of a build that change what it would do. `check` and `plan` take the others too,
+/// so that their names can stand in place of `build` in any command line, but don't show them.
+const SHAPING: [&str; 15] = [
+    "context",
+    "file",
+    "target",
+    "build_args",
+    "build_contexts",
+    "platforms",
+    "no_cache",
+    "no_cache_filters",
+    "progress",
+    "mirrors",
+    "insecure",
+    "ca_certificates",
+    "store",
+    "format",
+    "help",
+];
+
+fn quiet(arg: Arg) -> Arg {
+    let shown = SHAPING.contains(&arg.get_id().as_str());
+    if shown { arg } else { arg.hide(true) }
+}
+
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Build an image from a Dockerfile
@@ -60,13 +88,24 @@ pub enum Command {
     Weigh(WeighArgs),
     /// Say what changed from one image to another
     Diff(DiffArgs),
-    /// Show or empty the local store
+    /// Check a Dockerfile for what is right but should be written otherwise
+    ///
+    /// Takes the flags of build. Without --target, all stages are checked.
+    #[command(args_override_self = true)]
+    Check(Box<CheckArgs>),
+    /// Show the stages of a Dockerfile, what would run, and why
+    ///
+    /// Takes the flags of build. Nothing is run or written.
+    #[command(args_override_self = true)]
+    Plan(Box<PlanArgs>),
+    /// Show or empty the local store, or a folder of cache entries
     Cache(CacheArgs),
 }
 
 #[derive(Debug, Default, Args)]
 pub struct BuildArgs {
-    /// Folder that COPY and ADD read from
+    /// What COPY and ADD read from: a folder, the URL of a git repository (URL#REF:FOLDER), of a
+    /// tar or of a Dockerfile, or "-" for a tar or a Dockerfile on standard input
     pub context: PathBuf,
 
     /// Dockerfile (default: CONTEXT/Dockerfile); "-" reads it from standard input
@@ -85,7 +124,8 @@ pub struct BuildArgs {
     #[arg(long = "build-arg", value_name = "NAME[=VALUE]")]
     pub build_args: Vec<String>,
 
-    /// Named context: a folder, docker-image://REF or oci-layout://PATH[:TAG][@DIGEST]
+    /// Named context: a folder, the URL of a git repository or of a file, docker-image://REF or
+    /// oci-layout://PATH[:TAG][@DIGEST]
     #[arg(long = "build-context", value_name = "NAME=SOURCE")]
     pub build_contexts: Vec<String>,
 
@@ -108,6 +148,21 @@ pub struct BuildArgs {
     /// Run the steps of these stages, even where their results are known
     #[arg(long = "no-cache-filter", value_name = "STAGE[,STAGE…]")]
     pub no_cache_filters: Vec<String>,
+
+    /// Fail where the registry of a base image does not answer, even if its tag was resolved before
+    #[arg(long)]
+    pub pull: bool,
+
+    /// Where to look for results of earlier builds: type=gha[,scope=NAME], type=local,src=DIR or
+    /// type=registry,ref=NAME; can be repeated (default in GitHub Actions: type=gha)
+    #[arg(long = "cache-from", value_name = "SPEC")]
+    pub cache_from: Vec<String>,
+
+    /// Where to keep results for later builds: type=gha[,scope=NAME], type=local,dest=DIR or
+    /// type=registry,ref=NAME, each with [,mode=min|max]; can be repeated (default in GitHub
+    /// Actions: type=gha)
+    #[arg(long = "cache-to", value_name = "SPEC")]
+    pub cache_to: Vec<String>,
 
     /// Shorthand for --output=type=registry
     #[arg(long)]
@@ -134,6 +189,10 @@ pub struct BuildArgs {
     #[arg(long, value_name = "MODE", default_value = "default")]
     pub network: NetworkMode,
 
+    /// Let the Dockerfile's RUN --network=host or --security=insecure have it
+    #[arg(long, value_name = "ENTITLEMENT")]
+    pub allow: Vec<Entitlement>,
+
     /// Line of /etc/hosts for RUN
     #[arg(long = "add-host", value_name = "NAME:ADDRESS")]
     pub add_hosts: Vec<String>,
@@ -154,19 +213,71 @@ pub struct BuildArgs {
     #[arg(long, value_name = "FILE")]
     pub metadata_file: Option<PathBuf>,
 
+    /// Write what the image weighs to this file, for weight:FILE of weigh and diff
+    #[arg(long, value_name = "FILE")]
+    pub output_weight: Option<PathBuf>,
+
     /// How progress is shown; auto is tty on a terminal and plain elsewhere
     #[arg(long, value_name = "MODE", default_value = "auto")]
     pub progress: ProgressMode,
 
+    /// Say of every step why it ran, and where results were looked for
+    #[arg(long)]
+    pub explain: bool,
+
     /// Print nothing but the image ID
     #[arg(short, long)]
     pub quiet: bool,
+
+    /// Compare the weight with this image's, named as for weigh
+    #[arg(long, value_name = "IMAGE", help_heading = "Size limits")]
+    pub size_baseline: Option<String>,
+
+    #[command(flatten)]
+    pub limits: LimitArgs,
 
     #[command(flatten)]
     pub registry: RegistryArgs,
 
     #[command(flatten)]
     pub store: StoreArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// How findings are printed; github is annotations of a workflow
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub format: CheckFormat,
+
+    #[command(flatten)]
+    pub build: BuildArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct PlanArgs {
+    /// How the plan is printed; mermaid is for Markdown, svg a picture
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub format: PlanFormat,
+
+    #[command(flatten)]
+    pub build: BuildArgs,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum PlanFormat {
+    #[default]
+    Text,
+    Json,
+    Mermaid,
+    Svg,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum CheckFormat {
+    #[default]
+    Text,
+    Json,
+    Github,
 }
 
 #[derive(Debug, Default, Args)]
@@ -179,6 +290,10 @@ pub struct RegistryArgs {
     /// Talk to HOST over plain HTTP, or TLS without verification
     #[arg(long = "insecure-registry", value_name = "HOST[:PORT]")]
     pub insecure: Vec<String>,
+
+    /// Log in to HOST as USER with the password in FILE; can be repeated
+    #[arg(long = "registry-login", value_name = "HOST=USER,FILE")]
+    pub logins: Vec<String>,
 
     /// Trust the certificates of this PEM file too
     #[arg(long = "ca-cert", value_name = "FILE")]
@@ -195,7 +310,7 @@ pub struct StoreArgs {
 
 #[derive(Debug, Args)]
 pub struct WeighArgs {
-    /// A name in a registry, oci:DIR[:TAG], docker-archive:FILE or weight:FILE
+    /// A name in a registry, oci:PATH[:TAG], docker-archive:FILE or weight:FILE
     pub image: String,
 
     /// Dockerfile that it was built from: gives lines, stages and patches
@@ -209,6 +324,9 @@ pub struct WeighArgs {
     /// Fail with code 3 where the image breaks a rule of this file, which is dive's
     #[arg(long, value_name = "FILE")]
     pub ci_config: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub limits: LimitArgs,
 
     #[command(flatten)]
     pub reading: ReadingArgs,
@@ -227,7 +345,39 @@ pub struct DiffArgs {
     pub file: Option<PathBuf>,
 
     #[command(flatten)]
+    pub limits: LimitArgs,
+
+    #[command(flatten)]
     pub reading: ReadingArgs,
+}
+
+/// What an image may weigh.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Size limits")]
+pub struct LimitArgs {
+    /// Fail with code 3 above these: 250MB (compressed), +10MB or +5% (growth); commas between them
+    #[arg(long, value_name = "LIMITS")]
+    pub size_budget: Vec<String>,
+
+    /// File with limits (default: .plimsoll.yml, if there is one)
+    #[arg(long, value_name = "FILE")]
+    pub settings: Option<PathBuf>,
+
+    /// What a broken limit does at most
+    #[arg(long, value_name = "MODE", default_value = "fail")]
+    pub size_gate: SizeGate,
+
+    /// Accept broken limits; the reason stands in the report
+    #[arg(long, value_name = "REASON")]
+    pub size_waiver: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum SizeGate {
+    Off,
+    Warn,
+    #[default]
+    Fail,
 }
 
 /// What weigh and diff have in common.
@@ -253,10 +403,22 @@ pub struct CacheArgs {
 
 #[derive(Debug, Subcommand)]
 pub enum CacheCommand {
-    /// List what the local store holds
-    Ls(StoreArgs),
-    /// Delete what the local store holds, less what the flags keep
+    /// List what the local store or a folder of cache entries holds
+    Ls(HeldArgs),
+    /// Tell how much room that takes, by kind
+    Du(HeldArgs),
+    /// Delete it, less what the flags keep
     Prune(PruneArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct HeldArgs {
+    /// Instead of the local store, a folder of cache entries: type=local,src=DIR
+    #[arg(long = "cache-from", value_name = "SPEC", conflicts_with = "store")]
+    pub cache_from: Option<String>,
+
+    #[command(flatten)]
+    pub store: StoreArgs,
 }
 
 #[derive(Debug, Args)]
@@ -270,7 +432,7 @@ pub struct PruneArgs {
     pub keep: Option<String>,
 
     #[command(flatten)]
-    pub store: StoreArgs,
+    pub held: HeldArgs,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -278,6 +440,12 @@ pub enum ReportFormat {
     #[default]
     Text,
     Json,
+    /// For a pull request
+    Markdown,
+    /// A page with a treemap that needs no network
+    Html,
+    /// The treemap alone
+    Svg,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -286,6 +454,14 @@ pub enum NetworkMode {
     Default,
     None,
     Host,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Entitlement {
+    #[value(name = "network.host")]
+    NetworkHost,
+    #[value(name = "security.insecure")]
+    SecurityInsecure,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -306,7 +482,7 @@ mod tests {
     fn build(words: &[&str]) -> Result<BuildArgs, clap::Error> {
         match Arguments::of(["plimsoll", "build"].iter().chain(words))?.command {
             Command::Build(args) => Ok(*args),
-            other => panic!("not a build: {other:?}"),
+            other => panic!("{other:?} is not a build"),
         }
     }
 

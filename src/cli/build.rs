@@ -4,54 +4,95 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::io::Read;
 
-use super::args::{BuildArgs, NetworkMode};
+use super::args::{BuildArgs, Entitlement, NetworkMode};
+use super::caches::Caches;
 use super::environment::Environment;
 use super::flag::{FlagError, each};
 use super::{
-    add_host, annotation, build_context, docker_config, dockerfile, output, reference, registry,
+    add_host, annotation, build_context, docker_config, main_context, output, reference, registry,
     secret, size, ssh, store, ulimit,
 };
+use crate::build::{Access, Fetching};
 use crate::error::Error;
-use crate::plan::Network;
 use crate::platform::Platform;
-use crate::request::{BuildRequest, Destination, NoCache, Output, OutputKind, RunOptions, Secret};
+use crate::request::{
+    BuildRequest, Destination, Entitlements, Network, NoCache, Output, OutputKind, RunOptions,
+    Secret,
+};
+use crate::sandbox::Cancel;
+use crate::ui::Event;
 
-/// Resolves and checks everything that was typed. Standard input is read for `-f -` only.
+/// What a request may need besides what was typed.
+pub struct Outside<'a> {
+    pub stdin: &'a mut (dyn Read + Send),
+    /// Ends the fetching of a context.
+    pub cancel: &'a Cancel,
+    pub events: &'a (dyn Fn(Event) + Sync),
+}
+
+/// Resolves and checks everything that was typed, and brings the main context here if it is
+/// elsewhere. Standard input is read for `-f -` and for the context `-` only.
 ///
 /// # Errors
-/// Of the kind [`Usage`](crate::error::ErrorKind::Usage), naming the flag.
+/// Of the kind [`Usage`](crate::error::ErrorKind::Usage), naming the flag; of the kind
+/// [`Build`](crate::error::ErrorKind::Build) where a context can't be had.
 pub fn request(
     args: &BuildArgs,
     environment: &Environment,
-    stdin: &mut dyn Read,
+    outside: Outside<'_>,
 ) -> Result<BuildRequest, Error> {
-    check_context(args)?;
     let config = docker_config::load(environment)?;
     let tags = each("--tag", &args.tags, reference::tag)?;
     let platform = platform(&args.platforms)?;
     let build_args = build_args(&args.build_args, environment, config.proxies)?;
     let source_date_epoch = source_date_epoch(&build_args)?;
+    let secrets = secrets(&args.secrets, environment)?;
+    let ssh = collect("--ssh", &args.ssh, |text| ssh::parse(text, environment))?;
+    let git_environment = environment.for_git();
+    let registry = registry::options(&args.registry, config.registries)?;
+    let store = store::directory(args.store.store.as_ref(), environment)?;
+    let threads = environment.threads.max(1);
+    let outputs = outputs(args, &tags, environment)?;
+    let caches = Caches::of(args, environment)?;
+    let build_contexts = collect("--build-context", &args.build_contexts, build_context::parse)?;
+    // Last, since it may take long, and a mistake should be told at once.
+    let fetching = Fetching {
+        access: Access { secrets: &secrets, ssh: &ssh, git_environment: &git_environment },
+        store: &store,
+        ca_certificates: &registry.ca_certificates,
+        threads,
+        cancel: outside.cancel,
+        events: outside.events,
+    };
+    caches.missing.iter().for_each(|why| (outside.events)(Event::Notice(why.clone())));
+    let commit_times = source_date_epoch.is_some();
+    let (context, dockerfile) = main_context::load(args, &fetching, outside.stdin, commit_times)?;
     Ok(BuildRequest {
-        context: args.context.clone(),
-        dockerfile: dockerfile::find(&args.context, args.file.as_deref(), stdin)?,
-        outputs: outputs(args, &tags, environment)?,
+        context,
+        dockerfile,
+        outputs,
         tags,
         target: args.target.clone().filter(|target| !target.is_empty()),
         build_args,
-        build_contexts: collect("--build-context", &args.build_contexts, build_context::parse)?,
+        build_contexts,
         labels: collect("--label", &args.labels, label)?,
         annotations: collect("--annotation", &args.annotations, annotation::parse)?,
         explicit_platform: platform.is_some(),
         platform: platform.unwrap_or_else(Platform::host),
         no_cache: no_cache(args),
-        secrets: secrets(&args.secrets, environment)?,
-        ssh: collect("--ssh", &args.ssh, |text| ssh::parse(text, environment))?,
+        pull: args.pull,
+        cache_from: caches.from,
+        cache_to: caches.to,
+        secrets,
+        ssh,
+        git_environment,
         run: run_options(args)?,
-        registry: registry::options(&args.registry, config.registries)?,
+        registry,
         source_date_epoch,
         now: environment.now,
-        store: store::directory(args.store.store.as_ref(), environment)?,
-        threads: environment.threads.max(1),
+        store,
+        threads,
+        weigh: args.output_weight.is_some() || args.size_baseline.is_some(),
     })
 }
 
@@ -62,18 +103,6 @@ fn collect<T>(
     parse: impl Fn(&str) -> Result<(String, T), FlagError>,
 ) -> Result<BTreeMap<String, T>, Error> {
     Ok(each(flag, values, parse)?.into_iter().collect())
-}
-
-fn check_context(args: &BuildArgs) -> Result<(), Error> {
-    let check = match args.context.to_str() {
-        Some("-") => Err(FlagError::new("a context from standard input is not supported yet")
-            .hinted("Unpack it into a folder and name that; -f - reads a Dockerfile alone.")),
-        Some(text) => build_context::refuse_remote(text),
-        None => Ok(()),
-    };
-    check
-        .and_then(|()| build_context::check_directory(&args.context))
-        .map_err(|error| error.of_flag_alone("CONTEXT"))
 }
 
 /// One platform for now; `None` where none was named.
@@ -144,10 +173,10 @@ fn source_date_epoch(build_args: &BTreeMap<String, String>) -> Result<Option<i64
         None | Some("") => Ok(None),
         Some(text) => match text.parse::<i64>() {
             Ok(seconds) if seconds >= 0 => Ok(Some(seconds)),
-            _ => Err(Error::usage(format!(
-                "SOURCE_DATE_EPOCH is a number of seconds since 1970, but found {text:?}"
-            ))
-            .hinted("`git log -1 --format=%ct` gives that of the last commit.")),
+            _ => Err(Error::usage(format!("invalid SOURCE_DATE_EPOCH: {text}")).hinted(
+                "It is a number of seconds since 1970; `git log -1 --format=%ct` gives that of \
+                 the last commit.",
+            )),
         },
     }
 }
@@ -194,6 +223,12 @@ fn run_options(args: &BuildArgs) -> Result<RunOptions, Error> {
             NetworkMode::Default => Network::Default,
             NetworkMode::None => Network::None,
             NetworkMode::Host => Network::Host,
+        },
+        entitlements: Entitlements {
+            // As with buildx, what the user asks for himself is allowed.
+            network_host: args.network == NetworkMode::Host
+                || args.allow.contains(&Entitlement::NetworkHost),
+            security_insecure: args.allow.contains(&Entitlement::SecurityInsecure),
         },
         add_hosts: each("--add-host", &args.add_hosts, add_host::parse)?.concat(),
         shm_size: each("--shm-size", &shm_size, size::parse)?.pop(),

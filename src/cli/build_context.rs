@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use super::flag::FlagError;
 use super::reference;
-use crate::request::NamedContext;
+use crate::request::{NamedContext, RemoteContext};
+use crate::url::{self, GitUrl};
 
 /// The name in its shortest form, and where its files come from.
 pub fn parse(text: &str) -> Result<(String, NamedContext), FlagError> {
@@ -17,10 +18,10 @@ pub fn parse(text: &str) -> Result<(String, NamedContext), FlagError> {
     } else if let Some(layout) = source.strip_prefix("oci-layout://") {
         layout_context(layout)?
     } else {
-        refuse_remote(source)?;
-        let path = PathBuf::from(source);
-        check_directory(&path)?;
-        NamedContext::Directory(path)
+        match of_text(source)? {
+            Place::Directory(path) => NamedContext::Directory(path),
+            Place::Remote(remote) => NamedContext::Remote(remote),
+        }
     };
     Ok((name, context))
 }
@@ -50,31 +51,37 @@ fn layout_context(text: &str) -> Result<NamedContext, FlagError> {
     Ok(NamedContext::Layout { path, tag, digest })
 }
 
-/// Refuses what Docker would read as a git repository or a download.
-pub fn refuse_remote(source: &str) -> Result<(), FlagError> {
-    let kind = if ["git://", "ssh://", "git@", "github.com/"].iter().any(|p| source.starts_with(p))
-    {
-        "git repository"
-    } else if source.starts_with("https://") || source.starts_with("http://") {
-        let path = source.split(['#', '?']).next().unwrap_or(source);
-        if path.ends_with(".git") { "git repository" } else { "download" }
-    } else {
-        return match source.split_once("://") {
-            Some((scheme, _)) if !Path::new(source).exists() => Err(FlagError::new(format!(
-                "unknown kind of context {scheme:?}"
-            ))
+/// Where files come from.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Place {
+    Directory(PathBuf),
+    Remote(RemoteContext),
+}
+
+/// Where a text says that files come from: a folder, if there is one of this name.
+pub fn of_text(source: &str) -> Result<Place, FlagError> {
+    let path = PathBuf::from(source);
+    if path.is_dir() {
+        return Ok(Place::Directory(path));
+    }
+    if let Some(url) = GitUrl::parse_context(source) {
+        return Ok(Place::Remote(RemoteContext::Git(url.map_err(FlagError::new)?)));
+    }
+    if url::is_http(source) {
+        return Ok(Place::Remote(RemoteContext::Http(source.to_owned())));
+    }
+    match source.split_once("://") {
+        Some((scheme, _)) => Err(FlagError::new(format!("unknown kind of context {scheme:?}"))
             .hinted(
-                "A context is a folder; a named one may be docker-image:// or oci-layout:// too.",
+                "A context is a folder, a git repository or an http URL; a named one may be \
+                 docker-image:// or oci-layout:// too.",
             )),
-            _ => Ok(()),
-        };
-    };
-    Err(FlagError::new(format!("a {kind} as a context is not supported yet"))
-        .hinted("Fetch it into a folder first and name that."))
+        None => check_directory(&path).map(|()| Place::Directory(path)),
+    }
 }
 
 /// Says what is wrong with a path that should be a folder.
-pub fn check_directory(path: &Path) -> Result<(), FlagError> {
+fn check_directory(path: &Path) -> Result<(), FlagError> {
     match std::fs::metadata(path) {
         Ok(metadata) if metadata.is_dir() => Ok(()),
         Ok(_) => Err(FlagError::new(format!("{} is not a directory", path.display()))),
@@ -132,16 +139,21 @@ mod tests {
     }
 
     #[test]
-    fn remote_contexts_are_refused_by_name() {
-        for (source, message) in [
-            ("https://host/a.git#main", "a git repository as a context is not supported yet"),
-            ("git@github.com:a/b.git", "a git repository as a context is not supported yet"),
-            ("github.com/a/b", "a git repository as a context is not supported yet"),
-            ("https://host/a.tar.gz", "a download as a context is not supported yet"),
-            ("s3://a/b", "unknown kind of context \"s3\""),
-        ] {
-            assert_eq!(refuse_remote(source).unwrap_err().message, message);
+    fn remote_contexts_are_known_by_their_form() {
+        let git = ["https://host/a.git#main", "git@github.com:a/b.git", "github.com/a/b"];
+        for source in git {
+            let place = of_text(source).unwrap();
+            assert!(matches!(place, Place::Remote(RemoteContext::Git(_))), "{source}");
         }
-        assert_eq!(refuse_remote("."), Ok(()));
+        let source = "https://host/a.tar.gz";
+        let expected = Place::Remote(RemoteContext::Http(source.to_owned()));
+        assert_eq!(of_text(source), Ok(expected));
+        for (source, message) in [
+            ("s3://a/b", "unknown kind of context \"s3\""),
+            ("https://host/a.git?depth=1", "unexpected query \"depth\""),
+        ] {
+            assert_eq!(of_text(source).unwrap_err().message, message);
+        }
+        assert_eq!(of_text("."), Ok(Place::Directory(".".into())));
     }
 }

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::file;
 use super::flag::FlagError;
+use crate::context::small;
 use crate::error::Error;
 use crate::weight::DiveRules;
 
@@ -36,7 +36,7 @@ pub fn read(path: &Path) -> Result<DiveRules, Error> {
     let fault = |what: &dyn std::fmt::Display| {
         Error::usage(format!("--ci-config: can't use {}: {what}", path.display()))
     };
-    let bytes = file::read(path, LIMIT).map_err(|error| fault(&error))?;
+    let bytes = small::read(path, LIMIT).map_err(|error| fault(&error))?;
     let text = String::from_utf8(bytes).map_err(|error| fault(&error))?;
     parse(&text).map_err(|error| fault(&error.message))
 }

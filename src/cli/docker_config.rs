@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::environment::Environment;
-use super::file;
+use crate::context::small;
 use crate::error::Error;
 use crate::registry::{DockerConfig, parse_docker_config};
 
@@ -25,7 +25,7 @@ pub struct ClientConfig {
 /// A file is there but can't be read; the message repeats nothing of it.
 pub fn load(environment: &Environment) -> Result<ClientConfig, Error> {
     for path in candidates(environment) {
-        let bytes = match file::read(&path, LIMIT) {
+        let bytes = match small::read(&path, LIMIT) {
             Ok(bytes) => bytes,
             Err(error) if error.is_not_found() => continue,
             Err(error) => return Err(unreadable(&path, &error)),

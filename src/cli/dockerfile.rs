@@ -2,15 +2,14 @@
 
 use std::ffi::OsString;
 use std::io::Read;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use super::file::{self, ReadError};
+use crate::build::REMOTE_FILE;
+use crate::context::Fetched;
+use crate::context::small::{self, LIMIT, ReadError};
 use crate::error::Error;
 use crate::request::DockerfileSource;
-
-/// What is larger than this is no Dockerfile.
-const DOCKERFILE_LIMIT: u64 = 16 << 20;
-const IGNORE_LIMIT: u64 = 1 << 20;
 
 /// Tried in this order where no `-f` says otherwise.
 const DEFAULT_NAMES: [&str; 3] = ["Dockerfile", "dockerfile", "Containerfile"];
@@ -28,23 +27,10 @@ pub fn find(
         return in_context(context);
     };
     if file == Path::new("-") {
-        let bytes = file::bounded(stdin, DOCKERFILE_LIMIT)
-            .map_err(|error| Error::usage(format!("can't read standard input: {error}")))?;
-        return Ok(DockerfileSource {
-            name: "stdin".to_owned(),
-            bytes,
-            ignore: ignore(context, None)?,
-        });
+        return Ok(DockerfileSource { ignore: ignore(context, None)?, ..of_stdin(stdin)? });
     }
-    let paths = match file.file_name() {
-        // The fall-back in lower case is for the default name only.
-        Some(name) if name == "Dockerfile" => {
-            vec![file.to_owned(), file.with_file_name("dockerfile")]
-        }
-        _ => vec![file.to_owned()],
-    };
-    first_of(&paths, context)?.ok_or_else(|| {
-        let error = Error::usage(format!("there is no Dockerfile {}", file.display()));
+    first_of(&with_lower_case(file), context)?.ok_or_else(|| {
+        let error = not_found(file);
         let below_context = context.join(file);
         if below_context.is_file() {
             // Docker reads the path so too, though many expect the other.
@@ -58,12 +44,85 @@ pub fn find(
     })
 }
 
+/// Reads a Dockerfile alone.
+///
+/// # Errors
+/// It can't be read, or is too large.
+pub fn of_stdin(stdin: &mut dyn Read) -> Result<DockerfileSource, Error> {
+    let bytes = small::bounded(stdin, LIMIT)
+        .map_err(|error| Error::usage(format!("can't read standard input: {error}")))?;
+    Ok(DockerfileSource { name: "stdin".to_owned(), bytes, ignore: None })
+}
+
+/// As [`find`] in a context that was brought here, whose ignore files count for nothing, as with
+/// BuildKit (L-190). An absolute path is one of this machine.
+///
+/// # Errors
+/// As there.
+pub fn find_fetched(
+    context: &Fetched,
+    file: Option<&Path>,
+    stdin: &mut dyn Read,
+) -> Result<DockerfileSource, Error> {
+    if file == Some(Path::new("-")) {
+        return of_stdin(stdin);
+    }
+    if let Some(path) = file.filter(|path| path.is_absolute()) {
+        let found = small::read(path, LIMIT).map_err(|error| unreadable(path, &error))?;
+        return Ok(DockerfileSource {
+            name: path.display().to_string(),
+            bytes: found,
+            ignore: None,
+        });
+    }
+    let names: Vec<PathBuf> = match file {
+        Some(_) if context.is_dockerfile => {
+            return Err(Error::usage("--file: the context is a Dockerfile itself")
+                .hinted("Leave --file out, or name another context."));
+        }
+        None if context.is_dockerfile => vec![REMOTE_FILE.into()],
+        Some(file) => with_lower_case(file),
+        None => DEFAULT_NAMES.iter().map(PathBuf::from).collect(),
+    };
+    for path in &names {
+        let name = path.as_os_str().as_bytes();
+        match small::read_in(&*context.source, name, LIMIT) {
+            Ok(Some(bytes)) => {
+                let name = path.display().to_string();
+                return Ok(DockerfileSource { name, bytes, ignore: None });
+            }
+            Ok(None) => {}
+            Err(error) => return Err(unreadable(path, &error)),
+        }
+    }
+    Err(not_found(file.unwrap_or(Path::new(DEFAULT_NAMES[0])))
+        .hinted("Name the Dockerfile with -f FILE, relative to the context."))
+}
+
+/// The fall-back in lower case is for the default name only.
+fn with_lower_case(file: &Path) -> Vec<PathBuf> {
+    match file.file_name() {
+        Some(name) if name == "Dockerfile" => {
+            vec![file.to_owned(), file.with_file_name("dockerfile")]
+        }
+        _ => vec![file.to_owned()],
+    }
+}
+
 fn in_context(context: &Path) -> Result<DockerfileSource, Error> {
     let paths: Vec<PathBuf> = DEFAULT_NAMES.iter().map(|name| shown(context, name)).collect();
     first_of(&paths, context)?.ok_or_else(|| {
-        Error::usage(format!("there is no Dockerfile in {}", context.display()))
-            .hinted("Name it with -f FILE, or name another folder as the context.")
+        not_found(Path::new(DEFAULT_NAMES[0])).hinted(format!(
+            "There is none in {}: name it with -f FILE, or name another folder as the context.",
+            context.display()
+        ))
     })
+}
+
+/// In the words that people search for.
+fn not_found(file: &Path) -> Error {
+    let file = file.display();
+    Error::usage(format!("failed to read dockerfile: open {file}: no such file or directory"))
 }
 
 /// `context/name` as a user would type it: without a `.` in front.
@@ -73,7 +132,7 @@ fn shown(context: &Path, name: &str) -> PathBuf {
 
 fn first_of(paths: &[PathBuf], context: &Path) -> Result<Option<DockerfileSource>, Error> {
     for path in paths {
-        let bytes = match file::read(path, DOCKERFILE_LIMIT) {
+        let bytes = match small::read(path, LIMIT) {
             Ok(bytes) => bytes,
             Err(error) if error.is_not_found() => continue,
             Err(error) => return Err(unreadable(path, &error)),
@@ -102,7 +161,7 @@ fn ignore(context: &Path, dockerfile: Option<&Path>) -> Result<Option<(String, V
         PathBuf::from(name)
     });
     for path in own.into_iter().chain([shown(context, ".dockerignore")]) {
-        match file::read(&path, IGNORE_LIMIT) {
+        match small::read(&path, LIMIT) {
             Ok(bytes) => return Ok(Some((path.display().to_string(), bytes))),
             Err(error) if error.is_not_found() => {}
             Err(error) => return Err(unreadable(&path, &error)),
@@ -142,7 +201,7 @@ mod tests {
         }
         let empty = folder(&[]);
         let error = read(empty.path(), None).unwrap_err();
-        assert!(error.message.starts_with("there is no Dockerfile in /"), "{error}");
+        assert!(error.message.ends_with("open Dockerfile: no such file or directory"), "{error}");
         assert_eq!(error.hints.len(), 1);
     }
 
@@ -157,7 +216,7 @@ mod tests {
         assert_eq!(read(context, Some(Path::new("-"))).unwrap().0, "FROM stdin");
 
         let error = read(context, Some(Path::new("sub/web.Dockerfile"))).unwrap_err();
-        assert_eq!(error.message, "there is no Dockerfile sub/web.Dockerfile");
+        assert!(error.message.contains(": open sub/web.Dockerfile: no such file"), "{error}");
         assert!(error.hints[0].ends_with("/sub/web.Dockerfile."), "{:?}", error.hints);
         assert!(
             named("sub").unwrap_err().message.ends_with("it is a directory, not a regular file")

@@ -51,6 +51,26 @@ impl Environment {
         self.get(name).filter(|value| !value.is_empty()).map(PathBuf::from)
     }
 
+    /// What git gets of it: where programs are, proxies, and where certificates are.
+    pub fn for_git(&self) -> Vec<(OsString, OsString)> {
+        const NAMES: [&str; 12] = [
+            "PATH",
+            "HTTP_PROXY",
+            "HTTPS_PROXY",
+            "NO_PROXY",
+            "ALL_PROXY",
+            "http_proxy",
+            "https_proxy",
+            "no_proxy",
+            "all_proxy",
+            "SSL_CERT_FILE",
+            "SSL_CERT_DIR",
+            "GIT_SSL_CAINFO",
+        ];
+        let given = |name| Some((OsString::from(name), self.get(name)?.to_owned()));
+        NAMES.into_iter().filter_map(given).collect()
+    }
+
     /// Whether a variable is exactly `true`, as continuous integration sets its markers.
     pub fn is_true(&self, name: &str) -> bool {
         self.get(name) == Some(OsStr::new("true"))

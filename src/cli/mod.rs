@@ -7,15 +7,20 @@ mod args;
 mod build;
 mod build_context;
 mod cache;
+mod cache_spec;
+mod caches;
+mod check;
 mod csv;
 mod diff;
 mod dive_ci;
 mod docker_config;
 mod dockerfile;
 mod environment;
-mod file;
 mod flag;
+mod limits;
+mod main_context;
 mod output;
+mod plan;
 mod progress;
 mod reading;
 mod reference;
@@ -23,6 +28,7 @@ mod registry;
 mod secret;
 mod signal;
 mod size;
+mod sized;
 mod ssh;
 mod store;
 mod ulimit;
@@ -31,16 +37,22 @@ mod weigh;
 use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use crate::build::BuildResult;
 use crate::error::Error;
 use crate::report;
 use crate::request::BuildRequest;
 use crate::ui::{Event, Form, Ui};
+use crate::weight;
 
-use args::{Arguments, BuildArgs, Command, WeighArgs};
+use args::{Arguments, BuildArgs, Command};
 use environment::Environment;
+use limits::Limits;
 use signal::Signals;
+
+/// What GitHub takes for a comment, in characters; bytes are never fewer.
+const COMMENT_LIMIT: usize = 65_536;
 
 /// The whole program: what was typed → the exit code (see
 /// [`ErrorKind::exit_code`](crate::error::ErrorKind::exit_code)).
@@ -57,14 +69,10 @@ pub fn run() -> ExitCode {
     let environment = Environment::of_process();
     match arguments.command {
         Command::Build(args) => build(&args, &environment),
-        Command::Weigh(args) => weigh(&args, &environment),
-        Command::Diff(args) => match diff::run(&args, &environment) {
-            Ok(text) => {
-                print(&text);
-                ExitCode::SUCCESS
-            }
-            Err(error) => fail(&Ui::new(Form::Plain), &error, None),
-        },
+        Command::Weigh(args) => told(weigh::run(&args, &environment)),
+        Command::Diff(args) => told(diff::run(&args, &environment)),
+        Command::Check(args) => check::run(&args, &environment),
+        Command::Plan(args) => plan::run(&args, &environment),
         Command::Cache(args) => match cache::run(&args, &environment) {
             Ok(text) => {
                 print(&text);
@@ -75,47 +83,85 @@ pub fn run() -> ExitCode {
     }
 }
 
+/// What every command on a Dockerfile begins with.
+struct Prepared {
+    ui: Ui,
+    request: BuildRequest,
+    signals: Arc<Signals>,
+}
+
+impl Prepared {
+    /// The exit code where something typed can't be used, which has been told.
+    fn new(args: &BuildArgs, environment: &Environment) -> Result<Self, ExitCode> {
+        let form = progress::form(args, environment)
+            .map_err(|error| fail(&Ui::new(Form::Plain), &error, None))?;
+        let ui = Ui::new(form);
+        let signals = Signals::watch().map_err(|error| {
+            fail(&ui, &Error::build(format!("can't watch for signals: {error}")), None)
+        })?;
+        let outside = build::Outside {
+            stdin: &mut std::io::stdin(),
+            cancel: &signals.cancel,
+            events: &|event| ui.event(&event),
+        };
+        let request = build::request(args, environment, outside).map_err(|error| {
+            let code = fail(&ui, &error, None);
+            signals.exit_code().map_or(code, ExitCode::from)
+        })?;
+        Ok(Self { ui, request, signals })
+    }
+
+    /// Tells the error. Its exit code, or that of the signal that was its cause.
+    fn fail(&self, error: &Error) -> ExitCode {
+        let code = fail(&self.ui, error, Some(&self.request));
+        self.signals.exit_code().map_or(code, ExitCode::from)
+    }
+}
+
 fn build(args: &BuildArgs, environment: &Environment) -> ExitCode {
-    let form = match progress::form(args, environment) {
-        Ok(form) => form,
-        Err(error) => return fail(&Ui::new(Form::Plain), &error, None),
+    let mut prepared = match Prepared::new(args, environment) {
+        Ok(prepared) => prepared,
+        Err(code) => return code,
     };
-    let ui = Ui::new(form);
-    let request = match build::request(args, environment, &mut std::io::stdin()) {
-        Ok(request) => request,
-        Err(error) => return fail(&ui, &error, None),
+    let limits = match Limits::read(&args.limits) {
+        Ok(limits) => limits,
+        Err(error) => return prepared.fail(&error),
     };
+    prepared.request.weigh |= limits.is_some();
+    let Prepared { ui, request, signals } = &prepared;
     if request.outputs.is_empty() {
         let text = "no output was asked for: the image will only be in the local store; \
                     add --push or --output";
         ui.event(&Event::Notice(text.to_owned()));
     }
-    let signals = match Signals::watch() {
-        Ok(signals) => signals,
-        Err(error) => {
-            return fail(&ui, &Error::build(format!("can't watch for signals: {error}")), None);
-        }
-    };
-    let built = crate::build::build(&request, &signals.cancel, &|event| ui.event(&event));
+    let built = crate::build::build(request, &signals.cancel, &|event| ui.event(&event));
     match built.and_then(|result| publish(args, &result).map(|()| result)) {
         Ok(result) => {
-            ui.result(&report::text(&result), &report::json(&result));
-            ExitCode::SUCCESS
+            let mut text = report::text(&result);
+            if args.explain {
+                text.push_str(&format!("\n{}", report::explanation(&result)));
+            }
+            let sized = sized::size(args, request, limits.as_ref(), &result, &|notice| {
+                ui.event(&Event::Notice(notice));
+            });
+            text.push_str(&sized.text);
+            ui.result(&text, &limits::with_verdict(report::json(&result), sized.verdict.as_ref()));
+            match sized.verdict.as_ref().map_or(Ok(()), limits::outcome) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => prepared.fail(&error),
+            }
         }
-        Err(error) => {
-            let code = fail(&ui, &error, Some(&request));
-            signals.exit_code().map_or(code, ExitCode::from)
-        }
+        Err(error) => prepared.fail(&error),
     }
 }
 
-/// The report comes first, also where a rule is broken: it says why.
-fn weigh(args: &WeighArgs, environment: &Environment) -> ExitCode {
-    let weighed = weigh::run(args, environment).and_then(|(text, verdict)| {
+/// The report comes first, also where a limit is broken: it says why.
+fn told(weighed: Result<(String, Result<(), Error>), Error>) -> ExitCode {
+    let kept = weighed.and_then(|(text, kept)| {
         print(&text);
-        verdict
+        kept
     });
-    match weighed {
+    match kept {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&Ui::new(Form::Plain), &error, None),
     }
@@ -128,7 +174,10 @@ fn publish(args: &BuildArgs, result: &BuildResult) -> Result<(), Error> {
         write_file("--iidfile", path, &id)?;
     }
     if let Some(path) = &args.metadata_file {
-        write_file("--metadata-file", path, &format!("{:#}", report::metadata(result)))?;
+        write_file("--metadata-file", path, format!("{:#}", report::metadata(result)))?;
+    }
+    if let (Some(path), Some(weight)) = (&args.output_weight, &result.weight) {
+        write_file("--output-weight", path, weight::encode(weight))?;
     }
     if progress::is_quiet(args) {
         print(&format!("{id}\n"));
@@ -136,9 +185,14 @@ fn publish(args: &BuildArgs, result: &BuildResult) -> Result<(), Error> {
     Ok(())
 }
 
-fn write_file(flag: &str, path: &Path, text: &str) -> Result<(), Error> {
-    std::fs::write(path, text)
-        .map_err(|error| Error::build(format!("{flag}: can't write {}: {error}", path.display())))
+fn write_file(flag: &str, path: &Path, content: impl AsRef<[u8]>) -> Result<(), Error> {
+    std::fs::write(path, content).map_err(|error| {
+        // Half of it is worse than none. A device or a pipe stays.
+        if path.is_file() {
+            let _ = std::fs::remove_file(path);
+        }
+        Error::build(format!("{flag}: can't write {}: {error}", path.display()))
+    })
 }
 
 fn fail(ui: &Ui, error: &Error, request: Option<&BuildRequest>) -> ExitCode {

@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use super::args::ReadingArgs;
 use super::environment::Environment;
-use super::{docker_config, file, registry};
+use super::{docker_config, registry};
+use crate::context::small;
 use crate::error::Error;
 use crate::http::Clients;
 use crate::inspect::{self, ImageReference, InspectError, Reading};
 use crate::platform::Platform;
 use crate::registry::Registry;
+use crate::request::RegistryOptions;
 use crate::weight::Weight;
 
 const DOCKERFILE_LIMIT: u64 = 4 << 20;
@@ -33,14 +35,20 @@ impl Reader {
         };
         let config = docker_config::load(environment)?;
         let options = registry::options(&args.registry, config.registries)?;
+        Self::of(platform, options, environment.threads)
+    }
+
+    /// For images of `platform`, with the credentials and mirrors of `options`.
+    pub fn of(platform: Platform, options: RegistryOptions, threads: usize) -> Result<Self, Error> {
+        let threads = threads.max(1);
         let clients = Arc::new(Clients::new(options.ca_certificates.clone()));
         let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(environment.threads.max(1))
+            .worker_threads(threads)
             .enable_all()
             .build()
             .map_err(|e| Error::build(format!("can't start the network threads: {e}")))?;
         let registry = Registry::new(options, clients);
-        Ok(Self { platform, threads: environment.threads.max(1), registry, runtime })
+        Ok(Self { platform, threads, registry, runtime })
     }
 
     /// Weighs what `text` names.
@@ -66,7 +74,7 @@ impl Reader {
 /// The text of `--file`.
 pub fn dockerfile(path: Option<&Path>) -> Result<Option<String>, Error> {
     let Some(path) = path else { return Ok(None) };
-    let bytes = file::read(path, DOCKERFILE_LIMIT)
+    let bytes = small::read(path, DOCKERFILE_LIMIT)
         .map_err(|error| Error::usage(format!("--file: can't read {}: {error}", path.display())))?;
     Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
 }

@@ -1,13 +1,16 @@
-//! `--registry-mirror`, `--insecure-registry` and `--ca-cert`.
+//! `--registry-mirror`, `--insecure-registry`, `--registry-login` and `--ca-cert`.
+
+use std::path::Path;
 
 use super::args::RegistryArgs;
-use super::file;
 use super::flag::{FlagError, each};
+use crate::context::small;
 use crate::error::Error;
 use crate::registry::DockerConfig;
-use crate::request::RegistryOptions;
+use crate::request::{Credential, RegistryOptions, Secret};
 
 const CERTIFICATES_LIMIT: u64 = 16 << 20;
+const PASSWORD_LIMIT: u64 = 64 << 10;
 
 /// The flags, and what Docker's configuration file says.
 pub fn options(args: &RegistryArgs, config: DockerConfig) -> Result<RegistryOptions, Error> {
@@ -16,7 +19,7 @@ pub fn options(args: &RegistryArgs, config: DockerConfig) -> Result<RegistryOpti
         let fault = |what: &dyn std::fmt::Display| {
             Error::usage(format!("--ca-cert: can't use {}: {what}", path.display()))
         };
-        let bytes = file::read(path, CERTIFICATES_LIMIT).map_err(|error| fault(&error))?;
+        let bytes = small::read(path, CERTIFICATES_LIMIT).map_err(|error| fault(&error))?;
         let begin = b"-----BEGIN CERTIFICATE-----";
         if !bytes.windows(begin.len()).any(|window| window == begin) {
             return Err(fault(&"it holds no certificate in PEM form"));
@@ -29,14 +32,29 @@ pub fn options(args: &RegistryArgs, config: DockerConfig) -> Result<RegistryOpti
             .hinted("Log in to the mirror with `docker login`.")
             .of_flag_alone("--registry-mirror"));
     }
+    let mut credentials = config.credentials;
+    credentials.extend(each("--registry-login", &args.logins, login)?);
     Ok(RegistryOptions {
         mirrors: each("--registry-mirror", &args.mirrors, mirror)?,
         insecure: each("--insecure-registry", &args.insecure, host)?,
         ca_certificates,
-        credentials: config.credentials,
+        credentials,
         credential_helpers: config.credential_helpers,
         credential_store: config.credential_store,
     })
+}
+
+/// `HOST=USER,FILE`: the password is in a file, since everybody can read arguments.
+fn login(text: &str) -> Result<(String, Credential), FlagError> {
+    let parts = text.split_once('=').and_then(|(h, rest)| Some((h, rest.split_once(',')?)));
+    let Some((name, (user, file))) = parts.filter(|(_, (user, _))| !user.is_empty()) else {
+        return Err(FlagError::new("expected HOST=USER,FILE")
+            .hinted("Write the password into FILE; it is not read from the command line."));
+    };
+    let bytes = small::read(Path::new(file), PASSWORD_LIMIT)
+        .map_err(|error| FlagError::new(format!("can't read {file}: {error}")))?;
+    let password = Secret(bytes.trim_ascii_end().to_vec());
+    Ok((host(name)?, Credential::Basic { user: user.to_owned(), password }))
 }
 
 fn mirror(text: &str) -> Result<(String, String), FlagError> {
@@ -66,6 +84,20 @@ fn host(text: &str) -> Result<String, FlagError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_password_comes_from_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("password");
+        std::fs::write(&file, "hunter2\n").unwrap();
+        let (host, credential) = login(&format!("index.docker.io=ada,{}", file.display())).unwrap();
+        let password = Secret(b"hunter2".to_vec());
+        let expected = Credential::Basic { user: "ada".to_owned(), password };
+        assert_eq!((host.as_str(), credential), ("docker.io", expected));
+        for bad in ["quay.io", "quay.io=ada", "quay.io=,/x", "quay.io=ada,/nowhere", "a/b=c,/x"] {
+            assert!(login(bad).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn hosts_and_mirrors() {

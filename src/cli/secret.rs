@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use super::csv;
 use super::environment::Environment;
-use super::file;
 use super::flag::{FlagError, unknown_key};
+use crate::context::small;
 use crate::request::Secret;
 
 /// BuildKit's limit, 500 KiB: what is larger is no secret but a mistake.
@@ -69,7 +69,7 @@ pub fn load(spec: &SecretSpec, environment: &Environment) -> Result<Secret, Flag
         },
         SecretSource::File(path) => path.clone(),
     };
-    let bytes = file::read(&path, LIMIT).map_err(|error| {
+    let bytes = small::read(&path, LIMIT).map_err(|error| {
         let error = FlagError::new(format!("can't read {}: {error}", path.display()));
         match spec.source {
             SecretSource::ById => error.hinted(format!(

@@ -8,14 +8,14 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
+use blake3::Hasher;
 use rustix::fs::{FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
-use sha2::{Digest as _, Sha256};
 
 use super::Source;
 use super::exact::{Exact, changed};
 use super::walk::{Ownership, XATTR_MAX, walk, xattrs};
-use crate::digest::Sha256Sum;
+use crate::digest::ContentSum;
 use crate::ignore::Patterns;
 use crate::tree::{Entry, Kind, Tree, TreePath, Xattrs};
 
@@ -62,6 +62,25 @@ impl DirectoryContext {
         Ok(Self { root, tree })
     }
 
+    /// Gives every entry this time; seconds since 1970.
+    pub fn set_times(&mut self, mtime: i64) {
+        let paths: Vec<TreePath> = self.tree.iter().map(|(path, _)| path.clone()).collect();
+        for path in paths.iter().map(|path| &**path).chain([&b""[..]]) {
+            if let Some(entry) = self.tree.get_mut(path) {
+                entry.mtime = mtime;
+            }
+        }
+    }
+
+    /// As [`DirectoryContext::hash`] of everything.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn hash_all(&mut self, threads: usize) -> Result<(), ContextError> {
+        let paths: Vec<TreePath> = self.tree.iter().map(|(path, _)| path.clone()).collect();
+        self.hash(&paths, threads)
+    }
+
     /// Reads the files among `paths` that have no digest yet, with at most `threads` threads, and
     /// puts digests and extended attributes into the tree. The attributes wait until here because
     /// they need the file to be open.
@@ -103,7 +122,7 @@ impl DirectoryContext {
         &self,
         files: &[Vec<&TreePath>],
         threads: usize,
-    ) -> Result<Vec<(usize, Sha256Sum, Xattrs)>, ContextError> {
+    ) -> Result<Vec<(usize, ContentSum, Xattrs)>, ContextError> {
         let next = AtomicUsize::new(0);
         let work = || {
             let mut buffer = vec![0; READ_BUFFER];
@@ -138,14 +157,20 @@ impl DirectoryContext {
         Ok(sums)
     }
 
-    fn sum(&self, path: &TreePath, buffer: &mut [u8]) -> io::Result<(Sha256Sum, Xattrs)> {
+    fn sum(&self, path: &TreePath, buffer: &mut [u8]) -> io::Result<(ContentSum, Xattrs)> {
         let mut file = self.open_file(path)?;
         let xattrs = xattrs(file.inner().as_fd(), buffer);
-        let mut hasher = Sha256::new();
+        let mut hasher = Hasher::new();
         loop {
             match file.read(buffer) {
-                Ok(0) => return Ok((hasher.into(), xattrs)),
-                Ok(count) => hasher.update(&buffer[..count]),
+                Ok(count) => {
+                    hasher.update(&buffer[..count]);
+                    // A file that does not fill the buffer has met its end.
+                    let at_end = count < buffer.len() && file.is_complete();
+                    if count == 0 || at_end {
+                        return Ok(((&hasher).into(), xattrs));
+                    }
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }

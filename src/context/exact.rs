@@ -15,6 +15,11 @@ impl<R: Read> Exact<R> {
         Self { inner, left: size, name }
     }
 
+    /// All that was expected has been read; there may be more.
+    pub fn is_complete(&self) -> bool {
+        self.left == 0
+    }
+
     pub fn inner(&self) -> &R {
         &self.inner
     }

@@ -1,15 +1,17 @@
-//! `ADD https://…` (L-145): downloading a file, and asking whether it has changed.
+//! `ADD https://…` and contexts from the web (L-145): downloading a file, unless it has not changed.
 
+use std::fs::File;
 use std::io::{self, Seek as _, SeekFrom, Write as _};
-use std::path::Path;
 
 use futures_util::StreamExt as _;
-use reqwest::header::{CONTENT_RANGE, ETAG, HeaderMap, IF_RANGE, LAST_MODIFIED, RANGE};
-use reqwest::{Method, Response, StatusCode, Url};
+use reqwest::header::{
+    AUTHORIZATION, CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderMap, HeaderValue, IF_MODIFIED_SINCE,
+    IF_NONE_MATCH, IF_RANGE, LAST_MODIFIED, RANGE,
+};
+use reqwest::{Response, StatusCode, Url};
 use sha2::{Digest as _, Sha256};
-use tempfile::NamedTempFile;
 
-use crate::digest::Sha256Sum;
+use crate::digest::Digest;
 use crate::http::{self, Clients, Failure, Outcome, Peer, RetryPolicy};
 
 #[derive(Debug, thiserror::Error)]
@@ -21,115 +23,99 @@ pub enum Error {
     /// The words are BuildKit's.
     #[error("failed to load {url}: invalid response status {status}")]
     Status { url: String, status: u16 },
-    #[error("{url}: expected sha256:{} but found sha256:{}", .expected.hex(), .found.hex())]
-    Checksum { url: String, expected: Sha256Sum, found: Sha256Sum },
-    #[error("cannot write what {url} sends: {source}")]
+    /// The words are BuildKit's.
+    #[error("digest mismatch for {url}: {found} (expected: {expected})")]
+    Checksum { url: String, expected: Digest, found: Digest },
+    #[error("the secret for {url} can't be sent: it has bytes that no header may have")]
+    Secret { url: String },
+    #[error("can't write what {url} sends: {source}")]
     Spool { url: String, source: io::Error },
 }
 
-/// What identifies the content of a URL without fetching it.
+/// What is asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    pub url: &'a str,
+    /// The whole value of the header; not sent to another host that a redirect leads to.
+    pub authorization: Option<&'a [u8]>,
+    /// Of the content that is here already.
+    pub known: Option<&'a Validators>,
+    /// That the content must have.
+    pub checksum: Option<Digest>,
+}
+
+/// What a server tells of a version of a file, so that it can be asked whether there is a newer one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Facts {
+pub struct Validators {
     /// With its quotes, and `W/` before a weak one.
     pub etag: Option<String>,
+    /// As sent.
+    pub last_modified: Option<String>,
+}
+
+impl Validators {
+    fn of(headers: &HeaderMap) -> Self {
+        let text = |name| {
+            let value: &HeaderValue = headers.get(name)?;
+            value.to_str().ok().filter(|text| !text.is_empty()).map(str::to_owned)
+        };
+        Self { etag: text(ETAG), last_modified: text(LAST_MODIFIED) }
+    }
+
     /// Seconds since 1970.
-    pub last_modified: Option<i64>,
-    /// Bytes.
-    pub length: Option<u64>,
+    #[must_use]
+    pub fn modified(&self) -> Option<i64> {
+        self.last_modified.as_deref().and_then(http::http_date)
+    }
+
+    /// Headers that ask for another version than this.
+    fn unless_same(&self) -> HeaderMap {
+        let fields = [(IF_NONE_MATCH, &self.etag), (IF_MODIFIED_SINCE, &self.last_modified)];
+        let field =
+            |(name, value): (_, &Option<String>)| Some((name, value.as_ref()?.parse().ok()?));
+        fields.into_iter().filter_map(field).collect()
+    }
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Downloaded {
-    /// Deleted when dropped; its mode is the caller's business.
-    pub file: NamedTempFile,
-    /// As [`file_name`] has it.
-    pub name: String,
-    pub facts: Facts,
-    pub digest: Sha256Sum,
+    pub validators: Validators,
+    pub digest: Digest,
+    /// Bytes.
+    pub length: u64,
 }
 
-/// The name that ADD gives to the file: the last part of the URL's path, without escapes, or
-/// `__unnamed__`.
-#[must_use]
-pub fn file_name(url: &str) -> String {
-    let unnamed = || "__unnamed__".to_owned();
-    let Ok(url) = Url::parse(url) else { return unnamed() };
-    let path = unescape(url.path());
-    match path.trim_end_matches('/').rsplit('/').next() {
-        None | Some("" | "." | "..") => unnamed(),
-        Some(name) if name.contains('\0') => unnamed(),
-        Some(name) => name.to_owned(),
-    }
-}
-
-/// Replaces `%XX`; what is not an escape stays.
-fn unescape(text: &str) -> String {
-    let bytes = text.as_bytes();
-    let mut plain = Vec::with_capacity(bytes.len());
-    let mut rest = bytes;
-    while let [first, after @ ..] = rest {
-        let digits = (*first == b'%').then(|| after.get(..2)).flatten();
-        let escaped = digits
-            .and_then(|digits| std::str::from_utf8(digits).ok())
-            .filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()))
-            .and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        match escaped {
-            Some(byte) => {
-                plain.push(byte);
-                rest = &after[2..];
-            }
-            None => {
-                plain.push(*first);
-                rest = after;
-            }
-        }
-    }
-    String::from_utf8_lossy(&plain).into_owned()
-}
-
-/// Asks for the facts of a URL, without its content.
-///
-/// # Errors
-/// [`Error::Status`] for 400 and above, [`Error::Transport`] for no answer.
-pub async fn validate(clients: &Clients, policy: &RetryPolicy, url: &str) -> Result<Facts, Error> {
-    let url = parse(url)?;
-    match ask(clients, policy, Method::HEAD, &url, HeaderMap::new()).await {
-        Ok(answer) => Ok(facts(answer.headers())),
-        // Not every server knows HEAD, and a signed URL may be signed for GET alone.
-        Err(Error::Status { .. }) => {
-            let answer = ask(clients, policy, Method::GET, &url, HeaderMap::new()).await?;
-            Ok(facts(answer.headers()))
-        }
-        Err(error) => Err(error),
-    }
-}
-
-/// Downloads a URL into a new file in `spool`. A broken transfer goes on where it broke, if the
-/// server says that the file is the same. `progress` is told how many bytes have arrived.
+/// Downloads a URL into `file`, which is empty; `None` where the server says that what is known is
+/// still right. A broken transfer goes on where it broke, if the file is the same. `progress` is
+/// told how many bytes have arrived, and of how many where that is known.
 ///
 /// # Errors
 /// [`Error::Status`] for 400 and above, [`Error::Checksum`] when `checksum` is another one.
 pub async fn download(
     clients: &Clients,
     policy: &RetryPolicy,
-    url: &str,
-    checksum: Option<Sha256Sum>,
-    spool: &Path,
-    progress: &(dyn Fn(u64) + Sync),
-) -> Result<Downloaded, Error> {
-    let parsed = parse(url)?;
-    let shown = http::shown(&parsed);
+    request: &Request<'_>,
+    file: &File,
+    progress: &(dyn Fn(u64, Option<u64>) + Sync),
+) -> Result<Option<Downloaded>, Error> {
+    let url = parse(request.url)?;
+    let shown = http::shown(&url);
     let written = |source| Error::Spool { url: shown.clone(), source };
-    let mut partial = Partial {
-        file: NamedTempFile::new_in(spool).map_err(written)?,
-        hasher: Sha256::new(),
-        length: 0,
-        facts: Facts::default(),
-    };
+    let authorization =
+        authorization(request).ok_or_else(|| Error::Secret { url: shown.clone() })?;
+    let mut partial =
+        Partial { file, hasher: Sha256::new(), length: 0, validators: Validators::default() };
     let mut attempt = 0;
     loop {
-        let headers = partial.resumption();
-        let answer = ask(clients, policy, Method::GET, &parsed, headers).await?;
+        let mut headers = match request.known {
+            Some(known) if partial.length == 0 => known.unless_same(),
+            _ => partial.resumption(),
+        };
+        headers.extend(authorization.clone());
+        let answer = ask(clients, policy, &url, headers).await?;
+        if request.known.is_some_and(|known| is_same(known, &answer)) {
+            return Ok(None);
+        }
         let resumed = partial.start(&answer).map_err(written)?;
         let before = partial.length;
         match partial.receive(answer, progress).await {
@@ -144,24 +130,44 @@ pub async fn download(
             }
         }
     }
-    let found = Sha256Sum::from(partial.hasher);
-    match checksum {
-        Some(expected) if expected != found => Err(Error::Checksum { url: shown, expected, found }),
-        _ => Ok(Downloaded {
-            file: partial.file,
-            name: file_name(url),
-            facts: partial.facts,
-            digest: found,
-        }),
+    let Partial { hasher, length, validators, .. } = partial;
+    let digest = Digest::from(hasher);
+    match request.checksum {
+        Some(expected) if expected != digest => {
+            Err(Error::Checksum { url: shown, expected, found: digest })
+        }
+        _ => Ok(Some(Downloaded { validators, digest, length })),
     }
 }
 
-struct Partial {
-    file: NamedTempFile,
+/// The header, if one is asked for; `None` for bytes that can't be in one.
+fn authorization(request: &Request<'_>) -> Option<HeaderMap> {
+    let mut headers = HeaderMap::new();
+    if let Some(bytes) = request.authorization {
+        let mut value = HeaderValue::from_bytes(bytes).ok()?;
+        value.set_sensitive(true);
+        headers.insert(AUTHORIZATION, value);
+    }
+    Some(headers)
+}
+
+/// Some servers send everything, with the tag that they were told.
+fn is_same(known: &Validators, answer: &Response) -> bool {
+    let strong = |tag: &&String| tag.starts_with('"');
+    answer.status() == StatusCode::NOT_MODIFIED
+        || known
+            .etag
+            .as_ref()
+            .filter(strong)
+            .is_some_and(|known| Validators::of(answer.headers()).etag.as_ref() == Some(known))
+}
+
+struct Partial<'f> {
+    file: &'f File,
     hasher: Sha256,
     /// Bytes.
     length: u64,
-    facts: Facts,
+    validators: Validators,
 }
 
 enum Interruption {
@@ -169,11 +175,11 @@ enum Interruption {
     Spool(io::Error),
 }
 
-impl Partial {
+impl Partial<'_> {
     /// Headers that ask for the rest, if it can be known to be the rest of the same.
     fn resumption(&self) -> HeaderMap {
         let mut headers = HeaderMap::new();
-        let strong = self.facts.etag.as_ref().filter(|etag| etag.starts_with('"'));
+        let strong = self.validators.etag.as_ref().filter(|etag| etag.starts_with('"'));
         if let Some(etag) = strong.and_then(|etag| etag.parse().ok())
             && self.length > 0
             && let Ok(range) = format!("bytes={}-", self.length).parse()
@@ -191,26 +197,29 @@ impl Partial {
         if answer.status() == StatusCode::PARTIAL_CONTENT && rest {
             return Ok(true);
         }
-        self.file.as_file().set_len(0)?;
+        self.file.set_len(0)?;
         self.file.seek(SeekFrom::Start(0))?;
         self.hasher = Sha256::new();
         self.length = 0;
-        self.facts = facts(answer.headers());
+        self.validators = Validators::of(answer.headers());
         Ok(false)
     }
 
     async fn receive(
         &mut self,
         answer: Response,
-        progress: &(dyn Fn(u64) + Sync),
+        progress: &(dyn Fn(u64, Option<u64>) + Sync),
     ) -> Result<(), Interruption> {
+        let total = answer.headers().get(CONTENT_LENGTH);
+        let total = total.and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+        let total = total.map(|rest| rest.saturating_add(self.length));
         let mut pieces = std::pin::pin!(http::body(answer));
         while let Some(piece) = pieces.next().await {
             let piece = piece.map_err(Interruption::Transport)?;
             self.file.write_all(&piece).map_err(Interruption::Spool)?;
             self.hasher.update(&piece);
             self.length += piece.len() as u64;
-            progress(self.length);
+            progress(self.length, total);
         }
         Ok(())
     }
@@ -227,7 +236,6 @@ fn parse(text: &str) -> Result<Url, Error> {
 async fn ask(
     clients: &Clients,
     policy: &RetryPolicy,
-    method: Method,
     url: &Url,
     headers: HeaderMap,
 ) -> Result<Response, Error> {
@@ -238,7 +246,7 @@ async fn ask(
     let mut attempt = 0;
     loop {
         attempt += 1;
-        let request = client.request(method.clone(), url.clone()).headers(headers.clone());
+        let request = client.get(url.clone()).headers(headers.clone());
         let (error, outcome, wait) = match http::send(request).await {
             Ok(answer) => {
                 let status = answer.status();
@@ -276,47 +284,17 @@ async fn pause(
     }
 }
 
-fn facts(headers: &HeaderMap) -> Facts {
-    let text = |name| {
-        headers.get(name).and_then(|value: &reqwest::header::HeaderValue| {
-            value.to_str().ok().filter(|text| !text.is_empty())
-        })
-    };
-    Facts {
-        etag: text(ETAG).map(str::to_owned),
-        last_modified: text(LAST_MODIFIED).and_then(http::http_date),
-        length: text(reqwest::header::CONTENT_LENGTH).and_then(|text| text.parse().ok()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn the_name_is_the_last_part_of_the_path() {
-        for (url, expected) in [
-            ("https://h/a/b.tar.gz?x=/y#z", "b.tar.gz"),
-            ("https://h/a/", "a"),
-            ("https://h", "__unnamed__"),
-            ("https://h/", "__unnamed__"),
-            ("https://h/a%20b%zz", "a b%zz"),
-            ("https://h/x%2Fy", "y"),
-            ("https://h/%2E%2E", "__unnamed__"),
-            ("https://h/a%00b", "__unnamed__"),
-            ("https://h/%e4%b8%ad", "中"),
-            ("no url", "__unnamed__"),
-        ] {
-            assert_eq!(file_name(url), expected, "{url}");
-        }
-    }
-
-    #[test]
     fn only_a_strong_tag_lets_a_download_go_on() {
         let ranges = |etag: &str, length| {
-            let facts = Facts { etag: Some(etag.to_owned()), ..Facts::default() };
-            let file = NamedTempFile::new().unwrap();
-            Partial { file, hasher: Sha256::new(), length, facts }.resumption().contains_key(RANGE)
+            let validators = Validators { etag: Some(etag.to_owned()), ..Validators::default() };
+            let file = &tempfile::tempfile().unwrap();
+            let partial = Partial { file, hasher: Sha256::new(), length, validators };
+            partial.resumption().contains_key(RANGE)
         };
         assert!(ranges("\"x\"", 5));
         assert!(!ranges("\"x\"", 0));

@@ -1,21 +1,29 @@
-//! Where COPY and ADD read from: walking, content digests, downloads.
+//! Where COPY and ADD read from: directories, archives, downloads, git repositories.
 
+mod archive;
 mod dir;
 mod exact;
+pub mod git;
 pub mod http;
-mod inline;
+mod one_file;
+mod program;
+pub mod small;
 mod walk;
 
+use std::fmt;
 use std::io::{self, Read};
+use std::sync::Arc;
 
+use crate::snapshot::WorkDir;
 use crate::tree::{Tree, TreePath};
 
+pub use archive::Unpacked;
 pub use dir::{ContextError, DirectoryContext};
-pub use inline::Inline;
+pub use one_file::OneFile;
 pub use walk::Ownership;
 
 /// A tree and the contents of its files.
-pub trait Source: Send + Sync {
+pub trait Source: fmt::Debug + Send + Sync {
     fn tree(&self) -> &Tree;
 
     /// The content of the file at `path`, which is exactly as long as the tree says: a stream that
@@ -24,4 +32,15 @@ pub trait Source: Send + Sync {
     /// # Errors
     /// When there is no such file, or it is not what it was when the tree was made.
     fn open(&self, path: &TreePath) -> io::Result<Box<dyn Read + Send>>;
+}
+
+/// A context that was brought here: the files of a repository or an archive.
+#[derive(Clone, Debug)]
+pub struct Fetched {
+    /// All files have their digests.
+    pub source: Arc<dyn Source>,
+    /// It is a single file, the Dockerfile itself.
+    pub is_dockerfile: bool,
+    /// Where the files are; goes with the last that knows of it.
+    pub folder: Arc<WorkDir>,
 }

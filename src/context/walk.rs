@@ -19,6 +19,8 @@ pub enum Ownership {
     Root,
     /// As on disk: an unpacked root file system.
     Keep,
+    /// Root, and for all what the user may: a checkout of git, which knows no more of modes.
+    Git,
 }
 
 /// The most that a list of names or a value can take; in bytes (xattr(7)).
@@ -149,19 +151,14 @@ impl Walker<'_> {
     }
 
     fn entry(&self, kind: Kind, stat: &Stat) -> Entry {
-        let (uid, gid) = match self.ownership {
-            Ownership::Root => (0, 0),
-            Ownership::Keep => (stat.st_uid, stat.st_gid),
+        let mode = stat.st_mode & 0o7777;
+        let (uid, gid, mode) = match self.ownership {
+            Ownership::Root => (0, 0, mode),
+            Ownership::Keep => (stat.st_uid, stat.st_gid, mode),
+            Ownership::Git if matches!(kind, Kind::Symlink(_)) => (0, 0, mode),
+            Ownership::Git => (0, 0, for_all(mode)),
         };
-        Entry {
-            kind,
-            mode: stat.st_mode & 0o7777,
-            uid,
-            gid,
-            mtime: stat.st_mtime,
-            xattrs: Xattrs::new(),
-            layer: 0,
-        }
+        Entry { kind, mode, uid, gid, mtime: stat.st_mtime, xattrs: Xattrs::new(), layer: 0 }
     }
 
     fn finish(mut self) -> Tree {
@@ -178,6 +175,12 @@ impl Walker<'_> {
         }
         self.tree
     }
+}
+
+/// What a checkout under the usual umask gives: as the user has it, but only she may write.
+fn for_all(mode: u32) -> u32 {
+    let user = mode & 0o700;
+    user | (user >> 3 | user >> 6) & 0o055
 }
 
 fn kind(
@@ -206,27 +209,30 @@ fn kind(
     })
 }
 
-/// Those that belong into an image. Best effort: a file system without any has none.
+/// Those that belong into an image: capabilities, as with BuildKit. What a desktop or a browser
+/// noted on a file of the context is nobody's business. Best effort: a file system without any has
+/// none.
 pub(super) fn xattrs(file: BorrowedFd<'_>, buffer: &mut [u8]) -> Xattrs {
-    let names = match rustix::fs::flistxattr(file, &mut *buffer) {
-        Ok(length) if length > 0 => buffer[..length].to_vec(),
-        _ => return Xattrs::new(),
+    // The kernel allocates as much as is offered, which for every file would cost more than reading
+    // it; most have no attributes at all.
+    let mut few = [0; 256];
+    let names = match rustix::fs::flistxattr(file, &mut few) {
+        Ok(0) => return Xattrs::new(),
+        Ok(length) => few[..length].to_vec(),
+        Err(_) => match rustix::fs::flistxattr(file, &mut *buffer) {
+            Ok(length) => buffer[..length].to_vec(),
+            Err(_) => return Xattrs::new(),
+        },
     };
     names
         .split_inclusive(|byte| *byte == 0)
         .filter_map(|name| CStr::from_bytes_with_nul(name).ok())
-        .filter(|name| belongs_into_an_image(name.to_bytes()))
+        .filter(|name| name.to_bytes() == b"security.capability")
         .filter_map(|name| {
             let length = rustix::fs::fgetxattr(file, name, &mut *buffer).ok()?;
             Some((name.to_bytes().into(), buffer[..length].into()))
         })
         .collect()
-}
-
-/// `user.overlay.*` is the kernel's own.
-fn belongs_into_an_image(name: &[u8]) -> bool {
-    name == b"security.capability"
-        || name.starts_with(b"user.") && !name.starts_with(b"user.overlay.")
 }
 
 fn child(parent: &[u8], name: &[u8]) -> TreePath {

@@ -64,7 +64,7 @@ fn read_comments(text: &str, start: usize, comment: &str) -> Header {
 }
 
 /// Name in lower case, and value.
-fn split(directive: &str) -> Option<(String, &str)> {
+pub(super) fn split(directive: &str) -> Option<(String, &str)> {
     let (name, value) = directive.split_once('=')?;
     let (name, value) = (name.trim(), value.trim());
     let valid = name.starts_with(|c: char| c.is_ascii_alphabetic())

@@ -112,7 +112,7 @@ pub enum SyntaxErrorKind {
     HealthcheckCommand,
     #[error("Unknown type {0:?} in HEALTHCHECK (try CMD)")]
     HealthcheckType(String),
-    #[error("invalid duration {0:?}")]
+    #[error("time: invalid duration {0:?}")]
     Duration(String),
     #[error("Interval {0:?} cannot be less than 1ms")]
     ShortInterval(&'static str),
@@ -141,8 +141,9 @@ impl From<MountError> for SyntaxErrorKind {
 }
 
 impl SyntaxErrorKind {
-    /// Whether one instruction is to blame, and not the file.
-    fn concerns_an_instruction(&self) -> bool {
+    /// Whether the text stands behind the number of its line. As with BuildKit it doesn't where the
+    /// file is to blame, or an instruction can't even be split into its parts.
+    fn names_its_line(&self) -> bool {
         !matches!(
             self,
             Self::FileTooLarge { .. }
@@ -155,6 +156,11 @@ impl SyntaxErrorKind {
                 | Self::RepeatedDirective(_)
                 | Self::EscapeToken(_)
                 | Self::ForeignFrontend(_)
+                | Self::UnterminatedHeredoc { .. }
+                | Self::NotStrings
+                | Self::TwoArguments(_)
+                | Self::NoEquals(_)
+                | Self::VariableInFrom
                 | Self::TriggerCount(_)
         )
     }
@@ -188,7 +194,7 @@ impl SyntaxError {
 
 impl fmt::Display for SyntaxError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.kind.concerns_an_instruction() {
+        if self.kind.names_its_line() {
             write!(f, "dockerfile parse error on line {}: ", self.lines.start())?;
         }
         write!(f, "{}", self.kind)
@@ -203,8 +209,11 @@ impl std::error::Error for SyntaxError {
 
 impl From<SyntaxError> for Error {
     fn from(error: SyntaxError) -> Self {
-        let mut result =
-            Self::build(&error).at(Location { lines: error.lines.clone(), column: error.column });
+        let mut result = Self::build(&error);
+        // Something is missing, which no line shows.
+        if !matches!(error.kind, SyntaxErrorKind::Empty | SyntaxErrorKind::NoStages) {
+            result = result.at(Location { lines: error.lines.clone(), column: error.column });
+        }
         result.hints.extend(error.hint);
         result
     }

@@ -173,28 +173,29 @@ mod tests {
     #[test]
     fn one_word() {
         for (text, name, expand, chomp, file_descriptor) in [
-            ("<<EOF", "EOF", true, false, 0),
-            ("<<'EOF'", "EOF", false, false, 0),
-            ("<<\"EOF\"", "EOF", false, false, 0),
-            ("<<-EOF", "EOF", true, true, 0),
-            ("<<-'EOF'", "EOF", false, true, 0),
-            ("<<EO\"F\"", "EOF", false, false, 0),
-            ("<< EOF", "EOF", true, false, 0),
-            ("<<- EOF", "EOF", true, true, 0),
-            ("<< -EOF", "-EOF", true, false, 0),
-            ("3<<EOF", "EOF", true, false, 3),
-            (r"<<eo\'f", "eo'f", true, false, 0),
-            (r"<<'e'o\'f", "eo'f", false, false, 0),
-            ("<<'one two'", "one two", false, false, 0),
-            ("<<$EOF", "$EOF", true, false, 0),
+            ("<<END", "END", true, false, 0),
+            ("<<-END", "END", true, true, 0),
+            ("<<   END", "END", true, false, 0),
+            ("<<- END", "END", true, true, 0),
+            ("<< -END", "-END", true, false, 0),
+            ("12<<END", "END", true, false, 12),
+            ("<<$END", "$END", true, false, 0),
+            // Any quote makes the body literal, wherever it stands.
+            ("<<'END'", "END", false, false, 0),
+            ("<<-\"END\"", "END", false, true, 0),
+            ("<<the_'end'", "the_end", false, false, 0),
+            ("<<'the end'", "the end", false, false, 0),
+            // An escape is no quote.
+            (r"<<that\'s", "that's", true, false, 0),
+            (r#"<<"a\"b""#, "a\"b", false, false, 0),
         ] {
             let name = name.to_owned();
             let expected = Some(HeredocStart { name, expand, chomp, file_descriptor });
             assert_eq!(HeredocStart::parse(text), expected, "{text}");
         }
-        for text in [
-            "", "EOF", "12", "<<", "<<-", "<EOF", "<<<EOF", "<<EOF sh", "<<'EOF", "<<EOF\"", "<<''",
-        ] {
+        for text in
+            ["", "a", "7", "<<", "<<-", "<a", "<<<a", "<<a b", "<<'a", "<<a\"", "<<\"\"", "x<<a"]
+        {
             assert_eq!(HeredocStart::parse(text), None, "{text}");
         }
     }
@@ -202,17 +203,18 @@ mod tests {
     #[test]
     fn in_a_line() {
         for (line, names) in [
-            ("RUN <<EOF", vec!["EOF"]),
-            ("RUN <<A cat > x && <<B cat > y", vec!["A", "B"]),
-            ("RUN python3 - << EOF > /x", vec!["EOF"]),
-            ("RUN '<<EOF'", vec![]),
-            ("RUN \"<<EOF\"", vec![]),
-            (r"RUN \<<EOF", vec![]),
-            ("RUN cat<<EOF", vec![]),
-            ("RUN cat <<< EOF", vec![]),
-            ("RUN it's <<EOF", vec![]),
-            ("RUN $((1<<2))", vec![]),
-            ("COPY --chown=a <<'x y' /z", vec!["x y"]),
+            ("RUN <<END", vec!["END"]),
+            ("RUN sort <<in > out; uniq <<more", vec!["in", "more"]),
+            ("RUN sh -s << END", vec!["END"]),
+            ("COPY --chmod=600 <<'one file' /there", vec!["one file"]),
+            // Quoted or escaped, glued to another word, or with a third bracket, it is none.
+            ("RUN echo '<<END'", vec![]),
+            ("RUN echo \"<<END\"", vec![]),
+            (r"RUN echo \<<END", vec![]),
+            ("RUN tee x<<END", vec![]),
+            ("RUN wc <<< END", vec![]),
+            ("RUN echo $((4<<2))", vec![]),
+            ("RUN echo don't <<END", vec![]),
         ] {
             let found = HeredocStart::find_all(line);
             let found: Vec<_> = found.iter().map(|start| start.name.as_str()).collect();

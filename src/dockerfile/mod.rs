@@ -16,6 +16,7 @@ mod instruction;
 mod json;
 mod keyword;
 mod line;
+pub mod lint;
 pub mod mount;
 mod parse;
 mod size;

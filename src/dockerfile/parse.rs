@@ -226,13 +226,7 @@ impl<'a> Reader<'a> {
     fn statement(&mut self, logical: &LogicalLine) -> Result<Statement, Fault> {
         let line = logical.as_fragment();
         let comments = std::mem::take(&mut self.comments);
-        let mut head = match Head::read(&line, self.escape) {
-            Ok(head) => head,
-            Err(fault) => {
-                self.skip_heredocs(&fault, line.as_str());
-                return Err(fault);
-            }
-        };
+        let mut head = Head::read(&line, self.escape)?;
         head.place.comments = comments;
         if head.keyword == Keyword::From {
             return instruction::parse_from(head).map(Statement::From);
@@ -276,9 +270,12 @@ impl Iterator for Reader<'_> {
     fn next(&mut self) -> Option<Self::Item> {
         let logical = self.logical_line()?;
         let statement = self.statement(&logical);
+        // With the heredocs that were read.
+        let lines = *logical.lines.start()..=self.lines.number();
         Some(statement.map_err(|fault| {
-            let start = logical.as_fragment().span().start;
-            fault.on(logical.lines.clone(), self.text, start)
+            let line = logical.as_fragment();
+            self.skip_heredocs(&fault, line.as_str());
+            fault.on(lines, self.text, line.span().start)
         }))
     }
 }

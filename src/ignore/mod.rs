@@ -9,4 +9,5 @@ mod pattern;
 mod patterns;
 
 pub use glob::{BadPattern, Glob};
+pub(crate) use patterns::clean;
 pub use patterns::{IgnoreError, Matched, Patterns};

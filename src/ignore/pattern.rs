@@ -11,6 +11,8 @@ pub(super) struct Pattern {
     /// The components before the first one with a wildcard.
     literal_parents: Vec<u8>,
     has_wildcard: bool,
+    /// Written so that nothing escapes it.
+    pub is_everything: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -34,6 +36,7 @@ impl Pattern {
             negated,
             literal_parents: literal.join("/").into_bytes(),
             has_wildcard: wild(pattern),
+            is_everything: matches!(pattern, "*" | "**" | "**/*"),
         })
     }
 

@@ -41,19 +41,8 @@ impl Patterns {
             if bytes.starts_with(b"#") {
                 continue;
             }
-            let text =
-                std::str::from_utf8(bytes).map_err(|_| IgnoreError::NotText { line })?.trim();
-            let (text, negated) = match text.strip_prefix('!') {
-                Some(text) => (text.trim(), true),
-                None => (text, false),
-            };
-            if text.is_empty() {
-                if negated {
-                    return Err(IgnoreError::LoneExclamation { line });
-                }
-                continue;
-            }
-            let clean = clean(text);
+            let text = std::str::from_utf8(bytes).map_err(|_| IgnoreError::NotText { line })?;
+            let Some((clean, negated)) = read(text, line)? else { continue };
             let relative = clean.strip_prefix('/').filter(|rest| !rest.is_empty());
             let pattern = Pattern::new(relative.unwrap_or(&clean), negated)
                 .map_err(|source| IgnoreError::Pattern { line, source })?;
@@ -62,23 +51,20 @@ impl Patterns {
         Ok(Self { patterns })
     }
 
-    /// Patterns as a flag gives them, one in each value; a leading `/` makes no difference.
+    /// Patterns as a flag gives them, one in each value. Unlike in a file, one that begins with `/`
+    /// matches nothing (L-139).
     ///
     /// # Errors
     /// With the number of the value in place of the line.
     pub fn from_flags<T: AsRef<str>>(values: &[T]) -> Result<Self, IgnoreError> {
-        let mut patterns = Self::default();
+        let mut patterns = Vec::new();
         for (line, value) in (1..).zip(values) {
-            let renumber = |error| match error {
-                IgnoreError::Pattern { source, .. } => IgnoreError::Pattern { line, source },
-                IgnoreError::LoneExclamation { .. } => IgnoreError::LoneExclamation { line },
-                IgnoreError::NotText { .. } => IgnoreError::NotText { line },
-            };
-            // A value is never a comment.
-            let value = format!(" {}", value.as_ref());
-            patterns.patterns.extend(Self::parse(value.as_bytes()).map_err(renumber)?.patterns);
+            let Some((clean, negated)) = read(value.as_ref(), line)? else { continue };
+            let pattern = Pattern::new(&clean, negated)
+                .map_err(|source| IgnoreError::Pattern { line, source })?;
+            patterns.push(pattern);
         }
-        Ok(patterns)
+        Ok(Self { patterns })
     }
 
     #[must_use]
@@ -90,6 +76,12 @@ impl Patterns {
     #[must_use]
     pub fn has_exceptions(&self) -> bool {
         self.patterns.iter().any(|pattern| pattern.negated)
+    }
+
+    /// Whether a pattern ignores whatever is there.
+    #[must_use]
+    pub fn has_everything(&self) -> bool {
+        self.patterns.iter().any(|pattern| pattern.is_everything && !pattern.negated)
     }
 
     /// What holds for `path`, given what holds for the directory it stands in
@@ -129,8 +121,22 @@ impl Patterns {
     }
 }
 
+/// A clean path, and whether it was negated; `None` for a blank line.
+fn read(text: &str, line: usize) -> Result<Option<(String, bool)>, IgnoreError> {
+    let text = text.trim();
+    let (text, negated) = match text.strip_prefix('!') {
+        Some(text) => (text.trim(), true),
+        None => (text, false),
+    };
+    match (text, negated) {
+        ("", true) => Err(IgnoreError::LoneExclamation { line }),
+        ("", false) => Ok(None),
+        (text, negated) => Ok(Some((clean(text), negated))),
+    }
+}
+
 /// As Go's `filepath.Clean`.
-fn clean(path: &str) -> String {
+pub(crate) fn clean(path: &str) -> String {
     let absolute = path.starts_with('/');
     let mut parts: Vec<&str> = Vec::new();
     for part in path.split('/') {

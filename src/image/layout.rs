@@ -162,11 +162,15 @@ fn parse<T: serde::de::DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<T,
 }
 
 /// Writes `image` into the layout at `root`, which is made where it is missing. Images that are there
-/// stay, unless one has the same name.
+/// stay, unless one has the same name. `go_on` is asked from time to time; its error ends the writing.
 ///
 /// # Errors
-/// When `root` is a folder with other things in it, or can't be written.
-pub fn write_layout(image: &ImageParts, root: &Path) -> Result<(), LayoutError> {
+/// When `root` is a folder with other things in it, or can't be written. What was new is gone again.
+pub fn write_layout(
+    image: &ImageParts,
+    root: &Path,
+    go_on: &dyn Fn() -> io::Result<()>,
+) -> Result<(), LayoutError> {
     let write_error = |path: &Path| {
         let path = path.to_owned();
         move |source| LayoutError::Write { path, source }
@@ -179,28 +183,29 @@ pub fn write_layout(image: &ImageParts, root: &Path) -> Result<(), LayoutError> 
             reason: "the folder is not empty and holds no image layout".to_owned(),
         });
     }
+    let mut made = Made::default();
     let blobs = root.join("blobs/sha256");
+    made.add([root, &root.join("blobs"), &blobs]);
     fs::create_dir_all(&blobs).map_err(write_error(&blobs))?;
+    // First, so that what a killed process leaves is taken for a layout the next time.
+    made.add([&marker]);
+    place(&marker, |mut file| io::Write::write_all(&mut file, LAYOUT_FILE))
+        .map_err(write_error(&marker))?;
     for (descriptor, source) in image.blob_files() {
         let path = blobs.join(descriptor.digest.hex());
         // The name says the content; a whole file of that name needs no second writing.
         if fs::metadata(&path).is_ok_and(|m| m.len() == descriptor.size) {
             continue;
         }
-        place(&path, |file| {
-            io::copy(&mut File::open(source)?, file)?;
-            Ok(())
-        })
-        .map_err(write_error(&path))?;
+        made.add([&path]);
+        place(&path, |file| copy(&File::open(source)?, file, go_on)).map_err(write_error(&path))?;
     }
     for (digest, bytes) in image.documents() {
         let path = blobs.join(digest.hex());
+        made.add([&path]);
         place(&path, |mut file| io::Write::write_all(&mut file, bytes))
             .map_err(write_error(&path))?;
     }
-    place(&marker, |mut file| io::Write::write_all(&mut file, LAYOUT_FILE))
-        .map_err(write_error(&marker))?;
-
     let path = root.join("index.json");
     let mut index =
         if path.exists() { parse(&path, &read_document(&path)?)? } else { Index::of(Vec::new()) };
@@ -214,7 +219,46 @@ pub fn write_layout(image: &ImageParts, root: &Path) -> Result<(), LayoutError> 
     });
     index.manifests.extend(named);
     let bytes = super::to_json(&index);
-    place(&path, |mut file| io::Write::write_all(&mut file, &bytes)).map_err(write_error(&path))
+    place(&path, |mut file| io::Write::write_all(&mut file, &bytes)).map_err(write_error(&path))?;
+    made.keep();
+    Ok(())
+}
+
+/// What was not there before; removed again unless it is kept. What is in a directory comes after it.
+#[derive(Default)]
+struct Made(Vec<PathBuf>);
+
+impl Made {
+    /// Before they are made.
+    fn add<const N: usize>(&mut self, paths: [&Path; N]) {
+        self.0.extend(paths.into_iter().filter(|path| !path.exists()).map(Path::to_owned));
+    }
+
+    fn keep(mut self) {
+        self.0.clear();
+    }
+}
+
+impl Drop for Made {
+    fn drop(&mut self) {
+        // What another process has put there meanwhile keeps its directory.
+        for path in self.0.iter().rev() {
+            let _ = fs::remove_file(path).or_else(|_| fs::remove_dir(path));
+        }
+    }
+}
+
+/// Bytes between two questions whether to go on.
+const PIECE: u64 = 16 << 20;
+
+/// Copies in pieces, each of which may be the kernel's to copy.
+fn copy(from: &File, mut to: &File, go_on: &dyn Fn() -> io::Result<()>) -> io::Result<()> {
+    loop {
+        go_on()?;
+        if io::copy(&mut from.take(PIECE), &mut to)? == 0 {
+            return Ok(());
+        }
+    }
 }
 
 /// Writes a file that appears whole or not at all.

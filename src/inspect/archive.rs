@@ -1,4 +1,5 @@
-//! What `docker save` writes: a tar with `manifest.json`, configurations and the tars of layers.
+//! Images in one tar: what `docker save` writes, with `manifest.json`, configurations and the tars of
+//! layers; and an OCI layout.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -8,11 +9,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
-use super::sources::{Found, FoundLayer, parse_config};
+use super::sources::{Found, FoundLayer, Open, found, parse_config};
 use super::{ImageReference, InspectError};
 use crate::digest::{DiffId, Digest};
+use crate::image::{Descriptor, Index, Manifest, media_type};
 use crate::layer::{Encoding, Expected, decompress};
+use crate::platform::Platform;
 use crate::weight::{Blob, Identity};
 
 /// Of a manifest or configuration, in bytes.
@@ -20,17 +24,21 @@ const MAX_DOCUMENT: u64 = 8 << 20;
 /// Links from one name of a layer to another.
 const MAX_LINKS: usize = 8;
 const BLOBS: &str = "blobs/sha256/";
+/// The annotation that holds a tag.
+const REF_NAME: &str = "org.opencontainers.image.ref.name";
 
 #[derive(Debug, thiserror::Error)]
 pub enum ArchiveError {
     #[error("it can't be read: {0}")]
     Read(#[from] io::Error),
-    #[error("there is no {0} in it; expected what docker save writes")]
+    #[error("there is no {0} in it")]
     Missing(String),
     #[error("{name} is larger than {limit} bytes")]
     TooLarge { name: String, limit: u64 },
-    #[error("manifest.json is not as expected: {0}")]
-    Manifest(serde_json::Error),
+    #[error("{name} is not as expected: {source}")]
+    Document { name: String, source: serde_json::Error },
+    #[error("expected {expected} but found {found}")]
+    Digest { expected: Digest, found: Digest },
     #[error("expected one image but found {0}")]
     Images(usize),
 }
@@ -43,12 +51,47 @@ struct SavedImage {
     layers: Vec<String>,
 }
 
+/// An OCI layout in a tar: the same image as [`Layout::image`](crate::image::Layout::image) finds.
+pub(super) fn read_layout(
+    path: &Path,
+    tag: Option<&str>,
+    reference: &ImageReference,
+    platform: &Platform,
+) -> Result<Found, InspectError> {
+    let of_archive = |source| InspectError::Archive { path: path.to_owned(), source };
+    let archive = Arc::new(Archive::open(path).map_err(of_archive)?);
+    let descriptor = archive.select(tag, platform).map_err(of_archive)?;
+    let manifest: Manifest = archive.verified(&descriptor).map_err(of_archive)?.1;
+    let (bytes, _): (_, serde_json::Value) =
+        archive.verified(&manifest.config).map_err(of_archive)?;
+    let config = parse_config(reference, &bytes)?;
+    let identity = Identity {
+        name: reference.to_string(),
+        platform: config.platform.to_string(),
+        manifest: Some(descriptor.digest),
+        config: manifest.config.digest,
+    };
+    let open = |descriptor: &Descriptor| {
+        let (archive, name) = (Arc::clone(&archive), blob_name(descriptor.digest));
+        let path = path.to_owned();
+        let open: Box<Open> = Box::new(move || match archive.find(&name) {
+            Ok(part) => Ok(Box::new(archive.reader(part))),
+            Err(source) => Err(InspectError::Archive { path: path.clone(), source }),
+        });
+        open
+    };
+    found(identity, config, &manifest.layers, &open)
+}
+
+fn blob_name(digest: Digest) -> String {
+    format!("{BLOBS}{}", digest.hex())
+}
+
 pub(super) fn read(path: &Path, reference: &ImageReference) -> Result<Found, InspectError> {
     let of_archive = |source| InspectError::Archive { path: path.to_owned(), source };
     let archive = Arc::new(Archive::open(path).map_err(of_archive)?);
     let manifest = archive.document("manifest.json").map_err(of_archive)?;
-    let images: Vec<SavedImage> = serde_json::from_slice(&manifest)
-        .map_err(|error| of_archive(ArchiveError::Manifest(error)))?;
+    let images: Vec<SavedImage> = parse("manifest.json", &manifest).map_err(of_archive)?;
     let [image] = <[SavedImage; 1]>::try_from(images)
         .map_err(|images| of_archive(ArchiveError::Images(images.len())))?;
     let bytes = archive.document(&image.config).map_err(of_archive)?;
@@ -150,6 +193,44 @@ impl Archive {
         Ok(bytes)
     }
 
+    /// The manifest that `tag` names, or the only one, or `latest`; of an index the one for
+    /// `platform`.
+    fn select(&self, tag: Option<&str>, platform: &Platform) -> Result<Descriptor, ArchiveError> {
+        let index: Index = parse("index.json", &self.document("index.json")?)?;
+        let is_named = |d: &&Descriptor, tag| d.annotations.get(REF_NAME).is_some_and(|t| t == tag);
+        let mut found = match (tag, &index.manifests[..]) {
+            (None, [only]) => Some(only.clone()),
+            (tag, all) => {
+                let tag = tag.unwrap_or("latest");
+                all.iter().find(|descriptor| is_named(descriptor, tag)).cloned()
+            }
+        };
+        for _ in 0..MAX_LINKS {
+            match found {
+                Some(descriptor) if is_index(&descriptor) => {
+                    found = self.verified::<Index>(&descriptor)?.1.select(platform).cloned();
+                }
+                Some(descriptor) => return Ok(descriptor),
+                None => break,
+            }
+        }
+        Err(ArchiveError::Missing(format!("image {} for {platform}", tag.unwrap_or("latest"))))
+    }
+
+    fn verified<T: DeserializeOwned>(
+        &self,
+        descriptor: &Descriptor,
+    ) -> Result<(Vec<u8>, T), ArchiveError> {
+        let name = blob_name(descriptor.digest);
+        let bytes = self.document(&name)?;
+        let found = Digest::of(&bytes);
+        if found != descriptor.digest {
+            return Err(ArchiveError::Digest { expected: descriptor.digest, found });
+        }
+        let parsed = parse(&name, &bytes)?;
+        Ok((bytes, parsed))
+    }
+
     /// A layer that lies there compressed is a blob as a registry has it. One that does not would be
     /// compressed when it is pushed, and how large it is then nobody knows.
     fn blob(&self, name: &str, part: Part) -> Result<Option<Blob>, ArchiveError> {
@@ -166,6 +247,15 @@ impl Archive {
     fn reader(&self, part: Part) -> PartReader {
         PartReader { file: Arc::clone(&self.file), part }
     }
+}
+
+fn parse<T: DeserializeOwned>(name: &str, bytes: &[u8]) -> Result<T, ArchiveError> {
+    serde_json::from_slice(bytes)
+        .map_err(|source| ArchiveError::Document { name: name.to_owned(), source })
+}
+
+fn is_index(descriptor: &Descriptor) -> bool {
+    [media_type::OCI_INDEX, media_type::DOCKER_MANIFEST_LIST].contains(&&*descriptor.media_type)
 }
 
 /// `a/b` of `./a/x/../b`.

@@ -5,17 +5,23 @@ use crate::weight::{Source, Step};
 
 /// One step for each of `layers`, from the lowest. Tools that write no history, or another number of
 /// layers than there are, leave them without instruction.
-pub(super) fn steps(history: &[History], layers: usize) -> Vec<Step> {
+#[must_use]
+pub fn steps(history: &[History], layers: usize) -> Vec<Step> {
     let made: Vec<&History> = history.iter().filter(|entry| !entry.empty_layer).collect();
     let unknown = || Step { instruction: String::new(), lines: None, source: Source::Unknown };
     if made.len() != layers {
         return (0..layers).map(|_| unknown()).collect();
     }
     let step = |entry: &&History| Step {
-        instruction: instruction(entry.created_by.as_deref().unwrap_or_default()),
+        instruction: collapsed(&instruction(entry.created_by.as_deref().unwrap_or_default())),
         ..unknown()
     };
     made.iter().map(step).collect()
+}
+
+/// Lines were joined with the blanks that they began with.
+pub(super) fn collapsed(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// `RUN apt-get update` of what BuildKit, the classic builder, Buildah and others write.

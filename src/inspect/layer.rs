@@ -9,13 +9,25 @@ use std::thread;
 
 use super::sources::{Found, FoundLayer};
 use super::{InspectError, Reading, history, lines};
-use crate::layer::{LayerError, VerifiedLayer, scan_layer_with};
-use crate::tree::{Entry, Kind, TreePath};
-use crate::weight::facts::{self, Fact};
+use crate::layer::{LayerError, Shown, VerifiedLayer, scan_layer_with};
+use crate::tree::{Changes, Entry, Kind, TreePath};
+use crate::weight::facts::{self, Facts};
 use crate::weight::{Image, ReadLayer, Step};
 
 /// How many compressed bytes are taken at once: the smaller, the better is known which belong where.
 const STEP: usize = 1 << 12;
+
+/// The table of contents of a layer and what its files say, from its tar.
+///
+/// # Errors
+/// When the tar can't be read.
+pub fn read_contents(tar: impl Read) -> Result<(Changes, Facts), LayerError> {
+    let mut looked = Looked::default();
+    let mut look =
+        |path: &TreePath, entry: &Entry, shown: Shown| looked.look(path, entry, shown.content);
+    let changes = scan_layer_with(tar, &mut look)?;
+    Ok((changes, looked.facts))
+}
 
 /// Reads all layers, several at a time.
 pub(super) fn read_all(found: Found, reading: &Reading<'_>) -> Result<Image, InspectError> {
@@ -111,7 +123,7 @@ fn size(entry: &Entry) -> u64 {
 /// What was learned so far.
 #[derive(Default)]
 struct Looked {
-    facts: HashMap<TreePath, Fact>,
+    facts: Facts,
     /// Used again for each file.
     bytes: Vec<u8>,
 }

@@ -1,6 +1,7 @@
 //! Which lines of a Dockerfile made which layers of an image that was built from it, by this program
 //! or by another: the instructions of a stage are laid beside the history, the last first.
 
+use super::history::collapsed;
 use crate::dockerfile::{self, Command, Dockerfile, Instruction, InstructionKind};
 use crate::weight::{Source, Step};
 
@@ -123,10 +124,6 @@ fn is_destination(written: &str, history: &str) -> bool {
     let name =
         |path: &str| path.trim_end_matches('/').rsplit('/').next().unwrap_or_default().to_owned();
     written.contains('$') || name(written) == "." || name(written) == name(last)
-}
-
-fn collapsed(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]

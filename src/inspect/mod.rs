@@ -1,5 +1,5 @@
 //! An image, wherever it is, read once for its weight: the tables of contents of its layers, and the
-//! few bytes of their files that [`weight::facts`](crate::weight::facts) asks for.
+//! few bytes of their files that [`weight::facts`] asks for.
 
 mod archive;
 mod history;
@@ -17,6 +17,8 @@ use crate::registry::{self, Registry};
 use crate::weight::{self, SavedError, Weight};
 
 pub use archive::ArchiveError;
+pub use history::steps;
+pub use layer::read_contents;
 pub use reference::{ImageReference, ReferenceError};
 
 /// Why an image can't be weighed.

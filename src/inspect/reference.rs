@@ -1,4 +1,4 @@
-//! How images are named: `registry.example/app:1`, `oci:DIR[:TAG]`, `docker-archive:FILE`,
+//! How images are named: `registry.example/app:1`, `oci:PATH[:TAG]`, `docker-archive:FILE`,
 //! `weight:FILE`.
 
 use std::fmt;
@@ -11,7 +11,7 @@ use crate::registry;
 pub enum ImageReference {
     /// Normalized, `docker.io/library/app:1`.
     Registry(String),
-    /// An OCI layout: a folder.
+    /// An OCI layout: a folder, or a tar of one.
     Layout { path: PathBuf, tag: Option<String> },
     /// What `docker save` writes.
     DockerArchive(PathBuf),

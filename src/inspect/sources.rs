@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use super::{ImageReference, InspectError, Reading};
+use super::{ImageReference, InspectError, Reading, archive};
 use crate::digest::DiffId;
 use crate::image::{Descriptor, ImageConfig, Layout};
 use crate::layer::Expected;
@@ -45,12 +45,9 @@ pub(super) fn from_registry(name: &str, reading: &Reading<'_>) -> Result<Found, 
         let (registry, runtime) = (registry.clone(), runtime.clone());
         let (reference, descriptor) = (reference.clone(), descriptor.clone());
         let open: Box<Open> = Box::new(move || {
-            Ok(Box::new(registry.blob_reader(
-                &runtime,
-                &reference,
-                &descriptor,
-                std::future::pending(),
-            )))
+            // A signal ends the whole program.
+            let never = std::future::pending();
+            Ok(Box::new(registry.blob_reader(&runtime, &reference, &descriptor, never)))
         });
         open
     };
@@ -64,6 +61,9 @@ pub(super) fn from_layout(
     reference: &ImageReference,
     reading: &Reading<'_>,
 ) -> Result<Found, InspectError> {
+    if path.is_file() {
+        return archive::read_layout(path, tag, reference, reading.platform);
+    }
     let layout = Layout::open(path)?;
     let image = layout.image(tag, None, reading.platform)?;
     let config = parse_config(reference, &image.config)?;
@@ -92,7 +92,7 @@ pub(super) fn parse_config(
         .map_err(|error| InspectError::Config { name: name.to_string(), reason: error.to_string() })
 }
 
-fn found(
+pub(super) fn found(
     identity: Identity,
     config: ImageConfig,
     descriptors: &[Descriptor],

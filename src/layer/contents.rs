@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::error::{LayerError, Result, shown};
 use super::tar::{MAX_PATH, TarEntry, TarKind};
-use crate::digest::Sha256Sum;
+use crate::digest::ContentSum;
 use crate::tree::{Change, Changes, Entry, FileInfo, Kind, TreePath};
 
 const MAX_ENTRIES: usize = 5_000_000;
@@ -334,7 +334,7 @@ pub(super) fn file_of(change: &mut Change) -> Option<&mut FileInfo> {
 }
 
 /// Fills in what was read of a file.
-pub(super) fn with_digest(mut entry: Entry, sum: Sha256Sum) -> Entry {
+pub(super) fn with_digest(mut entry: Entry, sum: ContentSum) -> Entry {
     if let Kind::File(file) = &mut entry.kind {
         file.digest = Some(sum);
     }

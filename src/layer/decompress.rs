@@ -13,8 +13,10 @@ use crate::digest::{DiffId, Digest};
 const MAX_RATIO: u64 = 1000;
 /// Uncompressed bytes that need no justification.
 const FREE: u64 = 64 << 20;
-/// zstd's own default limit for what a frame may ask a decoder to keep: 128 MiB.
-const MAX_ZSTD_WINDOW_LOG: u32 = 27;
+/// What a stream may ask a decoder to keep: zstd's own default, twice what `xz -9` takes.
+const MAX_WINDOW_LOG: u32 = 27;
+/// In KiB, with something for the decoder itself.
+const MAX_XZ_MEMORY: u32 = (1 << (MAX_WINDOW_LOG - 10)) + 1024;
 const BUFFER: usize = 1 << 17;
 /// The longest magic number, in bytes.
 const HEAD: u64 = 6;
@@ -67,11 +69,11 @@ fn decode<'a>(
         Encoding::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(reader)),
         Encoding::Zstd => {
             let mut decoder = zstd::Decoder::with_buffer(reader)?;
-            decoder.window_log_max(MAX_ZSTD_WINDOW_LOG)?;
+            decoder.window_log_max(MAX_WINDOW_LOG)?;
             Box::new(decoder)
         }
         Encoding::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(reader)),
-        Encoding::Xz => Box::new(lzma_rust2::XzReader::new(reader, true)),
+        Encoding::Xz => Box::new(lzma_rust2::XzReader::new_mem_limit(reader, true, MAX_XZ_MEMORY)),
     };
     Ok(Box::new(Limited { decoder, compressed, bytes: 0 }))
 }
@@ -98,7 +100,10 @@ struct Limited<R> {
 
 impl<R: Read> Read for Limited<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.decoder.read(buffer)?;
+        let read = self.decoder.read(buffer).map_err(|error| match error.kind() {
+            io::ErrorKind::OutOfMemory => LayerError::Memory { limit: 1 << MAX_WINDOW_LOG }.into(),
+            _ => error,
+        })?;
         self.bytes += read as u64;
         let compressed = self.compressed.load(Ordering::Relaxed);
         let limit = compressed.saturating_mul(MAX_RATIO).max(FREE);

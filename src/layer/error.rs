@@ -3,7 +3,7 @@
 use std::io;
 
 use super::tar::TarError;
-use crate::digest::{DiffId, Digest, Sha256Sum};
+use crate::digest::{ContentSum, DiffId, Digest};
 
 /// A layer can't be read, written, unpacked or compared. Paths are shown as in the image.
 #[derive(Debug, thiserror::Error)]
@@ -30,10 +30,13 @@ pub enum LayerError {
     #[error("{compressed} compressed bytes grew past {limit} bytes: this looks like a bomb")]
     Bomb { compressed: u64, limit: u64 },
 
+    #[error("the archive asks for more than {limit} bytes of memory to be unpacked")]
+    Memory { limit: u64 },
+
     #[error("/{path} changed while it was read: expected {stated} bytes but found {found}")]
     FileChanged { path: String, stated: u64, found: Found },
     #[error("/{path} changed while it was read: expected content {expected} but found {found}")]
-    ContentChanged { path: String, expected: Hex, found: Hex },
+    ContentChanged { path: String, expected: ContentSum, found: ContentSum },
     #[error("the changes are not sorted: /{path} comes too late")]
     Unsorted { path: String },
     #[error("a layer can't hold /{path}: names that start with .wh. mark removed files")]
@@ -69,16 +72,6 @@ impl std::fmt::Display for Found {
             Self::Exactly(bytes) => write!(f, "{bytes}"),
             Self::More => f.write_str("more"),
         }
-    }
-}
-
-/// A sum shown as `sha256:…`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Hex(pub Sha256Sum);
-
-impl std::fmt::Display for Hex {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "sha256:{}", self.0.hex())
     }
 }
 

@@ -19,7 +19,7 @@ pub use archive::{ARCHIVE_HEAD, detect, is_archive};
 pub use compress::{FinishedLayer, LayerWriter, Tee};
 pub use contents::Dialect;
 pub use decompress::{Encoding, Expected, VerifiedLayer, Verify, decompress};
-pub use error::{Found, Hex, LayerError, Result};
+pub use error::{Found, LayerError, Result};
 pub use flatten::{DirectoryOutput, OpenLayer, Output, TarOutput, flatten};
 pub use inside::open_inside;
 pub use read_ahead::read_ahead;

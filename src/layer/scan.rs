@@ -2,12 +2,12 @@
 
 use std::io::{self, Read};
 
-use sha2::{Digest as _, Sha256};
+use blake3::Hasher;
 
 use super::contents::{Contents, Dialect, Member, with_digest};
 use super::error::Result;
 use super::tar::TarReader;
-use crate::digest::Sha256Sum;
+use crate::digest::ContentSum;
 use crate::tree::{Changes, Entry, Kind, TreePath};
 
 /// The table of contents of a layer with the sums of its files, from its uncompressed tar. Reads
@@ -75,17 +75,17 @@ pub(super) trait Destination {
 /// The content of one file, summed as it is read.
 pub(super) struct Content<'a> {
     body: &'a mut dyn Read,
-    hasher: Sha256,
+    hasher: Hasher,
     /// See [`Shown::ahead`].
     ahead: u64,
 }
 
 impl Content<'_> {
     /// Reads what is left, and gives the sum of all.
-    pub(super) fn sum(&mut self) -> io::Result<Sha256Sum> {
+    pub(super) fn sum(&mut self) -> io::Result<ContentSum> {
         let mut buffer = [0; 1 << 15];
         while self.read(&mut buffer)? > 0 {}
-        Ok(self.hasher.clone().into())
+        Ok((&self.hasher).into())
     }
 }
 
@@ -119,7 +119,7 @@ pub(super) fn read(
                 imply_parents(&mut contents, &path, destination)?;
                 make_room(&mut contents, &path, &entry.kind, destination)?;
                 let ahead = tar.ahead();
-                let mut content = Content { body: &mut tar.body(), hasher: Sha256::new(), ahead };
+                let mut content = Content { body: &mut tar.body(), hasher: Hasher::new(), ahead };
                 destination.entry(&path, &entry, &mut content)?;
                 let entry = match entry.kind {
                     Kind::File(_) => with_digest(entry, content.sum()?),

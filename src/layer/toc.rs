@@ -7,10 +7,10 @@ use std::io::{BufRead, BufReader, Read, Write};
 
 use super::tar::MAX_PATH;
 use super::write::rank;
-use crate::digest::Sha256Sum;
+use crate::digest::ContentSum;
 use crate::tree::{Change, Changes, Entry, FileInfo, Kind, TreePath, Xattrs};
 
-const MAGIC: &[u8; 8] = b"plimtoc\x01";
+const MAGIC: &[u8; 8] = b"plimtoc\x02";
 /// Tables are written once and read often.
 const LEVEL: i32 = 3;
 /// Uncompressed, in bytes; five million files take a third of that.
@@ -128,7 +128,7 @@ fn put_entry(out: &mut Vec<u8>, entry: &Entry) {
             number(out, *size);
             number(out, link.map_or(0, |link| link + 1));
             out.push(digest.is_some().into());
-            if let Some(Sha256Sum(sum)) = digest {
+            if let Some(ContentSum(sum)) = digest {
                 out.extend_from_slice(sum);
             }
         }
@@ -222,7 +222,7 @@ impl<R: Read> Input<R> {
                 let link = self.number()?.checked_sub(1);
                 let digest = match self.byte()? {
                     0 => None,
-                    1 => Some(Sha256Sum(self.bytes()?)),
+                    1 => Some(ContentSum(self.bytes()?)),
                     _ => return Err(damaged("a mark is neither yes nor no")),
                 };
                 Kind::File(FileInfo { size, digest, link })

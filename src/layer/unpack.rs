@@ -18,7 +18,7 @@ use super::decompress::decompress;
 use super::error::{LayerError, Result, shown};
 use super::inside::Inside;
 use super::scan::{self, Content, Destination};
-use crate::digest::Sha256Sum;
+use crate::digest::ContentSum;
 use crate::tree::{Change, Changes, Entry, FileInfo, Kind, TreePath};
 
 /// Files smaller than this are written without a look at the free space first.
@@ -44,7 +44,7 @@ pub enum Marks {
 /// Files of one layer, with the sums that prove that they were found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Selection {
-    files: BTreeMap<TreePath, Sha256Sum>,
+    files: BTreeMap<TreePath, ContentSum>,
 }
 
 impl Selection {
@@ -251,7 +251,7 @@ impl Rootfs {
 struct Files {
     inside: Inside,
     /// What is still to come; `None` for all that comes.
-    missing: Option<BTreeMap<TreePath, Sha256Sum>>,
+    missing: Option<BTreeMap<TreePath, ContentSum>>,
 }
 
 impl Files {
@@ -260,7 +260,7 @@ impl Files {
     }
 
     /// A file that is not the one wanted stays: a later entry of its path takes its place.
-    fn found(&mut self, path: &TreePath, sum: Option<Sha256Sum>) {
+    fn found(&mut self, path: &TreePath, sum: Option<ContentSum>) {
         if let Some(missing) = &mut self.missing
             && missing.get(path).copied() == sum
         {

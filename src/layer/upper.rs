@@ -4,16 +4,16 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io::{self, Read};
 use std::path::Path;
 
+use blake3::Hasher;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, Dir, FileType, OFlags, Stat, major, minor, statat};
 use rustix::io::Errno;
-use sha2::{Digest as _, Sha256};
 
 use super::contents::{is_overlay_xattr, join, number_links};
 use super::error::{LayerError, Result, shown};
 use super::inside::Inside;
 use super::tar::MAX_PATH;
-use crate::digest::Sha256Sum;
+use crate::digest::ContentSum;
 use crate::tree::{Change, Changes, Entry, FileInfo, Kind, Tree, TreePath, Xattrs};
 
 /// Opens a file of the parent, where its sum is not known.
@@ -334,13 +334,13 @@ fn same_time(ours: &Entry, parent: &Entry) -> bool {
     ours.mtime == parent.mtime
 }
 
-fn sum(mut content: impl Read) -> io::Result<Sha256Sum> {
-    let mut hasher = Sha256::new();
+fn sum(mut content: impl Read) -> io::Result<ContentSum> {
+    let mut hasher = Hasher::new();
     let mut buffer = [0; 1 << 16];
     loop {
         match content.read(&mut buffer) {
-            Ok(0) => return Ok(hasher.into()),
-            Ok(read) => hasher.update(&buffer[..read]),
+            Ok(0) => return Ok((&hasher).into()),
+            Ok(read) => _ = hasher.update(&buffer[..read]),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }

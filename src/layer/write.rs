@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 use std::io::{self, Read, Write};
 
-use sha2::{Digest as _, Sha256};
+use blake3::Hasher;
 
 use super::contents::{file_of, is_reserved, opaque, whiteout};
-use super::error::{Found, Hex, LayerError, Result, shown};
+use super::error::{Found, LayerError, Result, shown};
 use super::tar::{TarEntry, TarKind, TarWriter};
-use crate::digest::Sha256Sum;
+use crate::digest::ContentSum;
 use crate::tree::{Change, Changes, Entry, FileInfo, Kind, TreePath, Xattrs};
 
 /// The content of `changes[i]`, opened when its turn comes.
@@ -31,7 +31,7 @@ pub fn write_layer(
 ) -> Result<Changes> {
     let mut tar = TarWriter::new(out);
     let mut written = Vec::with_capacity(changes.changes.len());
-    let mut links: HashMap<u64, (TreePath, Sha256Sum)> = HashMap::new();
+    let mut links: HashMap<u64, (TreePath, ContentSum)> = HashMap::new();
     let mut last: Option<(&TreePath, u8)> = None;
     for (index, (path, change)) in changes.changes.iter().enumerate() {
         let place = (path, rank(change));
@@ -134,8 +134,8 @@ pub(super) fn copy(
     file: &FileInfo,
     mut content: impl Read,
     out: &mut dyn Write,
-) -> Result<Sha256Sum> {
-    let mut hasher = Sha256::new();
+) -> Result<ContentSum> {
+    let mut hasher = Hasher::new();
     let mut buffer = [0; 1 << 16];
     let mut copied = 0;
     let changed = |found| LayerError::FileChanged { path: shown(path), stated: file.size, found };
@@ -156,13 +156,11 @@ pub(super) fn copy(
     if copied < file.size {
         return Err(changed(Found::Exactly(copied)));
     }
-    let sum = Sha256Sum::from(hasher);
+    let sum = ContentSum::from(&hasher);
     match file.digest {
-        Some(expected) if expected != sum => Err(LayerError::ContentChanged {
-            path: shown(path),
-            expected: Hex(expected),
-            found: Hex(sum),
-        }),
+        Some(expected) if expected != sum => {
+            Err(LayerError::ContentChanged { path: shown(path), expected, found: sum })
+        }
         _ => Ok(sum),
     }
 }

@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 
 use crate::dockerfile::expand::Lexer;
-use crate::dockerfile::{ArgDefinition, Dockerfile, InstructionKind};
+use crate::dockerfile::{ArgDefinition, Dockerfile, Instruction, InstructionKind};
 
 use super::environment::Environment;
-use super::{Lines, PlanError, PlanRequest};
+use super::{Lines, PlanError, PlanErrorKind, PlanRequest};
 
 /// In the order in which a RUN gets them; each in upper and lower case (L-055).
 const PROXIES: [&str; 5] = ["HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY"];
+
+const EPOCH: &str = "SOURCE_DATE_EPOCH";
 
 /// Arguments that have a meaning without being declared (L-054, L-056, L-057).
 const PREDEFINED: &str = "BUILDPLATFORM BUILDOS BUILDOSVERSION BUILDARCH BUILDVARIANT \
@@ -21,10 +23,12 @@ pub(super) fn is_hidden(name: &str) -> bool {
     matches!(name, "BUILDKIT_SBOM_SCAN_CONTEXT" | "BUILDKIT_SBOM_SCAN_STAGE")
 }
 
-/// What `FROM` lines see, and what an `ARG` without a value in a stage takes (L-050, L-054).
+/// What `FROM` lines see, and what an `ARG` without a value in a stage takes (L-050, L-054), with
+/// `overrides` in place of defaults.
 pub(super) fn global(
     file: &Dockerfile,
     request: &PlanRequest<'_>,
+    overrides: &BTreeMap<String, String>,
 ) -> Result<Environment, PlanError> {
     let last = file.stages.last().and_then(|stage| stage.from.name.as_deref());
     let (build, target) = (request.build_platform, request.platform);
@@ -49,7 +53,7 @@ pub(super) fn global(
         let lines = Lines::from(instruction.place.lines.clone());
         for definition in definitions(&instruction.kind) {
             let name = &definition.name.text;
-            let value = match (request.build_args.get(name), &definition.default) {
+            let value = match (overrides.get(name), &definition.default) {
                 (Some(value), _) => value.clone(),
                 (None, Some(default)) => {
                     globals.expand(lexer, &default.text).map_err(|kind| kind.at(lines))?
@@ -60,6 +64,32 @@ pub(super) fn global(
         }
     }
     Ok(globals)
+}
+
+/// What `ARG SOURCE_DATE_EPOCH=…` before the first stage says, for a build that is told no other
+/// (L-056); seconds since 1970.
+///
+/// # Errors
+/// When it is no such number, or can't be expanded.
+pub fn source_date_epoch(
+    file: &Dockerfile,
+    request: &PlanRequest<'_>,
+) -> Result<Option<i64>, PlanError> {
+    let globals = global(file, request, request.build_args)?;
+    let of_file = |instruction: &&Instruction| {
+        definitions(&instruction.kind).iter().any(|d| d.name.text == EPOCH)
+    };
+    let Some(instruction) = file.global_args.iter().rfind(of_file) else { return Ok(None) };
+    match globals.get(EPOCH) {
+        None | Some("") => Ok(None),
+        Some(text) => match text.parse::<i64>() {
+            Ok(seconds) if seconds >= 0 => Ok(Some(seconds)),
+            _ => {
+                let lines = Lines::from(instruction.place.lines.clone());
+                Err(PlanErrorKind::SourceDateEpoch(text.to_owned()).at(lines))
+            }
+        },
+    }
 }
 
 /// Proxy arguments as the variables that a RUN gets (L-055).
@@ -105,7 +135,7 @@ pub(super) fn unused<'a>(
     build_args.keys().filter(|name| !known(name)).cloned().collect()
 }
 
-fn definitions(kind: &InstructionKind) -> &[ArgDefinition] {
+pub(super) fn definitions(kind: &InstructionKind) -> &[ArgDefinition] {
     match kind {
         InstructionKind::Arg(definitions) => definitions,
         _ => &[],

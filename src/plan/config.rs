@@ -1,13 +1,18 @@
 //! What instructions do to the image's configuration (section 1.7), and the text each leaves in the
 //! history (1.11).
 
-use crate::dockerfile::expand::Lexer;
-use crate::dockerfile::{ArgDefinition, Command, Healthcheck, InstructionKind, Pair};
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
+use crate::dockerfile::expand::{Expanded, Lexer};
+use crate::dockerfile::lint::Problem;
+use crate::dockerfile::{ArgDefinition, Command, Healthcheck, Instruction, InstructionKind, Pair};
 use crate::image::{ContainerConfig, Empty, HealthConfig, ImageConfig};
 use crate::platform::Platform;
 
 use super::environment::{self, Environment};
-use super::{PlanErrorKind, PlanRequest, args, history, path, ports, signal};
+use super::{PlanErrorKind, PlanRequest, args, history, lint, path, ports, signal};
 
 /// Where a base has no `PATH` (L-073).
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -24,6 +29,8 @@ pub(super) struct State {
     pub arguments: Vec<(String, Option<String>)>,
     /// `CMD` stood in this very stage, so that an `ENTRYPOINT` keeps it (L-167).
     command_set: bool,
+    /// A `WORKDIR` stood in this stage or one that it stands on (C-10).
+    pub workdir_set: bool,
 }
 
 /// What does not change while a file is planned.
@@ -32,6 +39,14 @@ pub(super) struct Scope<'a> {
     pub globals: &'a Environment,
     pub proxies: &'a [(String, String)],
     pub lexer: Lexer,
+    /// What the checks find in the instruction at hand.
+    pub problems: RefCell<Vec<Problem>>,
+}
+
+impl Scope<'_> {
+    pub(super) fn report(&self, problem: Problem) {
+        self.problems.borrow_mut().push(problem);
+    }
 }
 
 impl State {
@@ -54,6 +69,7 @@ impl State {
             environment: Environment::default(),
             arguments: Vec::new(),
             command_set: false,
+            workdir_set: false,
         };
         state.inherited()
     }
@@ -68,11 +84,15 @@ impl State {
         if !variables.iter().any(names) && self.image.platform.os != "windows" {
             variables.push(format!("PATH={DEFAULT_PATH}"));
         }
-        for variable in variables {
-            let (name, value) = environment::split(variable);
-            self.environment.set(name, value);
-        }
+        self.environment.set_all(variables.iter().map(|variable| environment::split(variable)));
         self
+    }
+
+    /// A word with its variables replaced and its quotes removed; what is not set is empty (L-040).
+    pub(super) fn expand(&self, word: &str, scope: &Scope<'_>) -> Result<String, PlanErrorKind> {
+        let Expanded { text, undefined } = scope.lexer.expand(word, &self.environment)?;
+        lint::undefined(undefined, self, scope);
+        Ok(text)
     }
 
     /// Where relative paths start: absolute and clean.
@@ -101,12 +121,19 @@ impl State {
     /// The arguments of a RUN for its history: each once, where it was first declared, with the
     /// value that is in effect (L-059).
     pub(super) fn effective_arguments(&self) -> Vec<(String, String)> {
+        // There is one call for every RUN: a look through all variables for each is too much.
+        let known: HashMap<&str, &str> = self.environment.iter().collect();
+        let mut places: HashMap<&str, usize> = HashMap::new();
         let mut effective: Vec<(String, String)> = Vec::new();
         for (name, value) in &self.arguments {
-            let value = self.environment.get(name).or(value.as_deref()).unwrap_or_default();
-            match effective.iter_mut().find(|(known, _)| known == name) {
-                Some((_, known)) => *known = value.to_owned(),
-                None => effective.push((name.clone(), value.to_owned())),
+            let known = known.get(name.as_str()).copied();
+            let value = known.or(value.as_deref()).unwrap_or_default().to_owned();
+            match places.entry(name) {
+                Entry::Occupied(place) => effective[*place.get()].1 = value,
+                Entry::Vacant(place) => {
+                    place.insert(effective.len());
+                    effective.push((name.clone(), value));
+                }
             }
         }
         effective
@@ -116,29 +143,33 @@ impl State {
     /// for `ONBUILD`, which leaves none.
     pub(super) fn apply(
         &mut self,
-        kind: &InstructionKind,
+        instruction: &Instruction,
         scope: &Scope<'_>,
     ) -> Result<Option<String>, PlanErrorKind> {
-        let lexer = scope.lexer;
-        let expand = |text: &str| self.environment.expand(lexer, text);
-        let text = match kind {
+        let keyword = instruction.place.keyword.as_str();
+        let expand = |text: &str| self.expand(text, scope);
+        let text = match &instruction.kind {
             InstructionKind::Arg(definitions) => self.declare(definitions, scope)?,
-            InstructionKind::Env(pairs) => {
-                let pairs = expand_pairs(pairs, &self.environment, lexer)?;
+            InstructionKind::Env(written) => {
+                let pairs = self.expand_pairs(written, scope)?;
+                lint::legacy_format(written, keyword, scope);
                 let config = self.image.config.env.get_or_insert_default();
                 for (name, value) in &pairs {
+                    lint::secret("ENV", name, scope);
                     self.environment.set(name, value);
                     set_variable(config, name, value);
                 }
                 format!("ENV {}", joined(&pairs))
             }
-            InstructionKind::Label(pairs) => {
-                let pairs = expand_pairs(pairs, &self.environment, lexer)?;
+            InstructionKind::Label(written) => {
+                let pairs = self.expand_pairs(written, scope)?;
+                lint::legacy_format(written, keyword, scope);
                 let text = format!("LABEL {}", joined(&pairs));
                 self.image.config.labels.get_or_insert_default().extend(pairs);
                 text
             }
             InstructionKind::Cmd(command) => {
+                lint::shell_form(command, keyword, self, scope);
                 let argv = self.argv(command);
                 let text = format!("CMD {}", history::quoted_list(&argv));
                 self.command_set = true;
@@ -147,6 +178,7 @@ impl State {
                 text
             }
             InstructionKind::Entrypoint(command) => {
+                lint::shell_form(command, keyword, self, scope);
                 let argv = self.argv(command);
                 let text = format!("ENTRYPOINT {}", history::quoted_list(&argv));
                 self.image.config.entrypoint = filled(argv);
@@ -165,8 +197,10 @@ impl State {
                 words.sort_unstable();
                 let mut exposed = Vec::new();
                 for word in words {
-                    for specification in lexer.words(word, &self.environment)? {
-                        exposed.extend(ports::parse(&specification)?);
+                    for text in scope.lexer.words(word, &self.environment)? {
+                        let port = ports::Port::split(&text)?;
+                        lint::port(&port, scope);
+                        exposed.extend(port.expand()?);
                     }
                 }
                 let text = format!("EXPOSE {}", history::plain_list(&exposed));
@@ -223,9 +257,20 @@ impl State {
         Ok(Some(text))
     }
 
+    /// Each pair sees the variables from before the instruction (L-038).
+    fn expand_pairs(
+        &self,
+        pairs: &[Pair],
+        scope: &Scope<'_>,
+    ) -> Result<Vec<(String, String)>, PlanErrorKind> {
+        let expand = |text: &str| self.expand(text, scope);
+        pairs.iter().map(|pair| Ok((expand(&pair.key.text)?, expand(&pair.value.text)?))).collect()
+    }
+
     /// `WORKDIR`: the history text, and the directory to make, unless it is the root (L-165). An
     /// absolute path stays in the configuration as it was written.
     pub(super) fn enter(&mut self, written: &str) -> (String, Option<String>) {
+        self.workdir_set = true;
         let current = &mut self.image.config.working_dir;
         if !written.starts_with('/') {
             *current = path::join(current, written);
@@ -246,9 +291,10 @@ impl State {
         let mut text = String::from("ARG");
         for definition in definitions {
             let name = &definition.name.text;
+            lint::secret("ARG", name, scope);
             let value = match (scope.request.build_args.get(name), &definition.default) {
                 (Some(value), _) => Some(value.clone()),
-                (None, Some(default)) => Some(self.environment.expand(scope.lexer, &default.text)?),
+                (None, Some(default)) => Some(self.expand(&default.text, scope)?),
                 (None, None) => scope.globals.get(name).map(str::to_owned),
             };
             text.push(' ');
@@ -264,16 +310,6 @@ impl State {
         }
         Ok(text)
     }
-}
-
-/// Each pair sees the variables from before the instruction (L-038).
-fn expand_pairs(
-    pairs: &[Pair],
-    environment: &Environment,
-    lexer: Lexer,
-) -> Result<Vec<(String, String)>, PlanErrorKind> {
-    let expand = |text: &str| environment.expand(lexer, text);
-    pairs.iter().map(|pair| Ok((expand(&pair.key.text)?, expand(&pair.value.text)?))).collect()
 }
 
 fn joined(pairs: &[(String, String)]) -> String {

@@ -1,53 +1,57 @@
 //! `COPY` and `ADD` (section 1.6): what is read, from where, to where.
 
-use crate::dockerfile::expand::Lexer;
+use crate::dockerfile::expand::Expanded;
 use crate::dockerfile::{Heredoc, Transfer, Word};
+use crate::url::{self, GitUrl};
 
-use super::config::State;
-use super::{CopyFrom, CopyOp, CopySource, InlineFile, PlanErrorKind, Unpack};
+use super::config::{Scope, State};
+use super::{CopyFrom, CopyOp, CopySource, InlineFile, PlanErrorKind, Unpack, lint};
 
 pub(super) fn plan(
     transfer: &Transfer,
     is_add: bool,
     from: CopyFrom,
     state: &State,
-    lexer: Lexer,
+    scope: &Scope<'_>,
 ) -> Result<CopyOp, PlanErrorKind> {
-    let expand = |text: &str| state.environment.expand(lexer, text);
+    let expand = |text: &str| state.expand(text, scope);
     // An option that expands to nothing is as good as not written.
     let option = |word: &Option<Word>| match word {
         Some(word) => expand(&word.text).map(|text| Some(text).filter(|text| !text.is_empty())),
         None => Ok(None),
     };
+    // In BuildKit's order, in which the checks tell what they find.
+    let chown = option(&transfer.chown)?;
     let chmod = option(&transfer.chmod)?;
     if let Some(mode) = chmod.as_deref().filter(|mode| !is_mode(mode)) {
         return Err(PlanErrorKind::Chmod(mode.to_owned()));
     }
     let checksum = option(&transfer.checksum)?;
+    if checksum.is_some() && transfer.sources.len() + transfer.heredocs.len() != 1 {
+        return Err(PlanErrorKind::ChecksumOfSeveral);
+    }
     let mut sources = Vec::with_capacity(transfer.sources.len());
     for word in &transfer.sources {
-        sources.push(source(expand(&word.text)?, is_add)?);
+        let text = expand(&word.text)?;
+        sources.push(source(text, transfer.keep_git_dir, checksum.as_deref(), is_add)?);
     }
-    if checksum.is_some() {
-        match sources.as_slice() {
-            [CopySource::Http(_)] if transfer.heredocs.is_empty() => {}
-            [CopySource::Path(_)] => return Err(PlanErrorKind::ChecksumOfPath),
-            _ => return Err(PlanErrorKind::ChecksumOfSeveral),
-        }
+    let destination = expand(&transfer.destination.text)?;
+    if checksum.is_some() && matches!(sources.as_slice(), [CopySource::Path(_)]) {
+        return Err(PlanErrorKind::ChecksumOfPath);
     }
     let inline = transfer
         .heredocs
         .iter()
-        .map(|heredoc| inline(heredoc, state, lexer))
+        .map(|heredoc| inline(heredoc, state, scope))
         .collect::<Result<Vec<_>, _>>()?;
     let reads_files = sources.iter().any(|source| matches!(source, CopySource::Path(_)));
     Ok(CopyOp {
         from: if reads_files { from } else { CopyFrom::Empty },
         sources,
         inline,
-        destination: expand(&transfer.destination.text)?,
+        destination,
         cwd: state.directory(),
-        chown: option(&transfer.chown)?,
+        chown,
         chmod,
         link: transfer.link,
         parents: transfer.parents,
@@ -57,50 +61,53 @@ pub(super) fn plan(
             (true, None) => Unpack::Local,
             (true, Some(true)) => Unpack::Always,
         },
-        checksum,
     })
 }
 
 /// After expansion, since a variable may hold a URL.
-fn source(text: String, is_add: bool) -> Result<CopySource, PlanErrorKind> {
-    match (kind(&text), is_add) {
-        (Kind::Path, _) => Ok(CopySource::Path(text)),
-        (Kind::Http, true) => Ok(CopySource::Http(text)),
-        (Kind::Http, false) => Err(PlanErrorKind::CopyUrl),
-        (Kind::Git, true) => Err(PlanErrorKind::Unsupported {
-            what: "ADD of a git repository".to_owned(),
-            hint: "Clone it into the context before the build, and copy it from there.",
-        }),
-        (Kind::Git, false) => Err(PlanErrorKind::CopyGit),
+fn source(
+    text: String,
+    keep_git_dir: Option<bool>,
+    checksum: Option<&str>,
+    is_add: bool,
+) -> Result<CopySource, PlanErrorKind> {
+    if let Some(url) = GitUrl::parse(&text) {
+        if !is_add {
+            return Err(PlanErrorKind::CopyGit);
+        }
+        let url = flagged(url?, keep_git_dir, checksum)?;
+        return Ok(CopySource::Git { text, url });
+    }
+    match (url::is_http(&text), is_add) {
+        (false, _) => Ok(CopySource::Path(text)),
+        (true, false) => Err(PlanErrorKind::CopyUrl),
+        (true, true) => {
+            let checksum = checksum.map(str::parse).transpose()?;
+            Ok(CopySource::Http { url: text, checksum })
+        }
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Path,
-    Http,
-    Git,
-}
-
-/// `https://…/x.git` is a repository, any other http URL a file; `git@host:path` is a repository
-/// (L-145, L-146).
-fn kind(text: &str) -> Kind {
-    let lower = text.to_ascii_lowercase();
-    if lower.starts_with("git://") || lower.starts_with("ssh://") {
-        return Kind::Git;
+/// What the flags say, which must not be something else than what the URL says (L-146).
+fn flagged(
+    mut url: GitUrl,
+    keep_git_dir: Option<bool>,
+    checksum: Option<&str>,
+) -> Result<GitUrl, PlanErrorKind> {
+    match (keep_git_dir, url.keep_git_dir) {
+        (Some(flag), Some(said)) if flag != said => return Err(PlanErrorKind::KeepGitDirConflict),
+        (flag, said) => url.keep_git_dir = said.or(flag),
     }
-    if let Some(rest) = lower.strip_prefix("https://").or_else(|| lower.strip_prefix("http://")) {
-        let path = rest.split(['?', '#']).next().unwrap_or_default();
-        return if path.ends_with(".git") { Kind::Git } else { Kind::Http };
+    match (checksum, &url.checksum) {
+        (Some(flag), Some(said)) if flag != said => {
+            let (flag, url) = (flag.to_owned(), said.clone());
+            return Err(PlanErrorKind::ChecksumConflict { flag, url });
+        }
+        (Some(flag), None) => url.checksum = Some(flag.to_owned()),
+        _ => {}
     }
-    let word = |part: &str| {
-        !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b))
-    };
-    let is_scp = text
-        .split_once('@')
-        .and_then(|(user, rest)| Some((user, rest.split_once(':')?)))
-        .is_some_and(|(user, (host, path))| word(user) && word(host) && !path.is_empty());
-    if is_scp { Kind::Git } else { Kind::Path }
+    url.check_checksum()?;
+    Ok(url)
 }
 
 /// `--chmod`: octal up to 7777, or symbolic as chmod(1) has it (L-136).
@@ -115,10 +122,18 @@ fn is_mode(text: &str) -> bool {
 }
 
 /// The body without the tabs of `<<-`, expanded unless the name was quoted (L-039, L-141).
-fn inline(heredoc: &Heredoc, state: &State, lexer: Lexer) -> Result<InlineFile, PlanErrorKind> {
+fn inline(
+    heredoc: &Heredoc,
+    state: &State,
+    scope: &Scope<'_>,
+) -> Result<InlineFile, PlanErrorKind> {
     let content = heredoc.text();
     let content = match heredoc.expand {
-        true => lexer.heredoc(&content, &state.environment)?.text,
+        true => {
+            let Expanded { text, undefined } = scope.lexer.heredoc(&content, &state.environment)?;
+            lint::undefined(undefined, state, scope);
+            text
+        }
         false => content.into_owned(),
     };
     Ok(InlineFile { name: heredoc.name.clone(), content })
@@ -142,10 +157,7 @@ pub(super) fn created_by(op: &CopyOp, is_add: bool) -> String {
         word("--chmod=", mode);
     }
     for source in &op.sources {
-        match source {
-            CopySource::Path(path) => word("", path),
-            CopySource::Http(url) => word("", url),
-        }
+        word("", source.text());
     }
     for file in &op.inline {
         word("<<", &file.name);
@@ -159,24 +171,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sources_are_told_apart() {
-        for (text, expected) in [
-            ("a/b", Kind::Path),
-            ("./git@host:x", Kind::Path),
-            ("a@b", Kind::Path),
-            ("github.com/a/b", Kind::Path),
-            ("http", Kind::Path),
-            ("https://example.com/a.tar.gz", Kind::Http),
-            ("HTTP://example.com/a.git/b", Kind::Http),
-            ("https://example.com/a.git", Kind::Git),
-            ("https://example.com/a.git#main:dir", Kind::Git),
-            ("https://example.com/a.git?ref=main", Kind::Git),
-            ("git://example.com/a", Kind::Git),
-            ("ssh://git@example.com/a", Kind::Git),
-            ("git@example.com:a/b.git", Kind::Git),
+    fn flags_and_url_must_agree() {
+        let git = |text: &str, keep, checksum| match source(text.to_owned(), keep, checksum, true) {
+            Ok(CopySource::Git { url, .. }) => Ok((url.keep_git_dir, url.checksum)),
+            Ok(other) => panic!("{other:?}"),
+            Err(error) => Err(error.to_string()),
+        };
+        let bare = "https://h/a.git#main";
+        assert_eq!(git(bare, Some(true), Some("ab")), Ok((Some(true), Some("ab".to_owned()))));
+        let full = "https://h/a.git?keep-git-dir=1&checksum=ab#main";
+        assert_eq!(git(full, None, None), Ok((Some(true), Some("ab".to_owned()))));
+        for (keep, checksum, expected) in [
+            (Some(false), None, "inconsistent keep-git-dir configuration"),
+            (None, Some("cd"), r#"checksum mismatch "cd" != "ab""#),
         ] {
-            assert_eq!(kind(text), expected, "{text}");
+            assert_eq!(git(full, keep, checksum), Err(expected.to_owned()));
         }
+        let expected = "invalid checksum sha256:0 for Git URL, expected hex commit hash";
+        assert_eq!(git(bare, None, Some("sha256:0")), Err(expected.to_owned()));
     }
 
     #[test]

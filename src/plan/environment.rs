@@ -1,6 +1,7 @@
 //! Variables in a fixed order, and words expanded with them.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use crate::dockerfile::expand::{self, Lexer};
 
@@ -22,8 +23,26 @@ impl Environment {
         self.variables.push((name.to_owned(), value.to_owned()));
     }
 
+    /// As [`Self::set`] for each, in one pass: a stage inherits all variables of its base.
+    pub(super) fn set_all<'a>(&mut self, pairs: impl Iterator<Item = (&'a str, &'a str)> + Clone) {
+        let names: HashSet<&str> = pairs.clone().map(|(name, _)| name).collect();
+        self.variables.retain(|(known, _)| !names.contains(known.as_str()));
+        let first = self.variables.len();
+        let mut left = names;
+        // Of a name that is there twice, the last counts.
+        let last: Vec<(&str, &str)> = pairs.collect();
+        for (name, value) in last.into_iter().rev().filter(|(name, _)| left.remove(name)) {
+            self.variables.push((name.to_owned(), value.to_owned()));
+        }
+        self.variables[first..].reverse();
+    }
+
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
-        self.variables.iter().map(|(name, _)| name.as_str())
+        self.iter().map(|(name, _)| name)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.variables.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
     /// A word with its variables replaced and its quotes removed; what is not set is empty (L-040).
@@ -45,4 +64,27 @@ impl expand::Environment for Environment {
 /// Splits `NAME=value`; a text without `=` is a name with an empty value.
 pub(super) fn split(variable: &str) -> (&str, &str) {
     variable.split_once('=').unwrap_or((variable, ""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn setting_all_is_setting_one_after_the_other() {
+        let before = [("A", "1"), ("B", "2"), ("C", "3")];
+        for pairs in [
+            &[][..],
+            &[("B", "4")][..],
+            &[("D", "4"), ("A", "5")][..],
+            &[("A", "4"), ("D", "5"), ("A", "6")][..],
+        ] {
+            let mut all = Environment::default();
+            before.iter().for_each(|(name, value)| all.set(name, value));
+            let mut each = all.clone();
+            all.set_all(pairs.iter().copied());
+            pairs.iter().for_each(|(name, value)| each.set(name, value));
+            assert_eq!(all, each, "{pairs:?}");
+        }
+    }
 }

@@ -2,11 +2,14 @@
 
 use std::fmt;
 
+use crate::digest::DigestError;
 use crate::dockerfile::ForeignFrontend;
 use crate::dockerfile::expand::ExpandError;
+use crate::dockerfile::lint::CheckOptionError;
 use crate::dockerfile::mount::MountError;
 use crate::dockerfile::suggest;
 use crate::error::{Error, Location};
+use crate::url::GitUrlError;
 
 use super::Lines;
 
@@ -32,6 +35,8 @@ pub enum PlanErrorKind {
     UnknownTarget { name: String, suggestion: Option<String> },
     #[error("circular dependency detected on stage: {0}")]
     Cycle(String),
+    #[error("invalid SOURCE_DATE_EPOCH: {0}")]
+    SourceDateEpoch(String),
     #[error("invalid stage index {0}")]
     StageIndex(i64),
     #[error(
@@ -61,12 +66,27 @@ pub enum PlanErrorKind {
     Network(String),
     #[error("security {0:?} is not valid")]
     Security(String),
+    /// A RUN wants what no `--allow` gave (L-113, L-114).
+    #[error("{0} is not allowed")]
+    NotAllowed(&'static str),
+    #[error("device feature is only supported in Dockerfile frontend 1.14.0-labs or later")]
+    Device,
+    #[error("RUN requires a command")]
+    NoCommand,
     #[error("invalid chmod parameter: '{0}'. it should be octal string and between 0 and 07777")]
     Chmod(String),
     #[error("checksum can't be specified for multiple sources")]
     ChecksumOfSeveral,
     #[error("checksum requires HTTP(S) or Git sources")]
     ChecksumOfPath,
+    #[error("invalid checksum: {0}")]
+    Checksum(#[from] DigestError),
+    #[error("checksum mismatch {flag:?} != {url:?}")]
+    ChecksumConflict { flag: String, url: String },
+    #[error("inconsistent keep-git-dir configuration")]
+    KeepGitDirConflict,
+    #[error(transparent)]
+    GitUrl(#[from] GitUrlError),
     #[error("source can't be a URL for COPY")]
     CopyUrl,
     #[error("source can't be a git ref for COPY")]
@@ -82,6 +102,11 @@ pub enum PlanErrorKind {
     Unsupported { what: String, hint: &'static str },
     #[error(transparent)]
     Frontend(#[from] ForeignFrontend),
+    #[error("failed to parse {of}: {reason}")]
+    CheckOptions { of: &'static str, reason: CheckOptionError },
+    /// The names of rules, where `error=true` makes a finding a failure.
+    #[error("lint violation found for rules: {0}")]
+    Lint(String),
 }
 
 impl PlanErrorKind {
@@ -91,16 +116,23 @@ impl PlanErrorKind {
     }
 
     /// What to do, where the text alone does not say it.
-    fn hint(&self) -> Option<&'static str> {
-        Some(match self {
+    fn hint(&self) -> Option<String> {
+        let hint = match self {
             Self::Cycle(_) => "Each stage can copy only from stages that don't copy from it.",
             Self::CopyFromLater { .. } | Self::MountFromLater { .. } => {
                 "Move the stage that is read above the one that reads it."
             }
+            Self::SourceDateEpoch(_) => "It is a number of seconds since 1970.",
             Self::CopyUrl => "ADD downloads what a URL names.",
+            Self::CopyGit => "ADD takes the files of a repository.",
+            Self::Device => "Remove the flag; no device of the host is in the sandbox.",
+            Self::NotAllowed(entitlement) => {
+                return Some(format!("Add `--allow {entitlement}` if you trust this Dockerfile."));
+            }
             Self::Unsupported { hint, .. } => hint,
             _ => return None,
-        })
+        };
+        Some(hint.to_owned())
     }
 }
 
@@ -115,7 +147,7 @@ impl std::error::Error for PlanError {}
 impl From<PlanError> for Error {
     fn from(error: PlanError) -> Self {
         let mut result = Self::build(&error.kind);
-        result.hints.extend(error.kind.hint().map(str::to_owned));
+        result.hints.extend(error.kind.hint());
         result.locations =
             error.lines.iter().map(|lines| Location::lines(lines.first..=lines.last)).collect();
         result

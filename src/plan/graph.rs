@@ -4,10 +4,13 @@ use std::borrow::Cow;
 use std::ops::RangeInclusive;
 
 use super::path;
+use crate::digest::Digest;
 use crate::dockerfile::Command;
 use crate::error::Location;
 use crate::image::ImageConfig;
 use crate::platform::Platform;
+use crate::request::{Network, Security};
+use crate::url::{self, GitUrl};
 
 /// Index into [`Plan::stages`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -70,6 +73,12 @@ impl From<Lines> for Location {
 impl From<RangeInclusive<usize>> for Lines {
     fn from(range: RangeInclusive<usize>) -> Self {
         Self { first: *range.start(), last: *range.end() }
+    }
+}
+
+impl From<Lines> for RangeInclusive<usize> {
+    fn from(lines: Lines) -> Self {
+        lines.first..=lines.last
     }
 }
 
@@ -155,21 +164,6 @@ pub struct RunOp {
     pub scripts: Vec<(String, String)>,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Network {
-    #[default]
-    Default,
-    None,
-    Host,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Security {
-    #[default]
-    Sandbox,
-    Insecure,
-}
-
 /// `RUN --mount` (L-106 to L-112), expanded and validated.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Mount {
@@ -188,8 +182,10 @@ pub enum MountKind {
     Cache {
         /// The namespace of `BUILDKIT_CACHE_MOUNT_NS` included.
         id: String,
-        /// What an empty cache starts with.
+        /// What an empty cache starts with. A cache with a seed is another one than that without.
         seed: Option<(CopyFrom, String)>,
+        /// What of the cache is shown; empty for all. `source` means this where there is no seed.
+        subpath: String,
         sharing: Sharing,
         readonly: bool,
         mode: u32,
@@ -235,7 +231,7 @@ pub enum CopyFrom {
     Named(String),
     Stage(StageId),
     Image(ImageId),
-    /// Nothing: heredocs and URLs only.
+    /// Nothing: heredocs, URLs and repositories only.
     Empty,
 }
 
@@ -258,7 +254,6 @@ pub struct CopyOp {
     pub exclude: Vec<String>,
     /// `ADD`: archives are unpacked, unless `--unpack` says otherwise (L-144).
     pub unpack: Unpack,
-    pub checksum: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -271,29 +266,37 @@ pub enum Unpack {
     Always,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum CopySource {
     /// A path or pattern of `from`, as written after expansion.
     Path(String),
     /// `ADD https://…` (L-145).
-    Http(String),
+    Http { url: String, checksum: Option<Digest> },
+    /// `ADD https://….git` (L-146).
+    Git {
+        /// As written after expansion.
+        text: String,
+        url: GitUrl,
+    },
 }
 
 impl CopySource {
-    /// The last part of the path. Of a URL the decoded one, or `__unnamed__` (L-145).
+    /// As written after expansion.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        match self {
+            Self::Path(text) | Self::Http { url: text, .. } | Self::Git { text, .. } => text,
+        }
+    }
+
+    /// What a file that the source names is called: the last part of the path or URL; nothing for
+    /// a repository, which is a directory.
     #[must_use]
     pub fn file_name(&self) -> Cow<'_, str> {
-        let url = match self {
-            Self::Path(path) => return Cow::Borrowed(path::base(path)),
-            Self::Http(url) => url,
-        };
-        let after_scheme = url.split_once("://").map_or(url.as_str(), |(_, rest)| rest);
-        let location = after_scheme.split(['?', '#']).next().unwrap_or_default();
-        let path = location.split_once('/').map_or("", |(_, path)| path);
-        let decoded = path::percent_decoded(path);
-        match path::base(&decoded) {
-            "." | "/" => Cow::Borrowed("__unnamed__"),
-            name => Cow::Owned(name.to_owned()),
+        match self {
+            Self::Path(path) => Cow::Borrowed(path::base(path)),
+            Self::Http { url, .. } => Cow::Owned(url::file_name(url)),
+            Self::Git { .. } => Cow::Borrowed(""),
         }
     }
 }

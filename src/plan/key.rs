@@ -19,8 +19,9 @@ use super::{
 };
 
 /// Changes when the meaning of a key or of what is stored under it changes.
-const FORMAT: &str = "plimsoll-definition-1";
+const FORMAT: &str = "plimsoll-definition-2";
 
+/// What is known of a step before anything runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct DefinitionKey(pub Sha256Sum);
 
@@ -29,6 +30,11 @@ impl fmt::Display for DefinitionKey {
         f.write_str(&self.0.hex())
     }
 }
+
+/// What is known of a step when its inputs are there: the same bytes give the same key, whatever
+/// made them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ContentKey(pub Sha256Sum);
 
 /// What one source of a COPY, or one mount of a RUN, reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +59,7 @@ pub fn base_key(
         encoder.sum(&id.0);
     }
     encoder.json(config);
-    encoder.finish()
+    DefinitionKey(encoder.finish())
 }
 
 /// `FROM scratch`.
@@ -61,7 +67,7 @@ pub fn base_key(
 pub fn scratch_key(platform: &Platform) -> DefinitionKey {
     let mut encoder = Encoder::new("scratch");
     encoder.platform(platform);
-    encoder.finish()
+    DefinitionKey(encoder.finish())
 }
 
 /// `FROM` a directory, by the digest of its files.
@@ -70,27 +76,84 @@ pub fn context_key(platform: &Platform, content: &Sha256Sum) -> DefinitionKey {
     let mut encoder = Encoder::new("context");
     encoder.platform(platform);
     encoder.sum(content);
-    encoder.finish()
+    DefinitionKey(encoder.finish())
 }
 
 /// One step on top of `parent`. `inputs` has one for every source of a COPY or ADD, or one for
-/// every bind mount and every cache mount with a seed of a RUN, in their order.
+/// every bind mount and every cache mount with a seed of a RUN, in their order. `epoch` is
+/// SOURCE_DATE_EPOCH, the time of directories that COPY, ADD and WORKDIR make.
 ///
 /// A step that changes the configuration only has its parent's key (K-10).
 #[must_use]
-pub fn step_key(parent: &DefinitionKey, op: &Op, inputs: &[Input]) -> DefinitionKey {
+pub fn step_key(
+    parent: &DefinitionKey,
+    op: &Op,
+    inputs: &[Input],
+    epoch: Option<i64>,
+) -> DefinitionKey {
     let encoder = match op {
         Op::Config => return *parent,
-        Op::Run(run) => encode_run(parent, run, inputs),
-        Op::Copy(copy) => encode_copy(parent, copy, inputs),
+        Op::Run(run) => {
+            let mut encoder = Encoder::step("run", parent);
+            encode_run(&mut encoder, run, inputs);
+            encoder
+        }
+        Op::Copy(copy) => {
+            let mut encoder = Encoder::step("copy", parent);
+            encoder.epoch(epoch);
+            encode_copy(&mut encoder, copy, inputs);
+            encoder
+        }
         Op::Workdir(WorkdirOp { path, user }) => {
             let mut encoder = Encoder::step("workdir", parent);
+            encoder.epoch(epoch);
             encoder.text(path);
             encoder.text(user);
             encoder
         }
     };
+    DefinitionKey(encoder.finish())
+}
+
+/// The layer of a `COPY --link`, which is the same on every parent (L-137): the parent is not in it.
+/// Arguments as in [`step_key`].
+#[must_use]
+pub fn link_key(copy: &CopyOp, inputs: &[Input], epoch: Option<i64>) -> ContentKey {
+    let mut encoder = Encoder::new("link");
+    encoder.epoch(epoch);
+    encode_copy(&mut encoder, copy, inputs);
+    ContentKey(encoder.finish())
+}
+
+/// A layer that COPY, ADD or WORKDIR has made, by what is in it. The time of the directories that it
+/// makes is that of `epoch`; other times are not in the key.
+#[must_use]
+pub fn layer_key(content: &Sha256Sum, epoch: Option<i64>) -> ContentKey {
+    let mut encoder = Encoder::new("layer");
+    encoder.epoch(epoch);
+    encoder.sum(content);
+    ContentKey(encoder.finish())
+}
+
+/// A RUN by all but what it stands on. Arguments as in [`step_key`].
+#[must_use]
+pub fn run_content(run: &RunOp, inputs: &[Input]) -> Sha256Sum {
+    let mut encoder = Encoder::new("run content");
+    encode_run(&mut encoder, run, inputs);
     encoder.finish()
+}
+
+/// A RUN on layers that are there, the lowest first.
+#[must_use]
+pub fn run_key(platform: &Platform, layers: &[DiffId], content: &Sha256Sum) -> ContentKey {
+    let mut encoder = Encoder::new("run on layers");
+    encoder.platform(platform);
+    encoder.count(layers.len());
+    for id in layers {
+        encoder.sum(&id.0);
+    }
+    encoder.sum(content);
+    ContentKey(encoder.finish())
 }
 
 /// The image that `stage` makes, whose last step has the key `end`: its configuration and history
@@ -106,7 +169,7 @@ pub fn image_key(end: &DefinitionKey, plan: &Plan, stage: StageId) -> Definition
     for step in steps() {
         encoder.optional(step.created_by.as_deref());
     }
-    encoder.finish()
+    DefinitionKey(encoder.finish())
 }
 
 impl Plan {
@@ -123,7 +186,7 @@ impl Plan {
     }
 }
 
-fn encode_run(parent: &DefinitionKey, run: &RunOp, inputs: &[Input]) -> Encoder {
+fn encode_run(encoder: &mut Encoder, run: &RunOp, inputs: &[Input]) {
     // Everything is named, so that a new field has to be thought about here.
     let RunOp {
         command: _,
@@ -139,7 +202,6 @@ fn encode_run(parent: &DefinitionKey, run: &RunOp, inputs: &[Input]) -> Encoder 
         mounts,
         scripts,
     } = run;
-    let mut encoder = Encoder::step("run", parent);
     encoder.inputs(inputs);
     encoder.texts(argv);
     let mut env: Vec<_> = env.iter().collect();
@@ -171,9 +233,8 @@ fn encode_run(parent: &DefinitionKey, run: &RunOp, inputs: &[Input]) -> Encoder 
     let mut inputs = inputs.iter();
     for Mount { target, kind } in mounts {
         encoder.optional(target.as_deref());
-        encode_mount(&mut encoder, kind, &mut inputs);
+        encode_mount(encoder, kind, &mut inputs);
     }
-    encoder
 }
 
 fn encode_mount<'a>(
@@ -192,12 +253,13 @@ fn encode_mount<'a>(
             encoder.tag((*writable).into());
         }
         // A cache's content is no input, so neither is its name (K-04).
-        MountKind::Cache { id: _, seed, sharing: _, readonly, mode, uid, gid } => {
+        MountKind::Cache { id: _, seed, subpath, sharing: _, readonly, mode, uid, gid } => {
             encoder.tag(1);
             encoder.tag(seed.is_some().into());
             if let Some((_, source)) = seed {
                 encoder.selection(inputs.next(), source, "");
             }
+            encoder.text(subpath);
             encoder.tag((*readonly).into());
             owned(encoder, [*mode, *uid, *gid]);
         }
@@ -220,7 +282,7 @@ fn encode_mount<'a>(
     }
 }
 
-fn encode_copy(parent: &DefinitionKey, copy: &CopyOp, inputs: &[Input]) -> Encoder {
+fn encode_copy(encoder: &mut Encoder, copy: &CopyOp, inputs: &[Input]) {
     let CopyOp {
         from: _,
         sources,
@@ -233,9 +295,7 @@ fn encode_copy(parent: &DefinitionKey, copy: &CopyOp, inputs: &[Input]) -> Encod
         parents,
         exclude,
         unpack,
-        checksum,
     } = copy;
-    let mut encoder = Encoder::step("copy", parent);
     encoder.inputs(inputs);
     encoder.count(sources.len());
     let mut inputs = inputs.iter();
@@ -247,9 +307,13 @@ fn encode_copy(parent: &DefinitionKey, copy: &CopyOp, inputs: &[Input]) -> Encod
                 let shows = if *parents { path } else { path::base(path) };
                 encoder.selection(inputs.next(), path, shows);
             }
-            CopySource::Http(url) => {
+            CopySource::Http { url, checksum: _ } => {
                 encoder.tag(1);
                 encoder.selection(inputs.next(), url, &source.file_name());
+            }
+            CopySource::Git { text, url: _ } => {
+                encoder.tag(2);
+                encoder.selection(inputs.next(), text, &source.file_name());
             }
         }
     }
@@ -260,7 +324,7 @@ fn encode_copy(parent: &DefinitionKey, copy: &CopyOp, inputs: &[Input]) -> Encod
     }
     encoder.text(destination);
     encoder.text(cwd);
-    for option in [chown, chmod, checksum] {
+    for option in [chown, chmod] {
         encoder.optional(option.as_deref());
     }
     encoder.tag((*link).into());
@@ -271,7 +335,6 @@ fn encode_copy(parent: &DefinitionKey, copy: &CopyOp, inputs: &[Input]) -> Encod
         Unpack::Local => 1,
         Unpack::Always => 2,
     });
-    encoder
 }
 
 /// Writes values so that none can be read as another.
@@ -291,8 +354,13 @@ impl Encoder {
         encoder
     }
 
-    fn finish(self) -> DefinitionKey {
-        DefinitionKey(self.0.into())
+    fn finish(self) -> Sha256Sum {
+        self.0.into()
+    }
+
+    fn epoch(&mut self, epoch: Option<i64>) {
+        self.tag(epoch.is_some().into());
+        self.number(epoch.unwrap_or_default().cast_unsigned());
     }
 
     fn tag(&mut self, tag: u8) {

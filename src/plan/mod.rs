@@ -11,7 +11,9 @@ mod environment;
 mod error;
 mod graph;
 mod history;
+mod ingredients;
 mod key;
+mod lint;
 mod mounts;
 mod path;
 mod ports;
@@ -24,17 +26,26 @@ mod steps;
 mod tests;
 mod title;
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use crate::dockerfile::expand::Lexer;
+use crate::dockerfile::lint::{self as checks, CheckOptions, Findings};
 use crate::dockerfile::{Dockerfile, frontend};
+use crate::ignore::Patterns;
 use crate::image::ImageConfig;
 use crate::platform::Platform;
 use crate::request::NoCache;
+pub use crate::request::{Entitlements, Network, Security};
 
+pub use args::source_date_epoch;
 pub use error::{PlanError, PlanErrorKind};
 pub use graph::*;
-pub use key::{DefinitionKey, Input, base_key, context_key, image_key, scratch_key, step_key};
+pub use ingredients::{History, Ingredient, NewStep, ingredients};
+pub use key::{
+    ContentKey, DefinitionKey, Input, base_key, context_key, image_key, layer_key, link_key,
+    run_content, run_key, scratch_key, step_key,
+};
 
 /// What a plan depends on besides the Dockerfile and its base images.
 #[derive(Clone, Copy, Debug)]
@@ -55,8 +66,13 @@ pub struct PlanRequest<'a> {
     pub no_cache: &'a NoCache,
     /// Of a RUN that doesn't say (L-113).
     pub network: Network,
+    pub entitlements: Entitlements,
     /// The names of `--add-host`.
     pub hosts: &'a [String],
+    /// What of the main context is ignored, for the checks.
+    pub ignore: &'a Patterns,
+    /// Plan what the target does not need, too: a check is of the whole file.
+    pub all_stages: bool,
 }
 
 /// What a named context turned out to be.
@@ -74,22 +90,30 @@ pub enum Planned {
     Ready(Box<Plan>),
 }
 
-/// Plans the target's stages, with the configurations of `images` where they are known.
+/// Plans the target's stages, with the configurations of `images` where they are known. `findings`
+/// becomes what the checks found in this call, also where it fails.
 ///
 /// # Errors
-/// A mistake in the Dockerfile that is no matter of syntax, a target that isn't there, or a part of
-/// the language that is not supported.
+/// A mistake in the Dockerfile that is no matter of syntax, a target that isn't there, a part of
+/// the language that is not supported, or a finding where `error=true` forbids any.
 pub fn plan(
     file: &Dockerfile,
     request: &PlanRequest<'_>,
     images: &BTreeMap<ImageKey, ImageConfig>,
+    findings: &mut Findings,
 ) -> Result<Planned, PlanError> {
     refuse_foreign_frontend(file, request)?;
-    let globals = args::global(file, request)?;
-    let mut graph = stages::Graph::new(file, request, &globals)?;
+    *findings = Findings::new(check_options(file, request)?);
+    checks::check(file, findings);
+    lint::default_bases(file, request, findings);
+    let globals = args::global(file, request, request.build_args)?;
+    let mut graph = stages::Graph::new(file, request, &globals, findings)?;
     let target = graph.target()?;
     let needed = loop {
-        let needed = graph.reachable(target);
+        let needed = match request.all_stages {
+            true => (0..graph.nodes.len()).collect(),
+            false => graph.reachable(target),
+        };
         let mut more = false;
         for &stage in &needed {
             more |= graph.trigger(stage, images)?;
@@ -105,12 +129,16 @@ pub fn plan(
 
     let proxies = args::proxies(request.build_args);
     let lexer = Lexer::new(file.directives.escape);
-    let scope = config::Scope { request, globals: &globals, proxies: &proxies, lexer };
-    let mut planner = steps::Planner::new(scope, &graph, images);
+    let problems = RefCell::default();
+    let scope = config::Scope { request, globals: &globals, proxies: &proxies, lexer, problems };
+    let mut planner = steps::Planner::new(scope, &graph, images, findings);
     for &stage in &needed {
         planner.stage(stage)?;
     }
     let steps::Planner { mut stages, requests, .. } = planner;
+    if let Some(rules) = findings.violated() {
+        return Err(PlanError { kind: PlanErrorKind::Lint(rules.join(", ")), lines: Vec::new() });
+    }
     if let Some(stage) = stages.last_mut() {
         finish(&mut stage.config, request);
     }
@@ -134,6 +162,20 @@ fn finish(image: &mut ImageConfig, request: &PlanRequest<'_>) {
     if request.explicit_platform {
         image.platform = request.platform.clone();
     }
+}
+
+/// The build argument has the last word (L-015).
+fn check_options(file: &Dockerfile, request: &PlanRequest<'_>) -> Result<CheckOptions, PlanError> {
+    let argument = request.build_args.get("BUILDKIT_DOCKERFILE_CHECK");
+    let (options, of) = match (argument, &file.directives.check) {
+        (Some(value), _) => (CheckOptions::parse(value), "build-arg:BUILDKIT_DOCKERFILE_CHECK"),
+        (None, Some(word)) => (CheckOptions::of_directive(&word.text), "check options"),
+        (None, None) => return Ok(CheckOptions::default()),
+    };
+    options.map_err(|reason| PlanError {
+        kind: PlanErrorKind::CheckOptions { of, reason },
+        lines: Vec::new(),
+    })
 }
 
 /// No frontend is ever pulled; `BUILDKIT_SYNTAX` is judged as `# syntax=` is (L-013).

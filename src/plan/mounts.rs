@@ -1,12 +1,12 @@
 //! `RUN --mount` (L-106 to L-112): variables replaced, defaults filled in, targets made absolute.
 
-use crate::dockerfile::expand::ExpandError;
+use crate::dockerfile::expand::{ExpandError, Expanded};
 use crate::dockerfile::mount::{
     CacheSharing, ExpandMountError, MountFlag, MountType, expand_mount, parse_mount,
 };
 
 use super::config::{Scope, State};
-use super::{CopyFrom, Mount, MountKind, PlanErrorKind, Sharing, path};
+use super::{CopyFrom, Mount, MountKind, PlanErrorKind, Sharing, lint, path};
 
 /// Where an ssh agent is found, with its number behind it, unless a mount says so (L-111).
 const AGENT: &str = "/run/buildkit/ssh_agent.";
@@ -21,7 +21,9 @@ pub(super) fn plan(
     scope: &Scope<'_>,
 ) -> Result<Mount, PlanErrorKind> {
     let flag = expand_mount(value, |text| {
-        Ok::<_, ExpandError>(scope.lexer.expand(text, &state.environment)?.text)
+        let Expanded { text, undefined } = scope.lexer.expand(text, &state.environment)?;
+        lint::undefined(undefined, state, scope);
+        Ok::<_, ExpandError>(text)
     })
     .map_err(|error| match error {
         ExpandMountError::Mount(error) => PlanErrorKind::Mount(error),
@@ -45,10 +47,15 @@ pub(super) fn plan(
         MountType::Cache => {
             let target = absolute(&written)?;
             let (mode, uid, gid) = owner(0o755);
-            let seed = flag.from.is_some().then(|| (source, flag.source.clone()));
+            let below = flag.source.clone().unwrap_or_default();
+            let (seed, subpath) = match flag.from {
+                Some(_) => (Some((source, below)), String::new()),
+                None => (None, below),
+            };
             let kind = MountKind::Cache {
                 id: cache_id(&flag, &written, scope),
-                seed: seed.map(|(from, source)| (from, source.unwrap_or_default())),
+                seed,
+                subpath,
                 sharing: match flag.sharing {
                     None | Some(CacheSharing::Shared) => Sharing::Shared,
                     Some(CacheSharing::Private) => Sharing::Private,

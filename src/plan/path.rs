@@ -29,27 +29,6 @@ pub(super) fn base(path: &str) -> &str {
     }
 }
 
-/// A URL's path with `%41` read as `A`; what is no valid text stays as it was.
-pub(super) fn percent_decoded(path: &str) -> String {
-    let mut bytes = Vec::with_capacity(path.len());
-    let mut rest = path.as_bytes();
-    while let Some((&byte, tail)) = rest.split_first() {
-        let digit = |at: usize| tail.get(at).and_then(|&b| char::from(b).to_digit(16));
-        match (byte, digit(0), digit(1)) {
-            // Two hexadecimal digits are at most 255.
-            (b'%', Some(high), Some(low)) => {
-                bytes.push((high * 16 + low) as u8);
-                rest = &tail[2..];
-            }
-            _ => {
-                bytes.push(byte);
-                rest = tail;
-            }
-        }
-    }
-    String::from_utf8(bytes).unwrap_or_else(|_| path.to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -68,9 +47,6 @@ mod tests {
         assert_eq!(clean("a/.//b/"), "/a/b");
         for (path, expected) in [("", "."), ("/", "/"), ("a/b/", "b"), ("x", "x")] {
             assert_eq!(base(path), expected);
-        }
-        for (path, expected) in [("a%20b", "a b"), ("%", "%"), ("%zz", "%zz"), ("%ff", "%ff")] {
-            assert_eq!(percent_decoded(path), expected);
         }
     }
 }

@@ -2,41 +2,60 @@
 
 use super::PlanErrorKind;
 
-/// Expands one specification, `[IP:][HOST:]PORT[-PORT][/PROTOCOL]`, to `PORT/PROTOCOL` each. The
-/// host's side is checked and dropped.
-pub(super) fn parse(text: &str) -> Result<Vec<String>, PlanErrorKind> {
-    let error = |reason: String| PlanErrorKind::Port(reason);
-    let mut parts = text.rsplitn(3, ':');
-    // `rsplitn` yields at least one part.
-    let container = parts.next().unwrap_or_default();
-    let host = parts.next().unwrap_or_default();
-    let address = parts.next().unwrap_or_default();
+/// `[IP:][HOST:]PORT[-PORT][/PROTOCOL]`, not yet expanded.
+pub(super) struct Port<'a> {
+    pub text: &'a str,
+    pub address: &'a str,
+    pub host: &'a str,
+    ports: &'a str,
+    /// As written; empty for `tcp`.
+    pub protocol: &'a str,
+}
 
-    let (ports, protocol) = container.split_once('/').unwrap_or((container, ""));
-    if ports.is_empty() {
-        return Err(error(format!("invalid port: {text:?}: no port specified")));
-    }
-    let protocol = match protocol.to_ascii_lowercase().as_str() {
-        "" => "tcp".to_owned(),
-        known @ ("tcp" | "udp" | "sctp") => known.to_owned(),
-        _ => return Err(error(format!("invalid port: {text:?}: invalid proto: {protocol}"))),
-    };
-    let address = address.strip_prefix('[').and_then(|a| a.strip_suffix(']')).unwrap_or(address);
-    if !address.is_empty() && address.parse::<core::net::IpAddr>().is_err() {
-        return Err(error(format!("invalid IP address: {address}")));
-    }
-    let (first, last) =
-        range(ports).ok_or_else(|| error(format!("invalid containerPort: {ports}")))?;
-    if !host.is_empty() {
-        let (host_first, host_last) =
-            range(host).ok_or_else(|| error(format!("invalid hostPort: {host}")))?;
-        if first != last && last - first != host_last - host_first {
-            return Err(error(format!(
-                "invalid ranges specified for container and host Ports: {ports} and {host}"
-            )));
+impl<'a> Port<'a> {
+    pub(super) fn split(text: &'a str) -> Result<Self, PlanErrorKind> {
+        let mut parts = text.rsplitn(3, ':');
+        // `rsplitn` yields at least one part.
+        let container = parts.next().unwrap_or_default();
+        let host = parts.next().unwrap_or_default();
+        let address = parts.next().unwrap_or_default();
+        let (ports, protocol) = container.split_once('/').unwrap_or((container, ""));
+        let error =
+            |reason: String| PlanErrorKind::Port(format!("invalid port: {text:?}: {reason}"));
+        if ports.is_empty() {
+            return Err(error("no port specified".to_owned()));
         }
+        if !matches!(protocol.to_ascii_lowercase().as_str(), "" | "tcp" | "udp" | "sctp") {
+            return Err(error(format!("invalid proto: {protocol}")));
+        }
+        Ok(Self { text, address, host, ports, protocol })
     }
-    Ok((first..=last).map(|port| format!("{port}/{protocol}")).collect())
+
+    /// `PORT/PROTOCOL` of each; the host's side is checked and dropped.
+    pub(super) fn expand(&self) -> Result<Vec<String>, PlanErrorKind> {
+        let Self { address, host, ports, .. } = *self;
+        let error = |reason: String| PlanErrorKind::Port(reason);
+        let bare = address.strip_prefix('[').and_then(|a| a.strip_suffix(']')).unwrap_or(address);
+        if !bare.is_empty() && bare.parse::<core::net::IpAddr>().is_err() {
+            return Err(error(format!("invalid IP address: {bare}")));
+        }
+        let (first, last) =
+            range(ports).ok_or_else(|| error(format!("invalid containerPort: {ports}")))?;
+        if !host.is_empty() {
+            let (host_first, host_last) =
+                range(host).ok_or_else(|| error(format!("invalid hostPort: {host}")))?;
+            if first != last && last - first != host_last - host_first {
+                return Err(error(format!(
+                    "invalid ranges specified for container and host Ports: {ports} and {host}"
+                )));
+            }
+        }
+        let protocol = match self.protocol {
+            "" => "tcp".to_owned(),
+            written => written.to_ascii_lowercase(),
+        };
+        Ok((first..=last).map(|port| format!("{port}/{protocol}")).collect())
+    }
 }
 
 /// `8000` or `8000-9000`.
@@ -49,6 +68,10 @@ fn range(text: &str) -> Option<(u16, u16)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn parse(text: &str) -> Result<Vec<String>, PlanErrorKind> {
+        Port::split(text)?.expand()
+    }
 
     #[test]
     fn specifications_are_expanded() {

@@ -12,11 +12,14 @@ use super::{ContextShape, ImageSource};
 pub(super) fn normalize(name: &str) -> Result<String, String> {
     match name.parse::<Reference>() {
         Ok(reference) => Ok(reference.whole()),
-        Err(_) if name.to_ascii_lowercase().parse::<Reference>().is_ok() => {
+        Err(error) => {
             let name = repository(name);
-            Err(format!("invalid reference format: repository name ({name}) must be lowercase"))
+            Err(if name == name.to_ascii_lowercase() {
+                error.to_string()
+            } else {
+                format!("invalid reference format: repository name ({name}) must be lowercase")
+            })
         }
-        Err(error) => Err(error.to_string()),
     }
 }
 

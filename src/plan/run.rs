@@ -1,5 +1,7 @@
 //! `RUN` (section 1.5): the process, what it sees, and what is mounted.
 
+use std::borrow::Cow;
+
 use crate::dockerfile::{Command, Run};
 
 use super::config::{Scope, State};
@@ -18,28 +20,26 @@ pub(super) fn plan(
     state: &State,
     scope: &Scope<'_>,
 ) -> Result<RunOp, PlanErrorKind> {
-    if let Some(device) = run.devices.first() {
-        return Err(PlanErrorKind::Unsupported {
-            what: format!("RUN --device={}", device.text),
-            hint: "Remove the flag; no device of the host is in the sandbox.",
-        });
+    if !run.devices.is_empty() {
+        return Err(PlanErrorKind::Device);
     }
+    if matches!(&run.command, Command::Exec(argv) if argv.is_empty()) {
+        return Err(PlanErrorKind::NoCommand);
+    }
+    let entitlements = scope.request.entitlements;
     let network = match run.network.as_ref().map(|word| word.text.as_str()) {
         None | Some("default") => scope.request.network,
         Some("none") => Network::None,
-        Some("host") => Network::Host,
+        Some("host") if entitlements.network_host => Network::Host,
+        Some("host") => return Err(PlanErrorKind::NotAllowed("network.host")),
         Some(other) => return Err(PlanErrorKind::Network(other.to_owned())),
     };
-    match run.security.as_ref().map(|word| word.text.as_str()) {
-        None | Some("sandbox") => {}
-        Some("insecure") => {
-            return Err(PlanErrorKind::Unsupported {
-                what: "RUN --security=insecure".to_owned(),
-                hint: "Remove the flag, so that the step runs in the sandbox.",
-            });
-        }
+    let security = match run.security.as_ref().map(|word| word.text.as_str()) {
+        None | Some("sandbox") => Security::Sandbox,
+        Some("insecure") if entitlements.security_insecure => Security::Insecure,
+        Some("insecure") => return Err(PlanErrorKind::NotAllowed("security.insecure")),
         Some(other) => return Err(PlanErrorKind::Security(other.to_owned())),
-    }
+    };
     let mut agents = 0;
     let mounts = std::iter::zip(&run.mounts, sources)
         .map(|(flag, source)| mounts::plan(&flag.text, source, &mut agents, state, scope))
@@ -56,7 +56,7 @@ pub(super) fn plan(
         hostname: hostname.map_or(HOSTNAME, String::as_str).to_owned(),
         hosts: scope.request.hosts.to_vec(),
         network,
-        security: Security::Sandbox,
+        security,
         mounts,
         scripts,
     })
@@ -86,10 +86,10 @@ pub(super) fn title(run: &Run, text: &str, op: &RunOp, state: &State) -> String 
         text = format!("{text} ({})", title::summary(&heredoc.content));
     }
     // A variable that comes from a secret is shown as such.
-    let mut environment = state.environment.clone();
+    let mut environment = Cow::Borrowed(&state.environment);
     for mount in &op.mounts {
         if let MountKind::Secret { env: Some(name), .. } = &mount.kind {
-            environment.set(name, "****");
+            environment.to_mut().set(name, "****");
         }
     }
     title::uppercased(&title::with_variables(&text, &environment))

@@ -4,12 +4,14 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::dockerfile::expand::Lexer;
+use crate::dockerfile::lint::Findings;
 use crate::dockerfile::mount::mount_from;
 use crate::dockerfile::{self, Dockerfile, Instruction, InstructionKind, suggest};
 use crate::image::ImageConfig;
 use crate::platform::Platform;
 
 use super::environment::Environment;
+use super::lint;
 use super::reference::{named_context, normalize};
 use super::{
     ContextShape, ImageKey, ImageRequest, ImageSource, Lines, PlanError, PlanErrorKind, PlanRequest,
@@ -26,7 +28,8 @@ pub(super) enum Origin {
     Directory(String),
     /// A stage, by its position in the file.
     Stage(usize),
-    Image(ImageKey),
+    /// With its name as written, after expansion.
+    Image(ImageKey, String),
 }
 
 /// An instruction and what it reads.
@@ -67,10 +70,12 @@ impl<'a> Graph<'a> {
         file: &'a Dockerfile,
         request: &'a PlanRequest<'a>,
         globals: &Environment,
+        findings: &mut Findings,
     ) -> Result<Self, PlanError> {
         let lexer = Lexer::new(file.directives.escape);
         let mut graph = Self { nodes: Vec::new(), names: BTreeMap::new(), request };
         for stage in &file.stages {
+            lint::from(file, &stage.from, globals, findings);
             let node = graph.node(&stage.from, globals, lexer)?;
             if let Some(name) = &stage.from.name {
                 graph.names.insert(name.clone(), node.index);
@@ -143,7 +148,7 @@ impl<'a> Graph<'a> {
         let reference = normalize(name)
             .map_err(|reason| PlanErrorKind::Reference { name: name.to_owned(), reason })?;
         let source = ImageSource::Registry(reference);
-        Ok(Origin::Image(ImageKey { source, platform: platform.clone() }))
+        Ok(Origin::Image(ImageKey { source, platform: platform.clone() }, name.to_owned()))
     }
 
     /// A stage by its name in any case, or else something external (L-071, L-078).
@@ -260,7 +265,7 @@ impl<'a> Graph<'a> {
                     _ => None,
                 })
                 .collect(),
-            Origin::Image(key) => match images.get(key) {
+            Origin::Image(key, _) => match images.get(key) {
                 Some(image) => image.config.on_build.clone().unwrap_or_default(),
                 None => return Ok(false),
             },
@@ -281,7 +286,7 @@ impl<'a> Graph<'a> {
         Ok(reads)
     }
 
-    /// Images under the stages `needed` whose configuration is not in `images`.
+    /// Images that the stages `needed` stand on or read, and that `images` has not.
     pub(super) fn missing(
         &self,
         needed: &BTreeSet<usize>,
@@ -289,10 +294,17 @@ impl<'a> Graph<'a> {
     ) -> Vec<ImageRequest> {
         let mut missing: Vec<ImageRequest> = Vec::new();
         for node in needed.iter().map(|&index| &self.nodes[index]) {
-            let Origin::Image(key) = &node.base else { continue };
-            if !images.contains_key(key) && missing.iter().all(|request| request.key() != *key) {
-                let ImageKey { source, platform } = key.clone();
-                missing.push(ImageRequest { source, platform, lines: node.lines });
+            let base = std::iter::once((&node.base, node.lines));
+            let reads = node
+                .commands
+                .iter()
+                .flat_map(|command| command.reads.iter().map(|origin| (origin, command.lines)));
+            for (origin, lines) in base.chain(reads) {
+                let Origin::Image(key, _) = origin else { continue };
+                if !images.contains_key(key) && missing.iter().all(|known| known.key() != *key) {
+                    let ImageKey { source, platform } = key.clone();
+                    missing.push(ImageRequest { source, platform, lines });
+                }
             }
         }
         missing
@@ -336,7 +348,9 @@ impl<'a> Graph<'a> {
                     continue;
                 };
                 if path.iter().any(|(node, ..)| *node == next) {
-                    let lines = path.iter().filter_map(|(.., by)| *by).chain([lines]).collect();
+                    // The line that closes the circle first, as BuildKit has it.
+                    let led = path.iter().rev().filter_map(|(.., by)| *by);
+                    let lines = [lines].into_iter().chain(led).collect();
                     let kind = PlanErrorKind::Cycle(self.nodes[start].name.clone());
                     return Err(PlanError { kind, lines });
                 }
@@ -352,10 +366,10 @@ impl<'a> Graph<'a> {
 fn context_origin((name, shape): (&str, ContextShape), platform: &Platform) -> Origin {
     match shape {
         ContextShape::Directory => Origin::Directory(name.to_owned()),
-        ContextShape::Image => Origin::Image(ImageKey {
-            source: ImageSource::Context(name.to_owned()),
-            platform: platform.clone(),
-        }),
+        ContextShape::Image => {
+            let source = ImageSource::Context(name.to_owned());
+            Origin::Image(ImageKey { source, platform: platform.clone() }, name.to_owned())
+        }
     }
 }
 

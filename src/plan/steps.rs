@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::dockerfile::InstructionKind;
+use crate::dockerfile::lint::Findings;
 use crate::image::ImageConfig;
 use crate::request::NoCache;
 
@@ -12,7 +13,7 @@ use super::stages::{Command, Graph, Node, Origin};
 use super::title::{Titles, uppercased};
 use super::{
     CopyFrom, ImageId, ImageKey, ImageRequest, Lines, Op, PlanError, PlanErrorKind, Stage,
-    StageFrom, StageId, Step, WorkdirOp, copy, history, mounts, run,
+    StageFrom, StageId, Step, WorkdirOp, copy, history, lint, mounts, run,
 };
 
 /// What is planned so far.
@@ -20,6 +21,7 @@ pub(super) struct Planner<'a> {
     pub scope: Scope<'a>,
     pub graph: &'a Graph<'a>,
     pub images: &'a BTreeMap<ImageKey, ImageConfig>,
+    pub findings: &'a mut Findings,
     /// By position in the file: what a stage ends as, and where it stands in the plan.
     finished: Vec<Option<(State, StageId)>>,
     pub stages: Vec<Stage>,
@@ -31,27 +33,35 @@ impl<'a> Planner<'a> {
         scope: Scope<'a>,
         graph: &'a Graph<'a>,
         images: &'a BTreeMap<ImageKey, ImageConfig>,
+        findings: &'a mut Findings,
     ) -> Self {
         let finished = graph.nodes.iter().map(|_| None).collect();
-        Self { scope, graph, images, finished, stages: Vec::new(), requests: Vec::new() }
+        Self { scope, graph, images, findings, finished, stages: Vec::new(), requests: Vec::new() }
     }
 
     /// Plans a stage; all that it stands on and reads has been planned before.
     pub(super) fn stage(&mut self, index: usize) -> Result<(), PlanError> {
         let node = &self.graph.nodes[index];
         let (from, mut state) = self.base(node);
+        lint::repeated(&node.commands, self.findings);
         let counted = node.commands.iter().filter(|command| is_counted(command)).count();
         let external = !matches!(node.base, Origin::Nothing | Origin::Stage(_));
         let shown_name = (!self.graph.is_alone()).then(|| node.name.clone());
         let mut titles = Titles::new(shown_name, counted + usize::from(external));
         let title = match &node.base {
-            Origin::Image(key) => Some(titles.next(&format!("FROM {}", shown(&key.source)), false)),
+            Origin::Image(key, _) => {
+                Some(titles.next(&format!("FROM {}", shown(&key.source)), false))
+            }
             Origin::Directory(name) => Some(titles.next(&format!("FROM {name}"), false)),
             _ => None,
         };
         let mut steps = Vec::with_capacity(node.commands.len());
         for command in &node.commands {
             let step = self.step(node, command, &mut state, &mut titles);
+            for problem in self.scope.problems.take() {
+                let comments = &command.instruction.place.comments;
+                self.findings.add(problem, command.lines.into(), comments);
+            }
             steps.push(step.map_err(|kind| kind.at(command.lines))?);
         }
         let id = StageId(self.stages.len());
@@ -83,11 +93,12 @@ impl<'a> Planner<'a> {
             Origin::Directory(name) => {
                 (StageFrom::Context(name.clone()), State::empty(&node.platform))
             }
-            Origin::Image(key) => {
+            Origin::Image(key, name) => {
                 let state = self.images.get(key).map_or_else(
                     || State::empty(&node.platform),
                     |image| State::on_image(image, &node.platform),
                 );
+                lint::platform(name, key, self.images, node.lines, self.findings);
                 (StageFrom::Image(self.request(key, node.lines)), state)
             }
             Origin::Stage(stage) => match &self.finished[*stage] {
@@ -129,14 +140,16 @@ impl<'a> Planner<'a> {
                         current: node.name.clone(),
                     }
                 })?;
-                let op = copy::plan(transfer, is_add, from, state, self.scope.lexer)?;
+                let op = copy::plan(transfer, is_add, from, state, &self.scope)?;
+                lint::ignored(&op, *origin == Origin::Context, is_add, &self.scope);
                 let title = self.shown(state, text);
                 let created_by = copy::created_by(&op, is_add);
                 let title = titles.next(&title, command.triggered);
                 (title, Op::Copy(op), Some(created_by))
             }
             InstructionKind::Workdir(word) => {
-                let written = state.environment.expand(self.scope.lexer, &word.text)?;
+                let written = state.expand(&word.text, &self.scope)?;
+                lint::working_directory(&written, state, &self.scope);
                 let (created_by, directory) = state.enter(&written);
                 let shown = self.shown(state, text);
                 let (title, op) = match directory {
@@ -149,7 +162,10 @@ impl<'a> Planner<'a> {
                 };
                 (title, op, Some(created_by))
             }
-            kind => (uppercased(text), Op::Config, state.apply(kind, &self.scope)?),
+            _ => {
+                let created_by = state.apply(&command.instruction, &self.scope)?;
+                (uppercased(text), Op::Config, created_by)
+            }
         };
         Ok(Step { lines: command.lines, title, op, created_by })
     }
@@ -166,7 +182,10 @@ impl<'a> Planner<'a> {
             Origin::Nothing => CopyFrom::Empty,
             Origin::Context => CopyFrom::Context,
             Origin::Directory(name) => CopyFrom::Named(name.clone()),
-            Origin::Image(key) => CopyFrom::Image(self.request(key, lines)),
+            Origin::Image(key, name) => {
+                lint::platform(name, key, self.images, lines, self.findings);
+                CopyFrom::Image(self.request(key, lines))
+            }
             Origin::Stage(stage) if *stage < node.index => {
                 CopyFrom::Stage(self.finished[*stage].as_ref()?.1)
             }

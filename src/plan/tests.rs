@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::dockerfile;
+use crate::dockerfile::lint::Finding;
 
 mod arguments;
 mod configuration;
+mod lint;
 mod mistakes;
 mod stages;
 mod steps;
@@ -21,6 +23,8 @@ struct Given {
     labels: BTreeMap<String, String>,
     no_cache: NoCache,
     network: Network,
+    ignore: Patterns,
+    entitlements: Entitlements,
     /// By normalized reference; any other image has [`base`] for its configuration.
     images: BTreeMap<&'static str, ImageConfig>,
 }
@@ -47,8 +51,27 @@ fn base() -> ImageConfig {
 }
 
 impl Given {
-    /// Plans as the engine does: again and again with what was asked for.
     fn plan(&self, text: &str) -> Result<Plan, PlanError> {
+        self.plan_and_check(text, false).0
+    }
+
+    /// Plans as the engine does: again and again with what was asked for.
+    fn plan_and_check(
+        &self,
+        text: &str,
+        all_stages: bool,
+    ) -> (Result<Plan, PlanError>, Vec<Finding>) {
+        let mut findings = Findings::default();
+        let result = self.planned(text, all_stages, &mut findings);
+        (result, findings.sorted())
+    }
+
+    fn planned(
+        &self,
+        text: &str,
+        all_stages: bool,
+        findings: &mut Findings,
+    ) -> Result<Plan, PlanError> {
         let file = dockerfile::parse(text.as_bytes()).expect("the Dockerfile is valid");
         let host: Platform = "linux/amd64".parse().expect("a platform");
         let platform = self.platform.map_or(host.clone(), |text| text.parse().expect("a platform"));
@@ -62,11 +85,14 @@ impl Given {
             labels: &self.labels,
             no_cache: &self.no_cache,
             network: self.network,
+            entitlements: self.entitlements,
             hosts: &[],
+            ignore: &self.ignore,
+            all_stages,
         };
         let mut images = BTreeMap::new();
         loop {
-            match plan(&file, &request, &images)? {
+            match plan(&file, &request, &images, findings)? {
                 Planned::Ready(plan) => return Ok(*plan),
                 Planned::Needs(requests) => {
                     assert!(!requests.is_empty(), "nothing is needed, yet it is not ready");

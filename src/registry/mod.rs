@@ -5,6 +5,7 @@
 //! `Handle::block_on`, and [`Registry::blob_reader`] for the bytes of a blob. Nothing is asked of a
 //! host before it is needed, not even who we are: a host that wants to know says so (`auth`).
 
+mod artifact;
 mod auth;
 mod blob_reader;
 mod challenge;
@@ -26,7 +27,6 @@ use crate::http::{self, Clients, RetryPolicy};
 use crate::request::RegistryOptions;
 use endpoint::Endpoint;
 
-pub use blob_reader::BlobReader;
 pub use docker_config::{DockerConfig, DockerConfigError, parse_docker_config};
 pub use error::{Asked, Error, Refusal, Report};
 pub use oci_distribution::Reference;

@@ -10,20 +10,17 @@ use futures_util::stream::{self, BoxStream};
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use reqwest::header::{CONTENT_RANGE, CONTENT_TYPE, LOCATION, RANGE};
 use reqwest::{Body, Method, Response, Url};
-use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
-use tokio_util::io::ReaderStream;
 
 use super::auth::Scope;
 use super::endpoint::{Call, Counted, Endpoint, Payload};
 use super::error::{Asked, Error};
 use super::{Reference, Registry, pause};
+use crate::http;
 use crate::image::Descriptor;
 
 /// The pieces for a registry that refused a larger body.
 const SMALLER_CHUNK: u64 = 16 * 1024 * 1024;
 const SMALLEST_CHUNK: u64 = 1024 * 1024;
-/// What is read of a file at once.
-const FILE_PIECE: usize = 256 * 1024;
 
 /// Where the bytes of a blob are. Each can be read again, from any place, when an upload fails.
 #[derive(Clone, Debug)]
@@ -404,7 +401,10 @@ impl Upload<'_> {
     fn read(&self, start: u64, length: u64) -> BoxStream<'static, Result<Bytes, Error>> {
         match self.source {
             BlobSource::File(path) | BlobSource::Registry { file: Some(path), .. } => {
-                read_file(path.clone(), start, length)
+                let shown = path.clone();
+                http::file_pieces(path.clone(), start, length)
+                    .map_err(move |source| Error::Spool { path: shown.clone(), source })
+                    .boxed()
             }
             BlobSource::Bytes(bytes) => {
                 // `check_length` has compared the two.
@@ -425,19 +425,6 @@ impl Upload<'_> {
     fn take_source_error(&self) -> Option<Error> {
         self.source_error.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
-}
-
-fn read_file(path: PathBuf, start: u64, length: u64) -> BoxStream<'static, Result<Bytes, Error>> {
-    let shown = path.clone();
-    let open = async move {
-        let mut file = tokio::fs::File::open(&path).await?;
-        file.seek(std::io::SeekFrom::Start(start)).await?;
-        Ok::<_, std::io::Error>(ReaderStream::with_capacity(file.take(length), FILE_PIECE))
-    };
-    stream::once(open)
-        .try_flatten()
-        .map_err(move |source| Error::Spool { path: shown.clone(), source })
-        .boxed()
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! A difference as terminal text.
 
-use super::size::human;
 use super::table::{Align, Column, render};
 use super::weight_text::{bytes, lines, plain, section, shown};
+use crate::figures::human;
 use crate::weight::{
     ChangeKind, Difference, DirectoryChange, FileChange, LayerChange, LayerSide, PackageChange,
     PackageSide, Size,
@@ -137,7 +137,7 @@ fn table(text: &mut String, heading: &'static str, mut rows: Vec<Row>) {
     }
 }
 
-fn word(kind: ChangeKind) -> &'static str {
+pub(super) fn word(kind: ChangeKind) -> &'static str {
     match kind {
         ChangeKind::Added => "added",
         ChangeKind::Removed => "removed",
@@ -148,18 +148,18 @@ fn word(kind: ChangeKind) -> &'static str {
     }
 }
 
-fn unpacked(old: Option<Size>, new: Option<Size>) -> i64 {
+pub(super) fn unpacked(old: Option<Size>, new: Option<Size>) -> i64 {
     let bytes = |size: Option<Size>| size.map_or(0, |size| size.unpacked);
     delta(bytes(old), bytes(new))
 }
 
-fn delta(old: u64, new: u64) -> i64 {
+pub(super) fn delta(old: u64, new: u64) -> i64 {
     let difference = i128::from(new) - i128::from(old);
     i64::try_from(difference).unwrap_or(if difference > 0 { i64::MAX } else { i64::MIN })
 }
 
 /// `+1.2 MB`, `-3 B`, `0 B`.
-fn signed(bytes: i64) -> String {
+pub(super) fn signed(bytes: i64) -> String {
     let sign = match bytes {
         0 => "",
         1.. => "+",

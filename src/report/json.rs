@@ -13,6 +13,8 @@ pub fn json(result: &BuildResult) -> Value {
         "image": result.image,
         "written": result.written,
         "notices": result.notices,
+        "not_saved": result.not_saved,
+        "looked_in": result.looked_in,
         "seconds": result.took.as_secs_f64(),
         "cached_steps": hits,
         "steps": steps,

@@ -8,10 +8,11 @@ mod grown;
 mod parts;
 
 use crate::build::BuildResult;
-use crate::weight::budget::{Amount, Breach, Status, Subject, Verdict};
+use crate::weight::budget::{Status, Verdict};
 use crate::weight::{Difference, Weight};
 
-use super::size::human;
+use super::verdict::breach_line;
+use crate::figures::human;
 use escape::code;
 
 /// What is told about one image.
@@ -29,6 +30,22 @@ pub struct SizeReport<'a> {
     pub history: &'a [u64],
     /// Where the whole report is, for what did not fit.
     pub more: Option<&'a str>,
+}
+
+impl<'a> SizeReport<'a> {
+    /// Of an image alone.
+    #[must_use]
+    pub fn of(weight: &'a Weight) -> Self {
+        Self {
+            weight,
+            difference: None,
+            baseline: None,
+            verdict: None,
+            build: None,
+            history: &[],
+            more: None,
+        }
+    }
 }
 
 /// The report in at most `limit` bytes; what does not fit is left out from the end, and said so.
@@ -141,38 +158,9 @@ fn verdict(report: &SizeReport<'_>) -> String {
         }
     };
     for breach in &verdict.breaches {
-        text.push_str(&format!("- {}\n", breach_line(breach)));
+        text.push_str(&format!("- {}\n", breach_line(breach, code)));
     }
     text
-}
-
-/// `Compressed size: 260.1 MB, the limit is 250.0 MB`
-pub(super) fn breach_line(breach: &Breach) -> String {
-    let what = match &breach.subject {
-        Subject::Compressed => "Compressed size".to_owned(),
-        Subject::Unpacked => "Unpacked size".to_owned(),
-        Subject::Growth => "Growth of the compressed size".to_owned(),
-        Subject::UnpackedGrowth => "Growth of the unpacked size".to_owned(),
-        Subject::Waste => "Avoidable bytes".to_owned(),
-        Subject::Efficiency => "Efficiency".to_owned(),
-        Subject::Layer(instruction) => format!("Layer {}, unpacked", code(instruction)),
-        Subject::Paths(pattern) => format!("Files of {}, unpacked", code(pattern)),
-        Subject::Package(name) => format!("Package {}, unpacked", code(name)),
-        Subject::Stage(name) => format!("Stage {}, unpacked", code(name)),
-    };
-    let amount = |amount| match amount {
-        Amount::Bytes(bytes) => human(bytes),
-        Amount::Percent(percent) => percent.to_string(),
-    };
-    match (&breach.subject, breach.limit) {
-        (Subject::Package(_), Amount::Bytes(0)) => {
-            format!("{what}: {}, and it must not be there", amount(breach.found))
-        }
-        (Subject::Efficiency, limit) => {
-            format!("{what}: {}, and at least {} is asked for", amount(breach.found), amount(limit))
-        }
-        (_, limit) => format!("{what}: {}, the limit is {}", amount(breach.found), amount(limit)),
-    }
 }
 
 /// `+1.2 MB, +1.5 %`

@@ -1,9 +1,11 @@
 //! The end of a build's log: the table of stages, and what the image weighs.
 
-use crate::build::{BuildResult, StageResult, Written, WrittenKind};
+use crate::build::{
+    BuildResult, LookedIn, NotSaved, Outcome, StageResult, StepResult, Written, WrittenKind,
+};
 
-use super::size::{human, time};
 use super::table::{Align, Column, render};
+use super::{human, time};
 
 /// Together with the gaps at most 100 characters.
 const COLUMNS: [Column; 7] = [
@@ -51,7 +53,40 @@ pub fn text(result: &BuildResult) -> String {
     for written in &result.written {
         line(verb(written.kind), transfer(written));
     }
+    for (title, why) in result.causes() {
+        line("Ran", format!("{title}: {why}"));
+    }
+    for NotSaved { title, bytes, seconds } in &result.not_saved {
+        let (size, made) = (human(*bytes), time(std::time::Duration::from_secs_f64(*seconds)));
+        line("Not saved", format!("{title} ({size} compressed, made again in {made})"));
+    }
     line("Time", time(result.took));
+    text
+}
+
+/// `--explain`: every step, whether it ran, and why; then where results were looked for.
+#[must_use]
+pub fn explanation(result: &BuildResult) -> String {
+    let mut text = String::new();
+    let steps = result.stages.iter().flat_map(|stage| &stage.steps);
+    for StepResult { title, outcome, took, .. } in steps {
+        let line = match outcome {
+            Outcome::Config => continue,
+            Outcome::Cached => format!("cached  {title}"),
+            Outcome::Ran { why } => format!("ran     {title} ({}): {why}", time(*took)),
+        };
+        text.push_str(&line);
+        text.push('\n');
+    }
+    for LookedIn { place, questions, entries, bytes, took } in &result.looked_in {
+        text.push_str(&format!(
+            "looked in {place}: {}, {} found, {} read, {}\n",
+            counted(*questions, "question"),
+            if *entries == 1 { "1 entry".to_owned() } else { format!("{entries} entries") },
+            human(*bytes),
+            time(*took)
+        ));
+    }
     text
 }
 
@@ -128,9 +163,42 @@ Size         4.5 MB compressed, 9.8 MB unpacked, 2 layers
 Left behind  809.3 MB unpacked, in 1 build stage
 Cached       2 of 5 steps
 Pushed       ghcr.io/a/b:1 (1.1 MB sent, 3.4 MB there already)
+Ran          [builder 3/4] COPY . .: new
+Ran          [stage-1 3/3] COPY --from=builder /app/myapp .: new
 Time         13.1s
 ";
         assert_eq!(text(&go_multistage()), expected);
+    }
+
+    #[test]
+    fn everything_is_explained() {
+        let mut result = go_multistage();
+        result.looked_in.push(LookedIn {
+            place: "local /cache".to_owned(),
+            questions: 1,
+            entries: 2,
+            bytes: 12_345,
+            took: std::time::Duration::from_millis(120),
+        });
+        let expected = "\
+cached  [builder 2/4] WORKDIR /app
+ran     [builder 3/4] COPY . . (0.0s): new
+ran     [builder 4/4] RUN go build -o myapp (12.3s): new
+cached  [stage-1 2/3] WORKDIR /root/
+ran     [stage-1 3/3] COPY --from=builder /app/myapp . (0.0s): new
+looked in local /cache: 1 question, 2 entries found, 12.3 kB read, 0.1s
+";
+        assert_eq!(explanation(&result), expected);
+    }
+
+    #[test]
+    fn what_no_cache_got_is_named() {
+        let mut result = go_multistage();
+        let title = "[builder 2/3] COPY . .".to_owned();
+        result.not_saved.push(NotSaved { title, bytes: 900_000, seconds: 0.21 });
+        let line =
+            "Not saved    [builder 2/3] COPY . . (900.0 kB compressed, made again in 0.2s)\n";
+        assert!(text(&result).contains(line), "{}", text(&result));
     }
 
     #[test]

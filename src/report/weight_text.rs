@@ -1,7 +1,7 @@
 //! A weight as terminal text.
 
-use super::size::human;
 use super::table::{Align, Column, render};
+use crate::figures::human;
 use crate::weight::{Directory, Finding, FindingKind, Layer, Patch, Size, Source, Weight, path};
 
 /// Rows of a table that would be long.
@@ -109,7 +109,7 @@ pub(super) fn lines(lines: Option<(u32, u32)>) -> String {
     }
 }
 
-fn source(source: &Source) -> String {
+pub(super) fn source(source: &Source) -> String {
     match source {
         Source::Base(name) => format!("base {}", plain(name)),
         Source::Stage(name) => format!("stage {}", plain(name)),
@@ -133,7 +133,7 @@ fn directories(weight: &Weight) -> Vec<Vec<String>> {
 
 fn packages(weight: &Weight) -> Vec<Vec<String>> {
     let mut packages: Vec<_> = weight.packages.iter().collect();
-    packages.sort_by(|a, b| b.size.unpacked.cmp(&a.size.unpacked));
+    packages.sort_by_key(|package| std::cmp::Reverse(package.size.unpacked));
     let row = |package: &&crate::weight::Package| {
         let name = format!("{} {}", plain(&package.name), plain(&package.version));
         part(name, package.size, "~", package.kind.name().to_owned())
@@ -190,7 +190,8 @@ fn headline(weight: &Weight, finding: &Finding) -> String {
     let what = what(finding);
     let step = &weight.layers[finding.layer as usize].step;
     let place = match step.lines {
-        Some(_) => format!("line {}", lines(step.lines)),
+        Some((first, last)) if first == last => format!("line {first}"),
+        Some(_) => format!("lines {}", lines(step.lines)),
         None => format!("layer {}", finding.layer + 1),
     };
     if finding.kind.is_broken() {
@@ -204,7 +205,7 @@ fn headline(weight: &Weight, finding: &Finding) -> String {
 }
 
 /// What a finding is, in a few words.
-fn what(finding: &Finding) -> String {
+pub(super) fn what(finding: &Finding) -> String {
     let detail = some(&plain(&finding.detail));
     match finding.kind {
         FindingKind::Overwritten => "replaced by a higher layer".to_owned(),

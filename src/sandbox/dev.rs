@@ -3,10 +3,10 @@
 use std::fs::Permissions;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::Path;
 
-use rustix::fs::{Mode, OFlags, open};
+use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat, open};
 use rustix::mount::{MountAttrFlags, mount_bind};
 
 use super::error::{Doing, Failure, Phase};
@@ -20,12 +20,11 @@ use super::root::Root;
 /// step: with CAP_MKNOD it could make one for the host's disk.
 const NODES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
 
-const LINKS: [(&str, &str); 6] = [
+const LINKS: [(&str, &str); 5] = [
     ("fd", "/proc/self/fd"),
     ("stdin", "/proc/self/fd/0"),
     ("stdout", "/proc/self/fd/1"),
     ("stderr", "/proc/self/fd/2"),
-    ("core", "/proc/kcore"),
     ("ptmx", "pts/ptmx"),
 ];
 
@@ -103,8 +102,15 @@ fn fill_dev(dev: &OwnedFd, orders: &Orders, staging: &Path) -> io::Result<()> {
     for (name, target) in LINKS {
         symlink(target, staging.join(name))?;
     }
+    // As with runc, it is there where the kernel has what it points to.
+    if Path::new("/proc/kcore").exists() {
+        symlink("/proc/kcore", staging.join("core"))?;
+    }
     for name in ["pts", "shm", "mqueue"] {
         std::fs::create_dir(staging.join(name))?;
+    }
+    if orders.insecure {
+        copy_nodes(Path::new("/dev"), staging)?;
     }
     if !orders.scripts.is_empty() {
         let pipes = staging.join("pipes");
@@ -114,6 +120,31 @@ fn fill_dev(dev: &OwnedFd, orders: &Orders, staging: &Path) -> io::Result<()> {
             let path = pipes.join(name);
             std::fs::write(&path, content)?;
             std::fs::set_permissions(&path, Permissions::from_mode(0o755))?;
+        }
+    }
+    Ok(())
+}
+
+/// Makes the nodes of the host's devices that are not there yet, with those in its directories.
+fn copy_nodes(from: &Path, to: &Path) -> io::Result<()> {
+    for node in std::fs::read_dir(from)? {
+        let node = node?;
+        let (metadata, place) = (node.metadata()?, to.join(node.file_name()));
+        let kind = FileType::from_raw_mode(metadata.mode());
+        if metadata.is_dir() {
+            // Those that a step has of its own, and what is mounted there.
+            let own = ["pts", "shm", "mqueue", "fd"].iter().any(|name| node.file_name() == *name);
+            if !own && metadata.dev() == std::fs::metadata(from)?.dev() {
+                std::fs::create_dir(&place)?;
+                copy_nodes(&node.path(), &place)?;
+            }
+        } else if matches!(kind, FileType::CharacterDevice | FileType::BlockDevice)
+            && node.file_name() != "console"
+            && place.symlink_metadata().is_err()
+        {
+            let mode = Mode::from_raw_mode(metadata.mode() & 0o7777);
+            mknodat(CWD, &place, kind, mode, metadata.rdev())?;
+            chown(&place, Some(metadata.uid()), Some(metadata.gid()))?;
         }
     }
     Ok(())

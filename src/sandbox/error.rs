@@ -29,6 +29,8 @@ pub enum RunError {
     Exec { message: String, code: i32 },
     #[error("the process of a step ended without a report")]
     NoReport,
+    #[error("failed to listen for those who ask an SSH agent: {0}")]
+    Agent(#[source] io::Error),
     #[error("failed to remove the mount point {path}")]
     Stub {
         path: PathBuf,

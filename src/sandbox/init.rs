@@ -105,8 +105,9 @@ fn mount_all(orders: &Orders, overlay: Option<Detached>) -> Result<Root, Failure
     for (target, order) in &orders.mounts {
         staging.mount(&mut root, target, order)?;
     }
-    // As BuildKit does, for bases whose working directory isn't in any layer.
-    match root.make_directory(&orders.cwd) {
+    // For bases whose working directory isn't in any layer. It stays in the step's, as with BuildKit,
+    // and belongs to the step's user.
+    match root.make_directory(&orders.cwd, Uid::from_raw(orders.uid), Gid::from_raw(orders.gid)) {
         Ok(()) | Err(Errno::BUSY) => {}
         Err(error) => {
             return Err(error)

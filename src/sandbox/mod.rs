@@ -7,6 +7,7 @@
 //! gives up its rights and becomes the command. When the command ends the kernel ends every process
 //! it left behind. Every mount lives in init's namespace, so nothing is left even after a SIGKILL.
 
+mod agent;
 mod cancel;
 mod capabilities;
 mod dev;
@@ -56,10 +57,9 @@ impl Sandbox {
     }
 }
 
-/// The keeper, if this process was started as one: its exit code. To be called first thing in
-/// `main`, while there is one thread.
+/// The keeper, if this process was started as one, which its name tells: its exit code. To be called
+/// first thing in `main`, while there is one thread.
 #[must_use]
-pub fn child_main() -> Option<u8> {
-    let name = std::env::args_os().next()?;
+pub fn child_main(name: &OsStr) -> Option<u8> {
     (name == OsStr::new(KEEPER)).then(keeper::main)
 }

@@ -123,8 +123,8 @@ impl Staging {
                 let readonly = if *writable { MountAttrFlags::empty() } else { RDONLY };
                 bind(root, target, fd.as_fd(), readonly | NODEV)
             }
-            MountOrder::Cache { directory, readonly } => {
-                let directory = open_path(directory)?;
+            MountOrder::Cache { directory, subpath, readonly } => {
+                let directory = open_below(open_path(directory)?.as_fd(), subpath)?;
                 let readonly = if *readonly { RDONLY } else { MountAttrFlags::empty() };
                 bind(root, target, directory.as_fd(), readonly | NODEV)
             }
@@ -210,6 +210,8 @@ pub(super) fn new_file_system(
     attributes: MountAttrFlags,
 ) -> rustix::io::Result<OwnedFd> {
     let file_system = fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
+    // What tables of mounts show as the device; "none" unless said.
+    fsconfig_set_string(&file_system, "source", kind)?;
     for (key, value) in options {
         fsconfig_set_string(&file_system, *key, *value)?;
     }

@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use super::error::{Failure, RunError};
 use super::spec::{RunMountKind, RunSpec};
-use super::{Sandbox, files, rlimit};
-use crate::plan::{Network, Security};
+use super::{Sandbox, agent, files, rlimit};
+use crate::request::{Network, Security};
 
 /// Everything that the child has to know, ready to be done.
 #[derive(Serialize, Deserialize)]
@@ -46,7 +46,7 @@ pub(super) struct Orders {
 pub(super) enum MountOrder {
     Bind { source: PathBuf, subpath: String, writable: bool },
     Tree { lowers: Vec<PathBuf>, subpath: String, writable: bool },
-    Cache { directory: PathBuf, readonly: bool },
+    Cache { directory: PathBuf, subpath: String, readonly: bool },
     Tmpfs { size: Option<u64> },
     Secret { content: Vec<u8>, mode: u32, uid: u32, gid: u32 },
     Ssh { socket: PathBuf },
@@ -58,8 +58,10 @@ impl Orders {
     pub(super) fn new(sandbox: &Sandbox, spec: &RunSpec) -> Result<Self, RunError> {
         rlimit::check(&spec.ulimits)?;
         let ulimits = spec.ulimits.iter().map(|limit| (limit.name.clone(), limit.soft, limit.hard));
-        let mounts =
-            spec.mounts.iter().map(|mount| (mount.target.clone(), MountOrder::new(&mount.kind)));
+        let mounts = spec.mounts.iter().enumerate().map(|(number, mount)| {
+            let order = MountOrder::new(&mount.kind, agent::socket(&spec.scratch, number));
+            (mount.target.clone(), order)
+        });
         Ok(Self {
             lowers: spec.lowers.clone(),
             upper: spec.upper.clone(),
@@ -102,7 +104,8 @@ impl Orders {
 }
 
 impl MountOrder {
-    fn new(kind: &RunMountKind) -> Self {
+    /// `socket` is the one of an agent's mount.
+    fn new(kind: &RunMountKind, socket: PathBuf) -> Self {
         match kind.clone() {
             RunMountKind::Bind { source, subpath, writable } => {
                 Self::Bind { source, subpath, writable }
@@ -110,12 +113,14 @@ impl MountOrder {
             RunMountKind::Tree { lowers, subpath, writable } => {
                 Self::Tree { lowers, subpath, writable }
             }
-            RunMountKind::Cache { directory, readonly } => Self::Cache { directory, readonly },
+            RunMountKind::Cache { directory, subpath, readonly } => {
+                Self::Cache { directory, subpath, readonly }
+            }
             RunMountKind::Tmpfs { size } => Self::Tmpfs { size },
             RunMountKind::Secret { content, mode, uid, gid } => {
                 Self::Secret { content: content.0, mode, uid, gid }
             }
-            RunMountKind::Ssh { socket } => Self::Ssh { socket },
+            RunMountKind::Ssh { .. } => Self::Ssh { socket },
         }
     }
 }

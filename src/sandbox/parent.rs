@@ -14,7 +14,7 @@ use rustix::io::Errno;
 
 use super::orders::{Orders, Report, Stub, receive, send};
 use super::spec::{Exit, RunSpec, Stream};
-use super::{Cancel, KEEPER, RunError, Sandbox, keeper, stubs};
+use super::{Cancel, KEEPER, RunError, Sandbox, agent, keeper, stubs};
 
 /// Runs the command of `spec` to its end and hands over what it writes, in pieces as they come.
 ///
@@ -27,7 +27,10 @@ pub fn run(
     cancel: &Cancel,
     output: &mut dyn FnMut(Stream, &[u8]),
 ) -> Result<Exit, RunError> {
-    run_orders(sandbox, &Orders::new(sandbox, spec)?, cancel, output)
+    let relays = agent::relays(spec)?;
+    let exit = run_orders(sandbox, &Orders::new(sandbox, spec)?, cancel, output);
+    drop(relays);
+    exit
 }
 
 pub(super) fn run_orders(

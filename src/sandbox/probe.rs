@@ -7,36 +7,35 @@ use super::orders::Orders;
 use super::parent::run_orders;
 use super::spec::{RunSpec, UserIds};
 use super::{Cancel, Sandbox};
-use crate::plan::{Network, Security};
+use crate::request::{Network, Security};
 use crate::snapshot::WorkDir;
 
 const OVERLAYFS_MAGIC: u64 = 0x794c_7630;
 
-/// Goes through everything that a step needs, with its files below `work_dir`, which has to be the
-/// directory where the steps will have theirs. Takes a few milliseconds.
-pub fn probe(work_dir: &Path) -> Result<Sandbox, Unavailable> {
-    probe_with(PathBuf::from("/proc/self/exe"), work_dir)
+/// Goes through everything that a step needs, in `work`, where the steps will have their directories.
+/// Takes a few milliseconds.
+pub fn probe(work: &WorkDir) -> Result<Sandbox, Unavailable> {
+    probe_with(PathBuf::from("/proc/self/exe"), work)
 }
 
 /// [`probe`] with another executable as the keeper; its `main` must begin with
 /// [`super::child_main`].
-pub fn probe_with(executable: PathBuf, work_dir: &Path) -> Result<Sandbox, Unavailable> {
+pub fn probe_with(executable: PathBuf, work: &WorkDir) -> Result<Sandbox, Unavailable> {
     let sandbox = Sandbox { executable, layers_one_by_one: true };
-    let error = match attempt(&sandbox, work_dir) {
+    let error = match attempt(&sandbox, work) {
         Ok(()) => return Ok(sandbox),
         Err(error) => error,
     };
     let older = sandbox.with_classic_overlay();
     if matches!(error, RunError::Setup { phase: Phase::Overlay, .. })
-        && attempt(&older, work_dir).is_ok()
+        && attempt(&older, work).is_ok()
     {
         return Ok(older);
     }
-    Err(explain(&error, work_dir))
+    Err(explain(&error, work.path()))
 }
 
-fn attempt(sandbox: &Sandbox, work_dir: &Path) -> Result<(), RunError> {
-    let work = WorkDir::create(work_dir).map_err(RunError::Start)?;
+fn attempt(sandbox: &Sandbox, work: &WorkDir) -> Result<(), RunError> {
     let step = work.step().map_err(RunError::Start)?;
     let spec = RunSpec {
         lowers: Vec::new(),
@@ -57,7 +56,9 @@ fn attempt(sandbox: &Sandbox, work_dir: &Path) -> Result<(), RunError> {
         scripts: Vec::new(),
     };
     let cancel = Cancel::new().map_err(RunError::Start)?;
-    let exit = run_orders(sandbox, &Orders::new(sandbox, &spec)?, &cancel, &mut |_, _| {})?;
+    let exit = run_orders(sandbox, &Orders::new(sandbox, &spec)?, &cancel, &mut |_, _| {});
+    step.remove().map_err(RunError::Start)?;
+    let exit = exit?;
     if exit.success() { Ok(()) } else { Err(RunError::NoReport) }
 }
 

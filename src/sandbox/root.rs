@@ -6,8 +6,8 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
 use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, Timestamps, fstat, mkdirat, openat, readlinkat, statat,
-    utimensat,
+    AtFlags, FileType, Gid, Mode, OFlags, Timestamps, Uid, chownat, fstat, mkdirat, openat,
+    readlinkat, statat, utimensat,
 };
 use rustix::io::{Errno, Result};
 
@@ -47,9 +47,14 @@ impl Root {
         result
     }
 
-    /// Makes a directory that stays, with its parents.
-    pub(super) fn make_directory(&self, path: &str) -> Result<()> {
-        self.walk(path, Shape::Directory, &mut Vec::new()).map(drop)
+    /// Makes a directory that stays, with its parents; what is new has this owner.
+    pub(super) fn make_directory(&self, path: &str, uid: Uid, gid: Gid) -> Result<()> {
+        let mut made = Vec::new();
+        self.walk(path, Shape::Directory, &mut made)?;
+        for Stub { path, .. } in made {
+            chownat(&self.fd, path, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?;
+        }
+        Ok(())
     }
 
     /// Adds to `made` what it made on the root's own file system.

@@ -3,8 +3,7 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use crate::plan::{Network, Security};
-use crate::request::{Secret, Ulimit};
+use crate::request::{Network, Secret, Security, Ulimit};
 
 /// One command and the world it runs in.
 #[derive(Clone, Debug)]
@@ -63,14 +62,14 @@ pub enum RunMountKind {
     Bind { source: PathBuf, subpath: String, writable: bool },
     /// The same out of a merged root: its layers, the lowest first.
     Tree { lowers: Vec<PathBuf>, subpath: String, writable: bool },
-    /// A directory of the host that keeps what is written.
-    Cache { directory: PathBuf, readonly: bool },
+    /// `subpath` of a directory of the host that keeps what is written; as with [`Self::Bind`].
+    Cache { directory: PathBuf, subpath: String, readonly: bool },
     /// Bytes; `None` for the system's default.
     Tmpfs { size: Option<u64> },
     /// A file in memory that is never swapped out.
     Secret { content: Secret, mode: u32, uid: u32, gid: u32 },
-    /// The socket of an agent, as it is on the host.
-    Ssh { socket: PathBuf },
+    /// A socket with this owner, through which the agent behind `socket` of the host is reached.
+    Ssh { socket: PathBuf, mode: u32, uid: u32, gid: u32 },
 }
 
 /// Where output came from.

@@ -1,5 +1,5 @@
-//! A root file system for a RUN out of layers.
+//! The folders that steps work in, and what dead processes left of them.
 
-mod overlay;
+mod work;
 
-pub use overlay::{StepDirs, WorkDir};
+pub use work::{StepDirs, WorkDir};

@@ -53,7 +53,9 @@ pub struct Copied {
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum CopyError {
     // People and scripts look for BuildKit's words (L-132).
-    #[error("failed to calculate checksum of ref: \"{path}\": not found")]
+    #[error(
+        "failed to compute cache key: failed to calculate checksum of ref: \"{path}\": not found"
+    )]
     NotFound { path: String },
     #[error("cannot copy to non-directory: {path}")]
     NotDirectory { path: String },
@@ -74,7 +76,8 @@ pub(super) fn shown(path: &[u8]) -> String {
     format!("/{}", String::from_utf8_lossy(path))
 }
 
-/// Copies `sources`, in order, onto `parent`. The two lists of the result are sorted by path.
+/// Copies `sources`, in order, onto `parent`, each as if it were alone: of several files the last
+/// one wins where the destination is no directory. The two lists of the result are sorted by path.
 ///
 /// # Errors
 /// When a source is missing, a pattern is wrong, or a file and a directory meet.
@@ -92,17 +95,11 @@ pub fn copy(
         links: HashMap::new(),
         next_link: 0,
     };
-    if sources.len() > 1 {
-        copier.destination.is_directory = true;
-    }
     for (index, source) in sources.iter().enumerate() {
         let roots = roots(source, options)?;
         if source.what == What::Whole {
             copier.unpack(index, &roots)?;
             continue;
-        }
-        if roots.len() > 1 {
-            copier.destination.is_directory = true;
         }
         for root in &roots {
             copier.copy_root(index, root)?;
@@ -132,13 +129,15 @@ struct Copier<'o> {
     draft: Draft,
     options: &'o CopyOptions,
     destination: Destination,
-    /// The new number of a group of hard links: by source, layer there, and number there.
-    links: HashMap<(usize, u32, u64), u64>,
+    /// The new number of a group of hard links: by layer and number in what is being copied. As with
+    /// BuildKit, each file or directory that a wildcard finds is copied by itself.
+    links: HashMap<(u32, u64), u64>,
     next_link: u64,
 }
 
 impl Copier<'_> {
     fn copy_root(&mut self, index: usize, root: &Root<'_>) -> Result<(), CopyError> {
+        self.links.clear();
         let new = self.made_directory();
         let destination = self.destination.path.clone();
         let destination = if self.destination.is_directory {
@@ -189,7 +188,7 @@ impl Copier<'_> {
         let source = Some((index, pick.path.clone()));
         match self.draft.tree.get(&target) {
             None => {
-                let entry = self.changed(index, pick.entry);
+                let entry = self.changed(pick.entry);
                 self.draft.write(target, entry, source);
             }
             Some(there) if there.kind != Kind::Directory => {
@@ -204,7 +203,7 @@ impl Copier<'_> {
             }
             Some(there) => {
                 let mut xattrs = there.xattrs.clone();
-                let mut entry = self.changed(index, pick.entry);
+                let mut entry = self.changed(pick.entry);
                 xattrs.append(&mut entry.xattrs);
                 self.draft.write(target, Entry { xattrs, ..entry }, source);
             }
@@ -228,7 +227,7 @@ impl Copier<'_> {
         if let Some((parent, _)) = split(&target) {
             self.draft.make_directories(parent, self.made_directory())?;
         }
-        let entry = self.changed(index, entry);
+        let entry = self.changed(entry);
         self.draft.write(target, entry, Some((index, path.clone())));
         Ok(())
     }
@@ -236,11 +235,12 @@ impl Copier<'_> {
     /// Lays an archive over the destination, which is a directory in any case. As with tar, the
     /// archive wins over what is there, whatever it is; only two directories become one.
     fn unpack(&mut self, index: usize, roots: &[Root<'_>]) -> Result<(), CopyError> {
+        self.links.clear();
         let destination = self.draft.tree.resolve(&self.destination.path, true)?;
         let new = MadeDirectory { mode: 0o755, ..self.made_directory() };
         self.draft.make_directories(&destination, new)?;
         for pick in roots.iter().flat_map(|root| &root.picks) {
-            let entry = Entry { mode: pick.entry.mode, ..self.changed(index, pick.entry) };
+            let entry = Entry { mode: pick.entry.mode, ..self.changed(pick.entry) };
             let target = join(&destination, pick.path);
             self.draft.write(target, entry, Some((index, pick.path.clone())));
         }
@@ -256,7 +256,7 @@ impl Copier<'_> {
     }
 
     /// An entry of a source as it is in the image.
-    fn changed(&mut self, source: usize, entry: &Entry) -> Entry {
+    fn changed(&mut self, entry: &Entry) -> Entry {
         let mut changed = entry.clone();
         changed.layer = 0;
         if let Some((uid, gid)) = self.options.chown {
@@ -270,7 +270,7 @@ impl Copier<'_> {
         if let Kind::File(file) = &mut changed.kind
             && let Some(link) = file.link
         {
-            let number = self.links.entry((source, entry.layer, link)).or_insert_with(|| {
+            let number = self.links.entry((entry.layer, link)).or_insert_with(|| {
                 self.next_link += 1;
                 self.next_link
             });

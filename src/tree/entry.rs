@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::digest::Sha256Sum;
+use crate::digest::ContentSum;
 
 /// A path inside an image: bytes, `/`-separated, without a leading or trailing `/`, without `.` and
 /// `..`; empty for the root directory.
@@ -50,7 +50,7 @@ pub struct FileInfo {
     /// Bytes.
     pub size: u64,
     /// Of the content; `None` until it has been read.
-    pub digest: Option<Sha256Sum>,
+    pub digest: Option<ContentSum>,
     /// Paths of the same layer with the same number are hard links of one file. `None` for a file
     /// with one name.
     pub link: Option<u64>,

@@ -80,18 +80,10 @@ pub(super) fn roots<'a>(
         }]),
         What::Path(path) => Ok(vec![root(tree, path, None, &options.exclude)?]),
         What::Pattern(text) if options.parents => roots_with_parents(tree, text, options),
+        // What a wildcard found is as good as named: only what is in it can be excluded (L-139).
         What::Pattern(text) => {
             let named = named(tree, text)?;
-            let mut roots = Vec::with_capacity(named.paths.len());
-            for path in &named.paths {
-                let root = root(tree, path, None, &options.exclude)?;
-                // A file that a wildcard found is subject to `--exclude` by its name.
-                if !named.by_wildcard || root.is_directory() || !options.exclude.matches(&root.name)
-                {
-                    roots.push(root);
-                }
-            }
-            Ok(roots)
+            named.paths.iter().map(|path| root(tree, path, None, &options.exclude)).collect()
         }
     }
 }

@@ -6,7 +6,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::chmod::Chmod;
 use super::copy::{CopyError, CopyOptions, shown};
-use super::entry::{Entry, Kind, TreePath};
+use super::entry::{Change, Changes, Entry, Kind, TreePath};
 use super::pick::{CopySource, roots};
 use crate::digest::Sha256Sum;
 
@@ -55,6 +55,29 @@ pub fn content_key(source: &CopySource<'_>, options: &CopyOptions) -> Result<Sha
             key.bytes(root.relative(pick.path));
             key.number(u64::from(pick.only_parent));
             key.entry(pick.path, pick.entry, options)?;
+        }
+    }
+    Ok(key.0.into())
+}
+
+/// The digest of all that a layer brings, whatever it is laid over: names, types, modes, owners,
+/// contents, extended attributes. Not the times, as in [`content_key`].
+///
+/// # Errors
+/// [`KeyError::NoDigest`]
+pub fn layer_key(layer: &Changes) -> Result<Sha256Sum, KeyError> {
+    let mut key = Key(Sha256::new());
+    key.bytes(b"plimsoll layer 1");
+    for (path, change) in &layer.changes {
+        key.bytes(path);
+        match change {
+            Change::Set(entry) => {
+                key.entry(path, entry, &CopyOptions::default())?;
+                let link = if let Kind::File(file) = &entry.kind { file.link } else { None };
+                key.number(link.map_or(0, |link| link + 1));
+            }
+            Change::Remove => key.bytes(b"removed"),
+            Change::Opaque => key.bytes(b"opaque"),
         }
     }
     Ok(key.0.into())

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::dockerfile::lint::Finding;
+
 /// Number of a step in the log, from one, as in `#5`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct StepId(pub u32);
@@ -48,4 +50,9 @@ pub enum Event {
     /// Worth knowing, but no failure: a cache fault, an unused build argument.
     Notice(String),
     Warning(String),
+    /// What a check found in the Dockerfile `file`, a name as typed.
+    Finding {
+        file: String,
+        finding: Finding,
+    },
 }

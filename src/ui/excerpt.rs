@@ -36,7 +36,7 @@ pub fn failure(error: &Error, dockerfile: Option<(&str, &[u8])>) -> String {
 pub fn message(error: &Error) -> String {
     match error.kind {
         ErrorKind::Usage if error.locations.is_empty() => error.message.clone(),
-        ErrorKind::Size => error.message.clone(),
+        ErrorKind::Size | ErrorKind::Canceled => error.message.clone(),
         ErrorKind::Usage | ErrorKind::Build => {
             format!("failed to build: failed to solve: {}", error.message)
         }
@@ -44,7 +44,7 @@ pub fn message(error: &Error) -> String {
 }
 
 /// The lines of `location` marked, and some around them; `None` where the file has no such line.
-fn excerpt(name: &str, bytes: &[u8], location: &Location) -> Option<String> {
+pub(super) fn excerpt(name: &str, bytes: &[u8], location: &Location) -> Option<String> {
     let text = String::from_utf8_lossy(bytes);
     let lines: Vec<&str> = text.split('\n').collect();
     let (first, last) = (*location.lines.start(), *location.lines.end());

@@ -6,7 +6,8 @@ use std::time::Duration;
 use super::clean;
 use super::event::{Event, StepId, StepOutcome, Stream};
 use super::lines::Lines;
-use crate::report::human;
+use crate::dockerfile::lint::Finding;
+use crate::figures::human;
 
 /// How often a transfer that goes on is worth a line.
 const PROGRESS_EVERY: Duration = Duration::from_secs(5);
@@ -21,6 +22,7 @@ pub(super) enum Fed {
     End(StepId, Vec<String>),
     Notice(String),
     Warning(String),
+    Finding(String, Finding),
 }
 
 /// The steps that have started and not ended.
@@ -75,6 +77,7 @@ impl Feed {
             }
             Event::Notice(text) => Fed::Notice(clean::line(text)),
             Event::Warning(text) => Fed::Warning(clean::line(text)),
+            Event::Finding { file, finding } => Fed::Finding(file.clone(), finding.clone()),
         }
     }
 

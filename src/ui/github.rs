@@ -1,8 +1,9 @@
 //! Workflow commands of GitHub's runner.
 
+use crate::dockerfile::lint::Finding;
 use crate::error::Error;
 
-use super::excerpt;
+use super::{clean, excerpt};
 
 /// `::group::TITLE`
 pub(super) fn group(title: &str) -> String {
@@ -23,6 +24,16 @@ pub(super) const END_GROUP: &str = "::endgroup::";
 /// An annotation of the run; `level` is `notice` or `warning`.
 pub(super) fn annotation(level: &str, text: &str) -> String {
     format!("::{level}::{}", data(text))
+}
+
+/// `::warning file=F,line=N,endLine=N,title=RULE::MESSAGE`
+#[must_use]
+pub fn finding_command(dockerfile: &str, finding: &Finding) -> String {
+    let (file, problem) = (property(dockerfile), &finding.problem);
+    let (first, last) = (finding.lines.start(), finding.lines.end());
+    let (title, message) =
+        (property(problem.rule().name), data(&clean::line(&problem.to_string())));
+    format!("::warning file={file},line={first},endLine={last},title={title}::{message}")
 }
 
 /// `::error …::MESSAGE` for each place of the error, or one without a place.

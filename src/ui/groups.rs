@@ -46,8 +46,11 @@ impl<W: Write> Groups<W> {
                 self.lines(step, &lines);
                 self.end(step);
             }
-            Fed::Notice(text) => self.annotate("notice", &text),
-            Fed::Warning(text) => self.annotate("warning", &text),
+            Fed::Notice(text) => self.annotate(github::annotation("notice", &text)),
+            Fed::Warning(text) => self.annotate(github::annotation("warning", &text)),
+            Fed::Finding(file, finding) => {
+                self.annotate(github::finding_command(&file, &finding));
+            }
         }
     }
 
@@ -64,8 +67,8 @@ impl<W: Write> Groups<W> {
         super::write(&mut self.out, &text);
     }
 
-    fn annotate(&mut self, level: &str, text: &str) {
-        let mut lines = vec![github::annotation(level, text)];
+    fn annotate(&mut self, command: String) {
+        let mut lines = vec![command];
         if self.live.is_some() {
             lines.insert(0, github::resume(&self.token));
             lines.push(github::stop(&self.token));

@@ -41,6 +41,16 @@ impl<W: Write> Json<W> {
             Event::Finished { step, outcome, took } => self.finished(now, *step, outcome, *took),
             Event::Notice(text) => self.line(now, json!({ "event": "notice", "text": text })),
             Event::Warning(text) => self.line(now, json!({ "event": "warning", "text": text })),
+            Event::Finding { file, finding } => self.line(
+                now,
+                json!({
+                    "event": "finding",
+                    "rule": finding.problem.rule().name,
+                    "text": finding.problem.to_string(),
+                    "file": file,
+                    "lines": [finding.lines.start(), finding.lines.end()],
+                }),
+            ),
         }
     }
 

@@ -4,6 +4,7 @@ mod clean;
 mod event;
 pub mod excerpt;
 mod feed;
+pub mod findings;
 mod github;
 mod groups;
 mod json;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::event::Event;
 use super::feed::{Fed, Feed};
+use super::findings::line;
 
 #[derive(Debug)]
 pub(super) struct Plain<W> {
@@ -27,6 +28,7 @@ impl<W: Write> Plain<W> {
             Fed::Lines(_, lines) | Fed::End(_, lines) => self.lines(&lines),
             Fed::Notice(text) => self.lines(&[format!("note: {text}")]),
             Fed::Warning(text) => self.lines(&[format!("warning: {text}")]),
+            Fed::Finding(_, finding) => self.lines(&[format!("warning: {}", line(&finding))]),
         }
     }
 

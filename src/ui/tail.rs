@@ -46,7 +46,10 @@ impl Tails {
                 tail.keep(rest);
                 return Some(tail);
             }
-            Event::Progress { .. } | Event::Notice(_) | Event::Warning(_) => {}
+            Event::Progress { .. }
+            | Event::Notice(_)
+            | Event::Warning(_)
+            | Event::Finding { .. } => {}
         }
         None
     }

@@ -9,8 +9,9 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use super::clean;
 use super::event::{Event, StepId};
 use super::feed::ending;
+use super::findings::line;
 use super::tail::Tails;
-use crate::report::human;
+use crate::figures::human;
 
 const TITLE_LIMIT: usize = 40;
 const REDRAW_EVERY: Duration = Duration::from_millis(100);
@@ -66,6 +67,7 @@ impl Terminal {
             }
             Event::Notice(text) => self.text(&format!("note: {}\n", clean::line(text))),
             Event::Warning(text) => self.text(&format!("warning: {}\n", clean::line(text))),
+            Event::Finding { finding, .. } => self.text(&format!("warning: {}\n", line(finding))),
         }
     }
 

@@ -5,8 +5,8 @@ use std::hash::Hash;
 
 use super::Weight;
 use super::difference::{
-    ChangeKind, ComponentChange, Difference, DirectoryChange, FileChange, FileSide, LayerChange,
-    LayerSide, PackageChange, PackageSide, Side,
+    ComponentChange, Difference, DirectoryChange, FileChange, FileSide, LayerChange, LayerSide,
+    PackageChange, PackageSide, Side,
 };
 use super::file::{Fate, File};
 use super::finding::Finding;
@@ -170,7 +170,8 @@ fn directories(old: &Weight, new: &Weight, files: &[FileChange]) -> Vec<Director
     }
     add(old, &mut sizes, |sizes, size| sizes.0 += size);
     add(new, &mut sizes, |sizes, size| sizes.1 += size);
-    let changed = sizes.into_iter().filter(|(_, (old, new))| old != new);
+    // Compressed sizes of directories are estimates, which differ by how they were made.
+    let changed = sizes.into_iter().filter(|(_, (old, new))| old.unpacked != new.unpacked);
     changed.map(|(path, (old, new))| DirectoryChange { path: path.into(), old, new }).collect()
 }
 
@@ -229,7 +230,10 @@ fn packages(old: &Weight, new: &Weight) -> Vec<PackageChange> {
     let change = |((kind, name, path), (old, new)): (PackageKey<'_>, Both<'_>)| {
         let (components, old, new) =
             (components(&old, &new), package_side(&old), package_side(&new));
-        if old == new && components.is_empty() {
+        let known = |side: &Option<PackageSide>| {
+            side.as_ref().map(|side| (side.version.clone(), side.size.unpacked))
+        };
+        if known(&old) == known(&new) && components.is_empty() {
             return None;
         }
         Some(PackageChange {
@@ -306,99 +310,17 @@ fn versions<'a>(packages: &[&'a Package]) -> BTreeMap<&'a str, Vec<&'a str>> {
     versions
 }
 
-/// Findings of the same kind about the same thing are the same finding, whatever their layer's index.
+/// Findings of the same kind that share one of their heaviest files are the same finding, in
+/// whatever layer it is now.
 fn new_findings(old: &Weight, new: &Weight) -> Vec<Finding> {
-    let key = |weight: &Weight, finding: &Finding| {
-        let step = weight.layers.get(finding.layer as usize).map(|l| l.step.instruction.clone());
-        (finding.kind, finding.detail.clone(), step)
+    let places = |finding: &Finding, path: &TreePath| (finding.kind, path.clone());
+    let known: HashSet<_> = old
+        .findings
+        .iter()
+        .flat_map(|finding| finding.paths.iter().map(move |path| places(finding, path)))
+        .collect();
+    let is_new = |finding: &&Finding| {
+        !finding.paths.iter().any(|path| known.contains(&places(finding, path)))
     };
-    let known: HashSet<_> = old.findings.iter().map(|finding| key(old, finding)).collect();
-    new.findings.iter().filter(|finding| !known.contains(&key(new, finding))).cloned().collect()
-}
-
-impl Difference {
-    /// Nothing that a container sees, and no layer, is different.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.files.is_empty()
-            && self.packages.is_empty()
-            && self.layers.iter().all(|layer| layer.kind() == ChangeKind::Same)
-    }
-
-    /// By how much the image grew; negative where it shrank.
-    #[must_use]
-    pub fn growth(&self) -> Growth {
-        Growth {
-            unpacked: delta(self.old.size.unpacked, self.new.size.unpacked),
-            compressed: self
-                .old
-                .size
-                .compressed
-                .zip(self.new.size.compressed)
-                .map(|(a, b)| delta(a, b)),
-        }
-    }
-}
-
-/// Bytes more, or less where they are negative.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct Growth {
-    pub unpacked: i64,
-    pub compressed: Option<i64>,
-}
-
-fn delta(old: u64, new: u64) -> i64 {
-    i64::try_from(i128::from(new) - i128::from(old)).unwrap_or(if new > old {
-        i64::MAX
-    } else {
-        i64::MIN
-    })
-}
-
-/// By unpacked bytes where both are there.
-fn kind(old: Option<Size>, new: Option<Size>, is_same: bool) -> ChangeKind {
-    match (old, new) {
-        (Some(old), Some(new)) => match new.unpacked.cmp(&old.unpacked) {
-            _ if is_same => ChangeKind::Same,
-            std::cmp::Ordering::Greater => ChangeKind::Grown,
-            std::cmp::Ordering::Less => ChangeKind::Shrunk,
-            std::cmp::Ordering::Equal => ChangeKind::Altered,
-        },
-        (None, _) => ChangeKind::Added,
-        (Some(_), None) => ChangeKind::Removed,
-    }
-}
-
-impl LayerChange {
-    /// Same where the content is.
-    #[must_use]
-    pub fn kind(&self) -> ChangeKind {
-        let (old, new) = (self.old.as_ref(), self.new.as_ref());
-        let same = old.zip(new).is_some_and(|(old, new)| old.diff_id == new.diff_id);
-        kind(old.map(|side| side.size), new.map(|side| side.size), same)
-    }
-}
-
-impl PackageChange {
-    #[must_use]
-    pub fn kind(&self) -> ChangeKind {
-        let size = |side: &Option<PackageSide>| side.as_ref().map(|side| side.size);
-        kind(size(&self.old), size(&self.new), false)
-    }
-}
-
-impl FileChange {
-    #[must_use]
-    pub fn kind(&self) -> ChangeKind {
-        kind(self.old.map(|side| side.size), self.new.map(|side| side.size), false)
-    }
-}
-
-impl DirectoryChange {
-    /// Added and removed where one of the two had no bytes in it.
-    #[must_use]
-    pub fn kind(&self) -> ChangeKind {
-        let there = |size: Size| (size != Size::ZERO).then_some(size);
-        kind(there(self.old), there(self.new), false)
-    }
+    new.findings.iter().filter(is_new).cloned().collect()
 }

@@ -1,5 +1,7 @@
 //! What changed from one image to another.
 
+use std::cmp::Ordering;
+
 use serde::Serialize;
 
 use super::finding::Finding;
@@ -18,9 +20,9 @@ pub struct Difference {
     pub new: Side,
     /// In the order of the new image; what only the old one has follows the layer it stood on.
     pub layers: Vec<LayerChange>,
-    /// Sorted by path; `""` is the root.
+    /// Those whose unpacked bytes changed. Sorted by path; `""` is the root.
     pub directories: Vec<DirectoryChange>,
-    /// Sorted by kind, name and path.
+    /// Those whose version, unpacked bytes or components changed. Sorted by kind, name and path.
     pub packages: Vec<PackageChange>,
     /// What a container sees. Sorted by path. Together with [`Side::buried`] these add up to the
     /// difference of the totals, unpacked, to the byte.
@@ -125,4 +127,91 @@ pub enum ChangeKind {
     /// Another content of the same size.
     Altered,
     Same,
+}
+
+impl Difference {
+    /// Nothing that a container sees, and no layer, is different.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.files.is_empty()
+            && self.packages.is_empty()
+            && self.layers.iter().all(|layer| layer.kind() == ChangeKind::Same)
+    }
+
+    /// By how much the image grew; negative where it shrank.
+    #[must_use]
+    pub fn growth(&self) -> Growth {
+        Growth {
+            unpacked: delta(self.old.size.unpacked, self.new.size.unpacked),
+            compressed: self
+                .old
+                .size
+                .compressed
+                .zip(self.new.size.compressed)
+                .map(|(a, b)| delta(a, b)),
+        }
+    }
+}
+
+/// Bytes more, or less where they are negative.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Growth {
+    pub unpacked: i64,
+    pub compressed: Option<i64>,
+}
+
+fn delta(old: u64, new: u64) -> i64 {
+    i64::try_from(i128::from(new) - i128::from(old)).unwrap_or(if new > old {
+        i64::MAX
+    } else {
+        i64::MIN
+    })
+}
+
+/// By unpacked bytes where both are there.
+fn kind(old: Option<Size>, new: Option<Size>, is_same: bool) -> ChangeKind {
+    match (old, new) {
+        (Some(old), Some(new)) => match new.unpacked.cmp(&old.unpacked) {
+            _ if is_same => ChangeKind::Same,
+            Ordering::Greater => ChangeKind::Grown,
+            Ordering::Less => ChangeKind::Shrunk,
+            Ordering::Equal => ChangeKind::Altered,
+        },
+        (None, _) => ChangeKind::Added,
+        (Some(_), None) => ChangeKind::Removed,
+    }
+}
+
+impl LayerChange {
+    /// Same where the content is.
+    #[must_use]
+    pub fn kind(&self) -> ChangeKind {
+        let (old, new) = (self.old.as_ref(), self.new.as_ref());
+        let same = old.zip(new).is_some_and(|(old, new)| old.diff_id == new.diff_id);
+        kind(old.map(|side| side.size), new.map(|side| side.size), same)
+    }
+}
+
+impl PackageChange {
+    #[must_use]
+    pub fn kind(&self) -> ChangeKind {
+        let size = |side: &Option<PackageSide>| side.as_ref().map(|side| side.size);
+        kind(size(&self.old), size(&self.new), false)
+    }
+}
+
+impl FileChange {
+    #[must_use]
+    pub fn kind(&self) -> ChangeKind {
+        kind(self.old.map(|side| side.size), self.new.map(|side| side.size), false)
+    }
+}
+
+impl DirectoryChange {
+    /// Added and removed where one of the two had no bytes in it.
+    #[must_use]
+    pub fn kind(&self) -> ChangeKind {
+        let there = |size: Size| (size != Size::ZERO).then_some(size);
+        kind(there(self.old), there(self.new), false)
+    }
 }

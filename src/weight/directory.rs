@@ -63,7 +63,7 @@ impl Weight {
             .into_iter()
             .map(|(source, (size, layers))| SourceWeight { source: source.clone(), size, layers })
             .collect();
-        sources.sort_by(|a, b| b.size.unpacked.cmp(&a.size.unpacked));
+        sources.sort_by_key(|source| std::cmp::Reverse(source.size.unpacked));
         sources
     }
 }

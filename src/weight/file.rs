@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::path;
-use crate::digest::Sha256Sum;
+use crate::digest::ContentSum;
 use crate::tree::TreePath;
 
 /// A regular file of a layer, by one of its names.
@@ -24,13 +24,13 @@ pub struct File {
     pub package: Option<u32>,
 }
 
-/// The first eight bytes of the SHA-256 of a content. Together with the size enough to find equal
+/// The first eight bytes of the sum of a content. Together with the size enough to find equal
 /// files among millions; whole sums would make a weight four times as large.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ContentId(pub u64);
 
-impl From<&Sha256Sum> for ContentId {
-    fn from(sum: &Sha256Sum) -> Self {
+impl From<&ContentSum> for ContentId {
+    fn from(sum: &ContentSum) -> Self {
         let [a, b, c, d, e, f, g, h, ..] = sum.0;
         Self(u64::from_be_bytes([a, b, c, d, e, f, g, h]))
     }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::facts::Fact;
+use super::facts::Facts;
 use super::identity::Identity;
 use super::layer::{Blob, Step};
 use crate::digest::DiffId;
@@ -27,7 +27,7 @@ pub struct ReadLayer {
     pub step: Step,
     pub changes: Changes,
     /// What was learned from the content of some files, see [`super::facts`].
-    pub facts: HashMap<TreePath, Fact>,
+    pub facts: Facts,
     /// Compressed bytes between the start and the end of a file in the stream. Empty where nobody
     /// measured: then a file has its share of the blob.
     pub compressed: HashMap<TreePath, u64>,

@@ -34,10 +34,10 @@ use serde::Serialize;
 
 use crate::tree::Tree;
 
-pub use compare::{Growth, compare};
+pub use compare::compare;
 pub use difference::{
-    ChangeKind, ComponentChange, Difference, DirectoryChange, FileChange, FileSide, LayerChange,
-    LayerSide, PackageChange, PackageSide, Side,
+    ChangeKind, ComponentChange, Difference, DirectoryChange, FileChange, FileSide, Growth,
+    LayerChange, LayerSide, PackageChange, PackageSide, Side,
 };
 pub use directory::{Directory, SourceWeight};
 pub use dive::DiveRules;

@@ -19,7 +19,8 @@ use super::package::Package;
 use crate::tree::TreePath;
 
 const MAGIC: &[u8; 8] = b"plimwgt\x01";
-const LEVEL: i32 = 19;
+/// Higher ones take several times as long for a few percent: most bytes are sums of contents.
+const LEVEL: i32 = 9;
 /// Uncompressed, in bytes; a million files take a tenth of that.
 const MAX_PLAIN: u64 = 1 << 30;
 /// Of a path, in bytes, as Linux has it.
@@ -66,6 +67,8 @@ pub fn encode(weight: &Weight) -> Vec<u8> {
     let compress = || -> std::io::Result<Vec<u8>> {
         let mut encoder = zstd::Encoder::new(MAGIC.to_vec(), LEVEL)?;
         encoder.include_checksum(true)?;
+        // So that a small weight takes a small encoder.
+        encoder.set_pledged_src_size(Some(plain.len() as u64))?;
         encoder.write_all(&plain)?;
         encoder.finish()
     };
@@ -181,9 +184,18 @@ fn read_files(input: &mut Input<'_>) -> Result<Vec<File>> {
             package: None,
         });
     }
-    input.column(&mut files, |file, value| Ok(file.layer = small(value)?))?;
-    input.column(&mut files, |file, value| Ok(file.bytes = value))?;
-    input.column(&mut files, |file, value| Ok(file.compressed = value))?;
+    input.column(&mut files, |file, value| {
+        file.layer = small(value)?;
+        Ok(())
+    })?;
+    input.column(&mut files, |file, value| {
+        file.bytes = value;
+        Ok(())
+    })?;
+    input.column(&mut files, |file, value| {
+        file.compressed = value;
+        Ok(())
+    })?;
     input.column(&mut files, |file, value| {
         file.package = value.checked_sub(1).map(small).transpose()?;
         Ok(())

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use proptest::prelude::*;
 
 use super::*;
-use crate::digest::{DiffId, Digest, Sha256Sum};
+use crate::digest::{ContentSum, DiffId, Digest};
 use crate::tree::{Change, Changes, Entry, FileInfo, Kind, TreePath};
 
 /// What a layer does to one path.
@@ -39,7 +39,7 @@ fn path() -> impl Strategy<Value = String> {
 fn file(content: u8, link: Option<u64>) -> Change {
     // One number stands for one file: its names have one content.
     let content = link.map_or(content, |link| link as u8);
-    let digest = Some(Sha256Sum::of(&[content]));
+    let digest = Some(ContentSum::of(&[content]));
     let kind = Kind::File(FileInfo { size: 100 + 37 * u64::from(content), digest, link });
     Change::Set(Entry { kind, ..Entry::directory(0) })
 }

@@ -1,14 +1,18 @@
 """What `record` and `check` share: preparing a case, and describing what became of it."""
 
+import functools
 import gzip
 import hashlib
+import http.server
 import json
 import os
 import posixpath
 import re
 import shutil
+import socket
 import subprocess
 import tarfile
+import threading
 
 GOLDEN = os.path.dirname(os.path.abspath(__file__))
 SCRIPTS = os.path.join(GOLDEN, "..", "..", "scripts")
@@ -116,7 +120,7 @@ def join_hard_links(tree, fresh):
             tree[path] = tree[first] | {"link": min(paths)}
 
 
-def describe(image, base):
+def describe(image, base, folder):
     """What is written down of an image that was built."""
     below = {}
     on_base = image.diff_ids[: len(base.diff_ids)] == base.diff_ids
@@ -127,27 +131,53 @@ def describe(image, base):
     document = {"base": "busybox" if on_base else "scratch", "config": image.image["config"]}
     if "author" in image.image:
         document["author"] = image.image["author"]
+    if platform_of(image) != platform_of(base):
+        document["platform"] = platform_of(image)
     document["history"] = [
         {k: h[k] for k in ("created_by", "comment", "empty_layer") if k in h}
         for h in image.image.get("history") or []
     ]
+    if sets_times(folder):
+        document["times"] = describe_times(image)
     document["tree"] = changed
     document["removed"] = sorted(p for p in below if p not in tree)
     return document
 
 
+def platform_of(image):
+    fields = (image.image.get(field) for field in ("os", "architecture", "variant"))
+    return "/".join(field for field in fields if field)
+
+
+def sets_times(folder):
+    paths = (os.path.join(folder, name) for name in ("Dockerfile", "options"))
+    texts = (open(path, encoding="utf-8").read() for path in paths if os.path.exists(path))
+    return any("SOURCE_DATE_EPOCH=" in text for text in texts)
+
+
+def describe_times(image):
+    """Of a build that sets them: when the image and its entries of the history were made."""
+    return {
+        "created": image.image.get("created"),
+        "history": [entry.get("created") for entry in image.image["history"]],
+    }
+
+
 def describe_error(log):
-    """What is written down of a build that failed: the message, and the excerpt if there is one."""
+    """What is written down of a build that failed: the message, and the excerpts if there are any."""
     prefix = r"^error: (?:failed to build: )?(?:failed to solve: )?"
     message = re.search(prefix + r"(.*)$", log, re.M | re.I)
     if message is None:
         raise ValueError(f"no error message in:\n{log}")
-    text = re.sub(r"of ref [a-z0-9]+::[a-z0-9]+", "of ref …", message[1].strip())
+    # The name of a snapshot says nothing, and it is another one in every build.
+    text = re.sub(r"of ref [a-z0-9]+::[a-z0-9]+", "of ref", message[1].strip())
     text = re.sub(r"/\S*/buildkit\d+/", "…/", text)  # where its snapshot was mounted
     document = {"error": text}
-    excerpt = re.search(r"^Dockerfile:\d+\n-{20}\n(?:.*\n)*?-{20}\n", log, re.M)
-    if excerpt:
-        document["excerpt"] = excerpt[0].splitlines()
+    excerpts = re.findall(r"^Dockerfile:\d+\n-{20}\n(?:.*\n)*?-{20}\n", log, re.M)
+    if excerpts:
+        # BuildKit may show the same place twice.
+        lines = "".join(dict.fromkeys(excerpts)).splitlines()
+        document["excerpt"] = [line[:200] for line in lines]
     return document
 
 
@@ -162,13 +192,58 @@ def prepare(case, folder):
         subprocess.run(["sh", "-eu", setup], cwd=context, check=True)
 
 
-def options_of(folder):
-    """The lines of `options`."""
-    path = os.path.join(folder, "options")
-    if not os.path.exists(path):
-        return []
-    with open(path, encoding="utf-8") as file:
-        return [line.strip() for line in file if line.strip()]
+class Servers:
+    """Serves what cases have in `served`: files over HTTP, and repositories over git's protocol."""
+
+    def __init__(self, scratch):
+        handler = functools.partial(QuietHandler, directory=scratch)
+        self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        threading.Thread(target=self.http.serve_forever, daemon=True).start()
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.git_port = free.getsockname()[1]
+        git = ["git", "daemon", "--export-all", "--reuseaddr", "--listen=127.0.0.1"]
+        git += [f"--port={self.git_port}", f"--base-path={scratch}", scratch]
+        self.git = subprocess.Popen(git, stderr=subprocess.DEVNULL)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.http.shutdown()
+        self.git.terminate()
+        self.git.wait()
+
+    def options_of(self, folder):
+        """The lines of `options`, with addresses for `{http}` and `{git}`."""
+        path = os.path.join(folder, "options")
+        if not os.path.exists(path):
+            return []
+        with open(path, encoding="utf-8") as file:
+            text = file.read()
+        served = os.path.basename(folder) + "/served"
+        text = text.replace("{http}", f"http://127.0.0.1:{self.http.server_port}/{served}")
+        text = text.replace("{git}", f"git://127.0.0.1:{self.git_port}/{served}")
+        return [line.strip() for line in text.splitlines() if line.strip()]
+
+    def anonymous(self, document):
+        """The same without the ports, which are others in every run."""
+        text = json.dumps(document)
+        for port in (self.http.server_port, self.git_port):
+            text = text.replace(f"127.0.0.1:{port}", "127.0.0.1")
+        return json.loads(text)
+
+
+class QuietHandler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+def dockerfile_of(folder, options):
+    """The path of the Dockerfile; `None` where the program has to find it in the context."""
+    named = [option.split("=", 1)[1] for option in options if option.startswith("--file=")]
+    if named:
+        return named[-1]
+    return "Dockerfile" if os.path.exists(os.path.join(folder, "Dockerfile")) else None
 
 
 def make_base(folder):

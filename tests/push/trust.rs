@@ -53,6 +53,22 @@ fn credentials_come_from_dockers_configuration() {
 }
 
 #[test]
+fn a_login_on_the_command_line_comes_before_dockers_configuration() {
+    let registry = DockerRegistry::with_password();
+    let Some(registry) = registry else { return };
+    let home = cargo();
+    let pair = STANDARD.encode("somebody:else");
+    let config = format!(r#"{{"auths":{{"{}":{{"auth":"{pair}"}}}}}}"#, registry.host);
+    home.write(".docker/config.json", config);
+    home.write("context/password", format!("{}\n", USER.1));
+    let name = format!("{}/app:1", registry.host);
+    let file = home.path().join("context/password");
+    let login = format!("--registry-login={}={},{}", registry.host, USER.0, file.display());
+    home.built(&["-t", &name, "--push", &login]);
+    assert!(registry.has_tag("app", "1"));
+}
+
+#[test]
 fn a_credential_helper_is_asked() {
     let registry = DockerRegistry::with_password();
     let Some(registry) = registry else { return };

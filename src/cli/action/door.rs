@@ -111,6 +111,7 @@ pub fn wanted(
             mirrors: lines("registry-mirrors"),
             insecure: commas("insecure-registries"),
             ca_certificates: lines("ca-certs").into_iter().map(PathBuf::from).collect(),
+            ..RegistryArgs::default()
         },
         ..BuildArgs::default()
     };

@@ -95,18 +95,22 @@ impl Walk<'_> {
                 return Err(ExpandErrorKind::TooLong { limit: MAX_LENGTH });
             }
         }
-        match stop {
-            None => Ok(()),
-            Some('/') => Err(ExpandErrorKind::MissingSlash),
-            Some(_) => Err(ExpandErrorKind::MissingBrace),
-        }
+        // Where something had to follow, the caller knows what.
+        if stop.is_none() { Ok(()) } else { Err(ExpandErrorKind::MissingBrace) }
     }
 
     /// The operand of a substitution.
     fn operand(&mut self, stop: char, escapes: Escapes) -> Result<String, ExpandErrorKind> {
         let mut text = Text::default();
-        self.until(Some(stop), escapes, &mut text)?;
-        Ok(text.whole)
+        match self.until(Some(stop), escapes, &mut text) {
+            Ok(()) => Ok(text.whole),
+            // Whatever is wrong inside: the end came before the substitution was closed.
+            Err(_) if self.rest.peek().is_none() => Err(match stop {
+                '/' => ExpandErrorKind::MissingSlash,
+                _ => ExpandErrorKind::MissingBrace,
+            }),
+            Err(kind) => Err(kind),
+        }
     }
 
     fn single_quoted(&mut self) -> Result<String, ExpandErrorKind> {
@@ -168,13 +172,7 @@ impl Walk<'_> {
         self.depth += 1;
         let result = self.substitution();
         self.depth -= 1;
-        // An unclosed quote inside an unclosed substitution is reported as the latter.
-        result.map_err(|kind| match kind {
-            ExpandErrorKind::SingleQuote | ExpandErrorKind::DoubleQuote => {
-                ExpandErrorKind::MissingBrace
-            }
-            kind => kind,
-        })
+        result
     }
 
     /// `name…}` of `${name…}`.

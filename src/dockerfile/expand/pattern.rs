@@ -71,8 +71,10 @@ impl Pattern {
         }
     }
 
-    /// Matches do not overlap, and an empty one directly after another does not count. The result
-    /// ends soon after `limit` bytes: what is longer is refused anyway.
+    /// Matches do not overlap, and an empty one directly after another does not count. In the
+    /// replacement `$0` is what matched: BuildKit takes it for a template of Go's regular
+    /// expressions, here but not in [`Self::replace_first`]. The result ends soon after `limit`
+    /// bytes: what is longer is refused anyway.
     pub(super) fn replace_all(&self, value: &str, replacement: &str, limit: usize) -> String {
         let mut result = String::new();
         let mut copied = 0;
@@ -82,7 +84,7 @@ impl Pattern {
             let Some((start, end)) = self.find(value, search) else { break };
             if start < end || previous_end != Some(start) {
                 result.push_str(&value[copied..start]);
-                result.push_str(replacement);
+                push_template(&mut result, replacement, &value[start..end]);
                 copied = end;
                 previous_end = Some(end);
             }
@@ -104,6 +106,36 @@ impl Pattern {
                 .map(|matched| (start, start + matched))
         })
     }
+}
+
+/// `$0` and `${0}` are the match, `$$` is a dollar, and any other name stands for a group that no
+/// pattern has: nothing. A dollar before anything else is itself.
+fn push_template(result: &mut String, template: &str, matched: &str) {
+    let mut rest = template;
+    while let Some((before, after)) = rest.split_once('$') {
+        result.push_str(before);
+        if let Some(after) = after.strip_prefix('$') {
+            result.push('$');
+            rest = after;
+            continue;
+        }
+        let braced = after.strip_prefix('{');
+        let from_name = braced.unwrap_or(after);
+        let end = from_name.find(|c: char| !c.is_alphanumeric() && c != '_');
+        let (name, after_name) = from_name.split_at(end.unwrap_or(from_name.len()));
+        let end = if braced.is_some() { after_name.strip_prefix('}') } else { Some(after_name) };
+        match end {
+            Some(end) if !name.is_empty() => {
+                result.push_str(if name == "0" { matched } else { "" });
+                rest = end;
+            }
+            _ => {
+                result.push('$');
+                rest = after;
+            }
+        }
+    }
+    result.push_str(rest);
 }
 
 /// How many bytes of `chars`, from the first on, the tokens match. All positions in the pattern
@@ -197,6 +229,23 @@ mod tests {
         ] {
             assert_eq!(pattern(text).replace_first(value, "X"), first, "{text} {value}");
             assert_eq!(pattern(text).replace_all(value, "X", 100), all, "{text} {value}");
+        }
+    }
+
+    #[test]
+    fn a_replacement_of_all_matches_is_a_template() {
+        for (template, expected) in [
+            ("<$0>", "<a>b<a>"),
+            ("${0}0", "a0ba0"),
+            ("$0x", "b"),
+            ("$1${name}", "b"),
+            ("$$0", "$0b$0"),
+            ("${0", "${0b${0"),
+            ("$", "$b$"),
+            ("$-", "$-b$-"),
+        ] {
+            assert_eq!(pattern("a").replace_all("aba", template, 100), expected, "{template}");
+            assert_eq!(pattern("a").replace_first("ab", template), format!("{template}b"));
         }
     }
 

@@ -20,18 +20,22 @@ fn expand(word: &str, pairs: &[(&str, &str)]) -> Result<String, String> {
 
 #[test]
 fn names() {
-    let env = [("a", "1"), ("a_b2", "2"), ("é", "3")];
+    let env = [("dir", "opt"), ("dir_2", "srv"), ("größe", "XL")];
     for (word, expected) in [
-        ("$a-$a_b2/$é", "1-2/3"),
-        ("$a.b", "1.b"),
+        ("/$dir/$dir_2/$größe", "/opt/srv/XL"),
+        // A name ends where no letter, digit or underscore is.
+        ("$dir-1.$dir:", "opt-1.opt:"),
+        ("${dir}_2", "opt_2"),
+        ("$missing!", "!"),
+        // A dollar without a name is a dollar.
         ("$", "$"),
-        ("a$", "a$"),
-        ("$.", "$."),
-        ("$12a", "a"),
-        ("$$a", "a"),
-        ("$?x", "x"),
-        ("${a}b", "1b"),
-        ("$none", ""),
+        ("5$", "5$"),
+        ("$/$,", "$/$,"),
+        // Parameters of the shell are names, too, and nobody sets them.
+        ("$1st", "st"),
+        ("$10", ""),
+        ("$?-$#-$@", "--"),
+        ("$$dir", "dir"),
     ] {
         assert_eq!(expand(word, &env), Ok(expected.to_owned()), "{word}");
     }
@@ -39,19 +43,21 @@ fn names() {
 
 #[test]
 fn defaults_alternatives_and_refusals() {
-    let env = [("full", "x"), ("empty", "")];
+    let env = [("set", "v"), ("blank", "")];
     for (word, expected) in [
-        ("${full-w}${empty-w}${none-w}", Ok("xw")),
-        ("${full:-w}${empty:-w}${none:-w}", Ok("xww")),
-        ("${full+w}${empty+w}${none+w}", Ok("ww")),
-        ("${full:+w}${empty:+w}${none:+w}", Ok("w")),
-        ("${full?w}${empty?w}", Ok("x")),
-        ("${none?}", Err("none: is not allowed to be unset")),
-        ("${none:?}", Err("none: is not allowed to be unset")),
-        ("${empty:?}", Err("empty: is not allowed to be empty")),
-        ("${empty:?give $full}", Err("empty: give x")),
-        ("${none:-${none:-\"a }\"}}", Ok("a }")),
-        ("${none:-'$full'}", Ok("$full")),
+        ("${set-d} ${blank-d} ${unset-d}", Ok("v  d")),
+        ("${set:-d} ${blank:-d} ${unset:-d}", Ok("v d d")),
+        ("${set+a} ${blank+a} ${unset+a}", Ok("a a ")),
+        ("${set:+a} ${blank:+a} ${unset:+a}", Ok("a  ")),
+        ("${set?e}${set:?e}${blank?e}", Ok("vv")),
+        ("${unset?}", Err("unset: is not allowed to be unset")),
+        ("${unset:?}", Err("unset: is not allowed to be unset")),
+        ("${blank:?}", Err("blank: is not allowed to be empty")),
+        ("${unset?say ${set}}", Err("unset: say v")),
+        // What stands behind the sign is a word of its own.
+        ("${unset:-${blank:-<\"$set }\">}}", Ok("<v }>")),
+        ("${unset:-'$set'}", Ok("$set")),
+        (r"${unset:-\}}", Ok("}")),
     ] {
         let expected = expected.map(str::to_owned).map_err(str::to_owned);
         assert_eq!(expand(word, &env), expected, "{word}");
@@ -61,31 +67,35 @@ fn defaults_alternatives_and_refusals() {
 #[test]
 fn patterns() {
     let env = [
-        ("path", "/a/b/c.tar.gz"),
-        ("stars", "a***yy*"),
-        ("special", "()[]{}^$.*?|\\x"),
-        ("needle", "\\*/"),
-        ("globs", "/foo*/*/*.txt"),
-        ("dollar", "$1"),
+        ("file", "/srv/logs/web.2024.log"),
+        ("marks", "!!x!!*"),
+        ("odd", "+(.)[^]|$\\?*z"),
+        ("slash", "\\/?"),
+        ("match", "<$0>"),
     ];
     for (word, expected) in [
-        ("${path#*/}", "a/b/c.tar.gz"),
-        ("${path##*/}", "c.tar.gz"),
-        ("${path%.*}", "/a/b/c.tar"),
-        ("${path%%.*}", "/a/b/c"),
-        ("${path%}${path##}", "/a/b/c.tar.gz/a/b/c.tar.gz"),
-        ("${stars%%\\**\\*}", "a"),
-        ("${special#()[]{\\}^$.\\*\\?|\\\\}", "x"),
-        ("${path/\\//-}", "-a/b/c.tar.gz"),
-        ("${path//\\//-}", "-a-b-c.tar.gz"),
-        ("${path/[ab]/-}", "/a/b/c.tar.gz"),
-        ("${path/t?r/zip}", "/a/b/c.zip.gz"),
-        ("${path//\\//\\/}", "\\/a\\/b\\/c.tar.gz"),
-        ("${globs/$needle/.} ${globs//$needle/.}", "/foo.*/*.txt /foo..*.txt"),
-        ("${path///}", "/a/b/c.tar.gz"),
-        // Nothing of a replacement is special.
-        ("${path//\\//$dollar}", "$1a$1b$1c.tar.gz"),
-        ("${none/a/b}${none#a}", ""),
+        ("${file#*/}", "srv/logs/web.2024.log"),
+        ("${file##*/}", "web.2024.log"),
+        ("${file%.*}", "/srv/logs/web.2024"),
+        ("${file%%.*}", "/srv/logs/web"),
+        // Without a pattern nothing is cut.
+        ("${file#}${file%%}", "/srv/logs/web.2024.log/srv/logs/web.2024.log"),
+        // Escaped wildcards are characters, and those of regular expressions always are.
+        (r"${marks%%\**}", "!!x!!"),
+        (r"${odd#+(.)[^]|$\\\?\*}", "z"),
+        ("${file/[lw]/-}", "/srv/logs/web.2024.log"),
+        ("${file/20??/year}", "/srv/logs/web.year.log"),
+        (r"${file/\//}", "srv/logs/web.2024.log"),
+        (r"${file//\//:}", ":srv:logs:web.2024.log"),
+        (r"${file//\//\/}", r"\/srv\/logs\/web.2024.log"),
+        // A pattern and a replacement may come out of variables.
+        ("${file/$slash/_} ${file//$slash/_}", "_rv/logs/web.2024.log _rv_ogs_eb.2024.log"),
+        (
+            "${file/log/$match} ${file//log/$match}",
+            "/srv/<$0>s/web.2024.log /srv/<log>s/web.2024.<log>",
+        ),
+        ("${file///}", "/srv/logs/web.2024.log"),
+        ("[${unset/a/b}${unset%a}]", "[]"),
     ] {
         assert_eq!(expand(word, &env), Ok(expected.to_owned()), "{word}");
     }
@@ -94,26 +104,31 @@ fn patterns() {
 #[test]
 fn mistakes() {
     for (word, expected) in [
-        ("'a", "unexpected end of statement while looking for matching single-quote"),
-        ("\"a", "unexpected end of statement while looking for matching double-quote"),
-        ("${", "syntax error: missing '}'"),
-        ("${a", "syntax error: missing '}'"),
-        ("${a:-b", "syntax error: missing '}'"),
-        ("${a:-'b}", "syntax error: missing '}'"),
+        ("x'y", "unexpected end of statement while looking for matching single-quote"),
+        ("x\"y", "unexpected end of statement while looking for matching double-quote"),
+        ("x${", "syntax error: missing '}'"),
+        ("${name", "syntax error: missing '}'"),
+        ("${name:", "syntax error: missing '}'"),
+        ("${name:-word", "syntax error: missing '}'"),
+        ("${name:+\"word}", "syntax error: missing '}'"),
         ("${}", "syntax error: bad substitution"),
-        ("${{a}", "syntax error: bad substitution"),
-        ("${:-a}", "syntax error: bad substitution"),
-        ("${a:=b}", "unsupported modifier (:=) in substitution"),
-        ("${a:#b}", "unsupported modifier (:#) in substitution"),
-        ("${a=b}", "unsupported modifier (=) in substitution"),
-        ("${.}", "unsupported modifier (.) in substitution"),
-        ("${a/b}", "syntax error: missing '/' in ${}"),
-        ("${a#\\x}", "invalid pattern (\\x) in substitution: invalid escape '\\x'"),
+        ("${{name}}", "syntax error: bad substitution"),
+        ("${:+word}", "syntax error: bad substitution"),
+        ("${name:=word}", "unsupported modifier (:=) in substitution"),
+        ("${name:%word}", "unsupported modifier (:%) in substitution"),
+        ("${name^}", "unsupported modifier (^) in substitution"),
+        ("${,}", "unsupported modifier (,) in substitution"),
+        ("${name/word}", "syntax error: missing '/' in ${}"),
+        // What is not closed counts before what is wrong inside.
+        ("${name/'word", "syntax error: missing '/' in ${}"),
+        ("${name:+${other!", "syntax error: missing '}'"),
+        ("${name:+${other!} more}", "unsupported modifier (!) in substitution"),
+        (r"${name%\n}", r"invalid pattern (\n) in substitution: invalid escape '\n'"),
     ] {
         assert_eq!(expand(word, &[]), Err(expected.to_owned()), "{word}");
     }
-    let error = Lexer::default().expand("a${}", &|_: &str| None).map_err(|e| e.to_string());
-    assert_eq!(error, Err("failed to process \"a${}\": syntax error: bad substitution".into()));
+    let error = Lexer::default().expand("<${}>", &|_: &str| None).map_err(|e| e.to_string());
+    assert_eq!(error, Err("failed to process \"<${}>\": syntax error: bad substitution".into()));
 }
 
 #[test]

@@ -211,6 +211,45 @@ fn a_bomb_is_an_error() {
     }
 }
 
+/// Found by fuzzing: an index of 2⁶³ blocks behind a stream of none.
+#[test]
+fn an_xz_index_that_promises_too_much_is_an_error() {
+    let header = b"\xfd7zXZ\0\0\x04\xe6\xd6\xb4\x46";
+    let number = [&[0xff; 8][..], &[0x7f]].concat();
+    let blob = [&header[..], &[0], &number, &[1; 64]].concat();
+    let mut content = Vec::new();
+    assert!(decompress(&blob[..]).unwrap().read_to_end(&mut content).is_err());
+}
+
+/// An xz stream whose first block asks for a dictionary of the size that `property` stands for.
+fn xz_with_dictionary(mut blob: Vec<u8>, property: u8) -> Vec<u8> {
+    // Behind the stream header: size, flags, the filter LZMA2 with one byte of properties.
+    let size = (usize::from(blob[12]) + 1) * 4;
+    let header = &mut blob[12..12 + size];
+    assert_eq!(header[1..4], [0, 0x21, 1], "one block without its sizes");
+    header[4] = property;
+    let mut sum = flate2::Crc::new();
+    sum.update(&header[..size - 4]);
+    header[size - 4..].copy_from_slice(&sum.sum().to_le_bytes());
+    blob
+}
+
+#[test]
+fn a_dictionary_may_not_be_larger_than_128_mib() {
+    let text = b"some text, ".repeat(1000);
+    let xz = encodings(&text).into_iter().find(|(encoding, _)| *encoding == Encoding::Xz);
+    let Some((_, xz)) = xz else { return };
+    let with = |property| unpacked(&xz_with_dictionary(xz.clone(), property));
+    // 64 MiB, 128 MiB; then 192 MiB and 4 GiB.
+    for property in [28, 30] {
+        assert_eq!(with(property).unwrap(), text, "{property}");
+    }
+    for property in [31, 40] {
+        let error = LayerError::from(with(property).unwrap_err());
+        assert!(matches!(error, LayerError::Memory { limit: 0x0800_0000 }), "{property}: {error}");
+    }
+}
+
 #[test]
 fn reading_ahead_gives_the_same_bytes_and_errors() {
     let bytes = sample();

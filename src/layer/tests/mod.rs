@@ -12,7 +12,7 @@ use std::io::{self, Cursor, Read, Write as _};
 
 use super::tar::{TarEntry, TarKind, TarWriter};
 use super::{WriteOptions, write_layer};
-use crate::digest::Sha256Sum;
+use crate::digest::ContentSum;
 use crate::tree::{Change, Changes, Entry, FileInfo, Kind, TreePath, Xattrs};
 
 /// A file of the content given for it, by path.
@@ -36,7 +36,7 @@ fn symlink(target: &str) -> Change {
 }
 
 fn file(content: &[u8], link: Option<u64>) -> Change {
-    let digest = Some(Sha256Sum::of(content));
+    let digest = Some(ContentSum::of(content));
     Change::Set(entry(Kind::File(FileInfo { size: content.len() as u64, digest, link })))
 }
 

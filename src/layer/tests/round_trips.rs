@@ -134,7 +134,7 @@ fn collect(
                 let kind = match leaf {
                     Leaf::File(content, link) => {
                         contents.insert(tree_path.clone(), content.clone());
-                        let digest = Some(Sha256Sum::of(content));
+                        let digest = Some(ContentSum::of(content));
                         let size = content.len() as u64;
                         Kind::File(FileInfo { size, digest, link: *link })
                     }

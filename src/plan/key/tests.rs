@@ -40,31 +40,31 @@ fn copy() -> CopyOp {
         parents: false,
         exclude: Vec::new(),
         unpack: Unpack::Never,
-        checksum: None,
     }
 }
 
 fn run_key(change: impl FnOnce(&mut RunOp)) -> DefinitionKey {
     let mut op = run();
     change(&mut op);
-    step_key(&key("parent"), &Op::Run(op), &[])
+    step_key(&key("parent"), &Op::Run(op), &[], None)
 }
 
 fn copy_key(input: Input, change: impl FnOnce(&mut CopyOp)) -> DefinitionKey {
     let mut op = copy();
     change(&mut op);
-    step_key(&key("parent"), &Op::Copy(op), &[input])
+    step_key(&key("parent"), &Op::Copy(op), &[input], None)
 }
 
 fn mounted(kind: MountKind, inputs: &[Input]) -> DefinitionKey {
     let mut op = run();
     op.mounts.push(Mount { target: Some("/m".to_owned()), kind });
-    step_key(&key("parent"), &Op::Run(op), inputs)
+    step_key(&key("parent"), &Op::Run(op), inputs, None)
 }
 
 fn cache(id: &str, sharing: Sharing, mode: u32) -> MountKind {
     let id = id.to_owned();
-    MountKind::Cache { id, seed: None, sharing, readonly: false, mode, uid: 0, gid: 0 }
+    let subpath = String::new();
+    MountKind::Cache { id, seed: None, subpath, sharing, readonly: false, mode, uid: 0, gid: 0 }
 }
 
 fn secret(id: &str, env: Option<&str>, required: bool) -> MountKind {
@@ -90,7 +90,7 @@ fn a_run_differs_by_all_that_reaches_its_result() {
     let text = str::to_owned;
     let keys = [
         run_key(|_| {}),
-        step_key(&key("another parent"), &Op::Run(run()), &[]),
+        step_key(&key("another parent"), &Op::Run(run()), &[], None),
         run_key(|run| run.argv.push(text("x"))),
         run_key(|run| run.argv = vec![text("/bin/sh"), text("-cmake")]),
         run_key(|run| run.env[0].1 = text("2")),
@@ -134,6 +134,7 @@ fn a_mount_is_known_by_what_the_process_sees() {
     let seeded = MountKind::Cache {
         id: "/m".to_owned(),
         seed: Some((CopyFrom::Context, "a".to_owned())),
+        subpath: String::new(),
         sharing: Sharing::Shared,
         readonly: false,
         mode: 0o755,
@@ -171,7 +172,7 @@ fn a_copy_of_known_content_does_not_depend_on_where_it_is() {
     let stage = Input::Definition(key("stage"));
     let same = copy_key(content, |_| {});
     let source = |path: &str| vec![CopySource::Path(path.to_owned())];
-    let http = |url: &str| vec![CopySource::Http(url.to_owned())];
+    let http = |url: &str| vec![CopySource::Http { url: url.to_owned(), checksum: None }];
     assert_eq!(same, copy_key(content, |copy| copy.sources = source("elsewhere/a")));
     assert_eq!(same, copy_key(content, |copy| copy.from = CopyFrom::Stage(StageId(3))));
     assert_eq!(
@@ -195,7 +196,6 @@ fn a_copy_of_known_content_does_not_depend_on_where_it_is() {
         copy_key(content, |copy| copy.chown = Some(String::new())),
         copy_key(content, |copy| copy.chown = Some("1".to_owned())),
         copy_key(content, |copy| copy.chmod = Some("1".to_owned())),
-        copy_key(content, |copy| copy.checksum = Some("1".to_owned())),
         copy_key(content, |copy| copy.link = true),
         copy_key(content, |copy| copy.exclude = vec!["x".to_owned()]),
         copy_key(content, |copy| copy.unpack = Unpack::Local),
@@ -217,7 +217,7 @@ fn bases_and_kinds_of_steps_are_told_apart() {
     let parent = key("parent");
     let workdir = |path: &str, user: &str| {
         let op = WorkdirOp { path: path.to_owned(), user: user.to_owned() };
-        step_key(&parent, &Op::Workdir(op), &[])
+        step_key(&parent, &Op::Workdir(op), &[], None)
     };
     let keys = [
         scratch_key(&amd),
@@ -238,7 +238,11 @@ fn bases_and_kinds_of_steps_are_told_apart() {
         copy_key(Input::Content(sum("files")), |_| {}),
     ];
     assert_distinct(&keys);
-    assert_eq!(step_key(&parent, &Op::Config, &[]), parent, "configuration is no step (K-10)");
+    assert_eq!(
+        step_key(&parent, &Op::Config, &[], None),
+        parent,
+        "configuration is no step (K-10)"
+    );
 }
 
 /// A key that changes by accident throws every cache away.
@@ -248,7 +252,7 @@ fn keys_stay_what_they_are() {
     assert_eq!(
         scratch_key(&amd).to_string(),
         Sha256Sum::of(
-            b"\x15\0\0\0\0\0\0\0plimsoll-definition-1\x07\0\0\0\0\0\0\0scratch\
+            b"\x15\0\0\0\0\0\0\0plimsoll-definition-2\x07\0\0\0\0\0\0\0scratch\
               \x05\0\0\0\0\0\0\0linux\x05\0\0\0\0\0\0\0amd64\
               \0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"
         )
@@ -262,4 +266,31 @@ fn assert_distinct(keys: &[DefinitionKey]) {
             assert_ne!(left, right, "keys {i} and {j}");
         }
     }
+}
+
+#[test]
+fn the_epoch_is_in_the_keys_of_what_makes_directories() {
+    let parent = key("parent");
+    let at = |op: Op, epoch| step_key(&parent, &op, &[], epoch);
+    let workdir = || Op::Workdir(WorkdirOp { path: "/w".to_owned(), user: String::new() });
+    for op in [|| Op::Copy(copy()), workdir] {
+        assert_distinct(&[at(op(), None), at(op(), Some(0)), at(op(), Some(1))]);
+    }
+    assert_eq!(at(Op::Run(run()), None), at(Op::Run(run()), Some(1)));
+}
+
+#[test]
+fn a_link_is_known_by_its_sources_and_flags() {
+    let link = |input: &str, change: fn(&mut CopyOp), epoch| {
+        let mut op = CopyOp { link: true, ..copy() };
+        change(&mut op);
+        DefinitionKey(link_key(&op, &[Input::Content(sum(input))], epoch).0)
+    };
+    assert_distinct(&[
+        link("a", |_| {}, None),
+        link("b", |_| {}, None),
+        link("a", |op| op.destination = "/c".to_owned(), None),
+        link("a", |op| op.chown = Some("1".to_owned()), None),
+        link("a", |_| {}, Some(0)),
+    ]);
 }

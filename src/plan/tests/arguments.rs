@@ -91,3 +91,46 @@ fn the_history_of_a_run_has_its_arguments() {
         assert_eq!(last(&plan_of(text)).created_by.as_deref(), Some(expected), "{text}");
     }
 }
+
+#[test]
+fn the_file_may_give_a_default_epoch() {
+    let request = |given: &Given, text: &str| {
+        let file = dockerfile::parse(text.as_bytes()).expect("the Dockerfile is valid");
+        let platform: Platform = "linux/amd64".parse().expect("a platform");
+        source_date_epoch(
+            &file,
+            &PlanRequest {
+                target: None,
+                build_args: &given.build_args,
+                platform: &platform,
+                explicit_platform: false,
+                build_platform: &platform,
+                contexts: &given.contexts,
+                labels: &given.labels,
+                no_cache: &given.no_cache,
+                network: given.network,
+                entitlements: given.entitlements,
+                hosts: &[],
+                ignore: &given.ignore,
+                all_stages: false,
+            },
+        )
+    };
+    for (text, expected) in [
+        ("FROM a", None),
+        ("ARG SOURCE_DATE_EPOCH\nFROM a", None),
+        ("ARG SOURCE_DATE_EPOCH=\nFROM a", None),
+        ("ARG SOURCE_DATE_EPOCH=7\nFROM a", Some(7)),
+        ("ARG T=8\nARG SOURCE_DATE_EPOCH=$T\nFROM a", Some(8)),
+        // Only a global one counts.
+        ("FROM a\nARG SOURCE_DATE_EPOCH=9", None),
+    ] {
+        assert_eq!(request(&Given::default(), text), Ok(expected), "{text}");
+    }
+    let given = args(&[("SOURCE_DATE_EPOCH", "5")]);
+    assert_eq!(request(&given, "ARG SOURCE_DATE_EPOCH=7\nFROM a"), Ok(Some(5)));
+    let error = request(&Given::default(), "ARG A\nARG SOURCE_DATE_EPOCH=git\nFROM a");
+    let error = error.expect_err("not a number");
+    assert_eq!(error.kind, PlanErrorKind::SourceDateEpoch("git".to_owned()));
+    assert_eq!(error.lines, [Lines { first: 2, last: 2 }]);
+}

@@ -3,6 +3,7 @@
 use super::escape::code;
 use super::parts::Part;
 use super::{SizeReport, signed};
+use crate::report::difference_text::delta;
 use crate::weight::{ChangeKind, Difference, LayerChange, PackageChange, path};
 
 const LINES: usize = 3;
@@ -102,9 +103,4 @@ fn directories(difference: &Difference) -> Vec<String> {
         }
     }
     largest(lines)
-}
-
-pub(super) fn delta(old: u64, new: u64) -> i64 {
-    let difference = i128::from(new) - i128::from(old);
-    i64::try_from(difference).unwrap_or(if difference > 0 { i64::MAX } else { i64::MIN })
 }

@@ -1,9 +1,9 @@
 //! The folded parts: tables that can be cut by whole rows.
 
 use super::escape::{block, code};
-use super::grown::delta;
 use super::{SizeReport, signed};
-use crate::report::size::{human, time};
+use crate::figures::{human, time};
+use crate::report::difference_text::delta;
 use crate::weight::{
     ChangeKind, Difference, DirectoryChange, FileChange, Finding, FindingKind, LayerChange, Patch,
     Size, path,

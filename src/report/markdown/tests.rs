@@ -61,15 +61,8 @@ fn weight(name: &str, layers: &[(&str, &[(&str, u64)])], packages: &[(&str, &str
 }
 
 fn report<'a>(weight: &'a Weight, difference: Option<&'a Difference>) -> SizeReport<'a> {
-    SizeReport {
-        weight,
-        difference,
-        baseline: difference.map(|_| "860c190 on main"),
-        verdict: None,
-        build: None,
-        history: &[],
-        more: None,
-    }
+    let baseline = difference.map(|_| "860c190 on main");
+    SizeReport { difference, baseline, ..SizeReport::of(weight) }
 }
 
 #[test]

@@ -140,21 +140,40 @@ fn paths_land_where_docker_puts_them() {
         (&["la"], "/etc/", "etc/la<-a"),
         (&["ld"], "/etc", "etc/link<-d/link etc/sub<-d/sub etc/sub/y<-d/sub/y etc/x<-d/x"),
         (&["ld/x"], "/etc/", "etc/x<-d/x"),
-        (&["bad"], "/new", "failed to calculate checksum of ref: \"/bad\": not found"),
-        (&["none/x"], "/new", "failed to calculate checksum of ref: \"/none/x\": not found"),
-        // Several sources need a directory.
-        (&["a", "b"], "/new", "new new/a<-a new/b<-b"),
+        (
+            &["bad"],
+            "/new",
+            "failed to compute cache key: failed to calculate checksum of ref: \"/bad\": not found",
+        ),
+        (
+            &["none/x"],
+            "/new",
+            "failed to compute cache key: failed to calculate checksum of ref: \"/none/x\": not found",
+        ),
+        // Several files go one after the other to where one would go.
+        (&["a", "b"], "/new", "new<-b"),
+        (&["a", "b"], "/new/", "new new/a<-a new/b<-b"),
+        (&["a", "d"], "/new", "cannot copy to non-directory: /new"),
         (&["a", "d/sub"], "/etc", "etc/a<-a etc/y<-d/sub/y"),
-        (&["a", "none"], "/etc", "failed to calculate checksum of ref: \"/none\": not found"),
+        (
+            &["a", "none"],
+            "/etc",
+            "failed to compute cache key: failed to calculate checksum of ref: \"/none\": not found",
+        ),
         // Wildcards.
-        (&["*.txt"], "/new", "new new/a.txt<-a.txt new/b.txt<-b.txt"),
+        (&["*.txt"], "/new", "new<-b.txt"),
+        (&["*.txt"], "/new/", "new new/a.txt<-a.txt new/b.txt<-b.txt"),
         (&["a.*"], "/new", "new<-a.txt"),
         (&["*.none"], "/new", ""),
         (&["d/*"], "/etc/", "etc/link<-a etc/x<-d/x etc/y<-d/sub/y"),
         (&["l[d]/?"], "/etc/", ""),
         (&["ld/[x-z]"], "/etc/", "etc/x<-d/x"),
         (&["star\\*"], "/etc/", "etc/star*<-star*"),
-        (&["none/*"], "/new", "failed to calculate checksum of ref: \"/none/*\": not found"),
+        (
+            &["none/*"],
+            "/new",
+            "failed to compute cache key: failed to calculate checksum of ref: \"/none/*\": not found",
+        ),
         (&["[x"], "/new", "syntax error in pattern \"[x\""),
         // The last one wins.
         (
@@ -258,7 +277,10 @@ fn parents_are_kept_from_the_pivot_on() {
         (&["**/*.md"], "o o/a<-a o/a/b<-a/b o/a/b/d.md<-a/b/d.md"),
         (&["a/b"], "o o/a<-a o/a/b<-a/b o/a/b/c.txt<-a/b/c.txt o/a/b/d.md<-a/b/d.md"),
         (&["v*/./lib/so"], "o o/lib<-v1/lib o/lib/so<-v2/lib/so"),
-        (&["a/none"], "failed to calculate checksum of ref: \"/a/none\": not found"),
+        (
+            &["a/none"],
+            "failed to compute cache key: failed to calculate checksum of ref: \"/a/none\": not found",
+        ),
         (&["a/none*"], "o"),
         (&["f.txt", "a/./x"], "o o/f.txt<-f.txt o/x<-a/x o/x/e.txt<-a/x/e.txt"),
     ] {
@@ -293,10 +315,11 @@ fn excluded_paths_are_left_out() {
             &["*.txt", "out"][..],
             "o o/keep<-d/keep o/keep/a.txt<-d/keep/a.txt o/keep/b.md<-d/keep/b.md",
         ),
-        ("d", &["**/*.txt", "/out/"], "o o/keep<-d/keep o/keep/b.md<-d/keep/b.md"),
+        ("d", &["**/*.txt", "out/", "/keep"], "o o/keep<-d/keep o/keep/b.md<-d/keep/b.md"),
         ("d", &["*", "!keep/a.txt"], "o o/keep<-d/keep o/keep/a.txt<-d/keep/a.txt"),
         ("d", &["*"], "o"),
-        ("hom*", &["*.txt"], "o<-hom.md"),
+        // What a wildcard finds is named, and only what is in a directory can be excluded.
+        ("*.txt", &["*.txt"], "o<-hom.txt"),
         ("hom.txt", &["*.txt"], "o<-hom.txt"),
     ] {
         let found = shape(run(&Tree::new(), &source, &[source_pattern], &exclude(patterns, "/o")));

@@ -1,4 +1,5 @@
 use super::*;
+use crate::digest::ContentSum;
 use crate::ignore::Patterns;
 use crate::tree::copy::tests::tree;
 use crate::tree::{Tree, What};
@@ -8,7 +9,7 @@ fn hashed(lines: &[&str]) -> Tree {
     let paths: Vec<TreePath> = tree.iter().map(|(path, _)| path.clone()).collect();
     for path in paths {
         if let Some(Entry { kind: Kind::File(file), .. }) = tree.get_mut(&path) {
-            file.digest = Some(Sha256Sum::of(b"same"));
+            file.digest = Some(ContentSum::of(b"same"));
         }
     }
     tree

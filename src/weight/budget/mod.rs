@@ -9,4 +9,4 @@ mod tests;
 
 pub use amount::{Amount, AmountError, GrowthLimit, Percent};
 pub use judge::{Breach, Judged, Status, Subject, Verdict, judge};
-pub use settings::{Action, Budget, Limit, Settings, SettingsError, Waiver};
+pub use settings::{Action, Budget, Limit, Settings, SettingsError};

@@ -1,5 +1,4 @@
-//! `.plimsoll.yml`: limits, for all images, for some, for platforms and stages; and what waives
-//! them.
+//! `.plimsoll.yml`: limits, for all images, for some, for platforms and stages.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -29,7 +28,6 @@ pub struct Settings {
     pub platforms: BTreeMap<Name, Budget>,
     /// Unpacked sizes of stages, by their names in the Dockerfile.
     pub stages: BTreeMap<Name, Limit<Bytes>>,
-    pub waiver: Waiver,
 }
 
 /// Limits of one image; what is not said is not limited.
@@ -54,22 +52,6 @@ pub struct Budget {
     pub packages: BTreeMap<Name, Limit<Bytes>>,
     /// What a broken limit does that says nothing else.
     pub action: Option<Action>,
-}
-
-/// What lets an image pass in spite of its limits.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Waiver {
-    /// A label of the pull request.
-    pub label: String,
-    /// A trailer of the commit's message, such as `Size-Accepted: #42`.
-    pub trailer: String,
-}
-
-impl Default for Waiver {
-    fn default() -> Self {
-        Self { label: "size-accepted".to_owned(), trailer: "Size-Accepted".to_owned() }
-    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

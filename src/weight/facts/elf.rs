@@ -1,10 +1,12 @@
 //! Programs and libraries in the ELF format: what they need to start, and how much of them is for
 //! debuggers only. Only what lies within the given bytes is seen.
 
+use serde::{Deserialize, Serialize};
+
 use super::{BuildInfo, build_info};
 
 /// What an ELF file says of itself.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Program {
     /// 32 or 64, and `e_machine`: libraries of another kind do not count.
     pub kind: (u8, u16),

@@ -7,12 +7,19 @@
 mod build_info;
 mod elf;
 mod java;
+mod saved;
 mod script;
 
 pub use elf::Program;
+pub use saved::{decode, encode};
+
+use std::collections::HashMap;
+
+use serde::{Deserialize, Serialize};
 
 use super::package::Component;
 use super::packages::{self, Claim};
+use super::path;
 use crate::tree::TreePath;
 
 /// Of any file; in bytes. Databases and programs beyond it are read as far as this.
@@ -21,7 +28,7 @@ pub const MAX_WANTED: u64 = 64 << 20;
 pub const HEAD: usize = 64;
 
 /// What one file says.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Fact {
     Program(Box<Program>),
     /// The interpreter that the first line of a script names, and the program that `env` is to find.
@@ -29,10 +36,10 @@ pub enum Fact {
     /// What a package database, or the file itself, says is installed.
     Installed(Vec<Claim>),
     /// The files that one package owns, as the database writes them.
-    Owns(Vec<TreePath>),
+    Owns(#[serde(with = "path::list")] Vec<TreePath>),
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Script {
     /// An absolute path.
     pub interpreter: String,
@@ -48,6 +55,9 @@ pub fn wanted(path: &[u8], size: u64, mode: u32, head: &[u8]) -> u64 {
     let limit = if script::is_script(mode, head) { limit.max(script::LINE) } else { limit };
     limit.min(size)
 }
+
+/// What the files of one layer say, by path.
+pub type Facts = HashMap<TreePath, Fact>;
 
 /// What `bytes`, the first that were [`wanted`], say of the file at `path`.
 #[must_use]
@@ -65,7 +75,7 @@ pub fn fact(path: &TreePath, mode: u32, bytes: &[u8]) -> Option<Fact> {
 }
 
 /// What a Go or Rust program says it was built from.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BuildInfo {
     pub kind: packages::PackageKind,
     pub name: String,

@@ -88,7 +88,9 @@ fn place(step: &Step) -> String {
 }
 
 fn cache(manager: &str, step: &Step) -> String {
+    let is_copied = matches!(step.source, Source::Context | Source::CopiedFrom(_));
     let how = match manager {
+        _ if is_copied => "Leave it out with .dockerignore, or copy only what is needed.",
         "apt" => "End the RUN with: && rm -rf /var/lib/apt/lists/* /var/cache/apt/*",
         "apk" => "Use apk add --no-cache.",
         "dnf" | "yum" | "zypper" => {

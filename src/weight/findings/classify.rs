@@ -31,10 +31,12 @@ const CACHES: [(&str, &[u8]); 24] = [
 ];
 
 pub(super) fn classify(path: &[u8]) -> Option<(FindingKind, &'static str)> {
-    // So that a part that starts with `/` is found at the start too.
+    // What starts with `/` may start at any component, also at the first.
     let rooted = [b"/", path].concat();
+    let components: Vec<&[u8]> =
+        (0..rooted.len()).filter(|at| rooted[*at] == b'/').map(|at| &rooted[at..]).collect();
     let is_in = |place: &[u8]| match place.starts_with(b"/") {
-        true => rooted.windows(place.len()).any(|window| window == place),
+        true => components.iter().any(|rest| rest.starts_with(place)),
         false => path.starts_with(place),
     };
     if let Some((name, _)) = CACHES.iter().find(|(_, place)| is_in(place)) {

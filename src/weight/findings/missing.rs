@@ -126,10 +126,7 @@ impl<'a> Search<'a> {
             // `env` looks along PATH; whatever PATH is, its folders are called so.
             let folders = ["usr/local/sbin", "usr/local/bin", "usr/sbin", "usr/bin", "sbin", "bin"];
             let in_folder = |folder: &&str| self.exists(&format!("{folder}/{program}"));
-            if !program.contains('/')
-                && !folders.iter().any(|f| in_folder(&f))
-                && !self.has(program)
-            {
+            if !program.contains('/') && !folders.iter().any(in_folder) && !self.has(program) {
                 missing.insert(program.clone());
             }
         }

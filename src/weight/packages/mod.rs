@@ -1,6 +1,6 @@
 //! Which packages an image has, and which files are whose.
 //!
-//! A database or a file makes [`Claim`]s; [`assign`] settles them on the files that are left when
+//! A database or a file makes [`Claim`]s; `assign` settles them on the files that are left when
 //! all layers lie on each other. A file has one owner: the system's package manager comes first,
 //! then what language package managers say, then programs and archives that are packages themselves.
 
@@ -12,33 +12,37 @@ mod rpm;
 
 use std::collections::HashMap;
 
+use serde::{Deserialize, Serialize};
+
 pub use super::package::PackageKind;
 
 use super::facts::Fact;
 use super::file::{Fate, File};
 use super::input::Image;
 use super::package::{Component, Package};
+use super::path;
 use super::size::Size;
 use crate::tree::{Tree, TreePath};
 
 /// "This is installed", as a database or a file says it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claim {
     pub kind: PackageKind,
     pub name: String,
     pub version: String,
     /// See [`Package::path`].
+    #[serde(with = "path")]
     pub path: TreePath,
     pub owns: Owns,
     pub components: Vec<Component>,
 }
 
 /// The files of a claim.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Owns {
-    Files(Vec<TreePath>),
+    Files(#[serde(with = "path::list")] Vec<TreePath>),
     /// Those that the first of these files lists, see [`Fact::Owns`].
-    ListedAt(Vec<TreePath>),
+    ListedAt(#[serde(with = "path::list")] Vec<TreePath>),
     /// All below the path of the claim that no package further down has.
     Below,
     /// The file at the path of the claim.

@@ -1,0 +1,147 @@
+//! What the image weighs that was just built: everything is known but what its files say, which is
+//! read once from each layer and kept.
+
+use std::collections::HashMap;
+use std::io::Read;
+
+use super::export::Done as Exported;
+use super::images::Images;
+use super::layers::{self, Extent, StageLayer};
+use super::session::Session;
+use super::stage::StageFiles;
+use crate::digest::DiffId;
+use crate::error::Error;
+use crate::image::LayerPart;
+use crate::inspect;
+use crate::layer;
+use crate::plan::{CopyFrom, Lines, Op, Plan, StageFrom};
+use crate::tree::{Change, Changes, Entry, Kind};
+use crate::weight::facts::Facts;
+use crate::weight::{self, Blob, Identity, Image, ReadLayer, Source, Step, Weight};
+
+pub(super) fn weigh(
+    session: &Session<'_>,
+    plan: &Plan,
+    images: &Images,
+    target: &StageFiles,
+    exported: &Exported,
+) -> Result<Weight, Error> {
+    let layers = target.layers.iter().zip(&exported.image.layers).zip(&exported.diff_ids);
+    let layers: Vec<_> = layers.zip(steps(plan, images, target.layers.len())).collect();
+    let read = |((layer, diff_id), step): &((_, &DiffId), Step)| {
+        let (stage_layer, part): &(&StageLayer, &LayerPart) = layer;
+        let descriptor = &part.descriptor;
+        let (changes, facts) = read(session, images, stage_layer)?;
+        Ok(ReadLayer {
+            diff_id: **diff_id,
+            blob: Some(Blob { digest: descriptor.digest, bytes: descriptor.size }),
+            step: step.clone(),
+            changes,
+            facts,
+            // Nobody looks at the stream; a file has its share of the blob.
+            compressed: HashMap::new(),
+        })
+    };
+    let image = &exported.image;
+    let platform = image.descriptor.platform.as_ref();
+    Ok(weight::weigh(&Image {
+        identity: Identity {
+            name: image.names.first().cloned().unwrap_or_else(|| image.config_digest.to_string()),
+            platform: platform.unwrap_or(&plan.platform).to_string(),
+            manifest: Some(image.descriptor.digest),
+            config: image.config_digest,
+        },
+        layers: super::in_parallel(session.request.threads, &layers, read)?,
+        dockerfile: Some(String::from_utf8_lossy(&session.request.dockerfile.bytes).into_owned()),
+    }))
+}
+
+/// A layer with the sums of its files and what they say. Nobody needed the sums of what a RUN wrote
+/// before: then it is read once, and both are kept.
+fn read(
+    session: &Session<'_>,
+    images: &Images,
+    layer: &StageLayer,
+) -> Result<(Changes, Facts), Error> {
+    let diff_id = layer.finished()?.diff_id;
+    let contents = layers::contents(session, images, layer)?;
+    if let Some(facts) = session.store.facts(&diff_id).filter(|_| has_sums(&contents)) {
+        return Ok((contents.as_ref().clone(), facts));
+    }
+    let read = layers::read_tar(session, images, layer, Extent::Whole, |tar| {
+        Ok(inspect::read_contents(tar)?)
+    })?;
+    session.store.keep_tree(&diff_id, &read.0)?;
+    session.store.keep_facts(&diff_id, &read.1)?;
+    Ok(read)
+}
+
+fn has_sums(contents: &Changes) -> bool {
+    contents.changes.iter().all(|(_, change)| match change {
+        Change::Set(Entry { kind: Kind::File(file), .. }) => file.digest.is_some(),
+        Change::Set(_) | Change::Remove | Change::Opaque => true,
+    })
+}
+
+/// The table of contents of a layer that is read for the first time; where a weight is wanted, what
+/// its files say too, so that no base is read twice.
+pub(super) fn scan(
+    session: &Session<'_>,
+    tar: &mut dyn Read,
+) -> Result<(Changes, Option<Facts>), Error> {
+    if !session.request.weigh {
+        return Ok((layer::scan_layer(tar)?, None));
+    }
+    let (changes, facts) = inspect::read_contents(tar)?;
+    Ok((changes, Some(facts)))
+}
+
+/// One for each layer of the target: those of its base, then those of the stages that it stands on.
+fn steps(plan: &Plan, images: &Images, layers: usize) -> Vec<Step> {
+    let mut steps = Vec::new();
+    for id in plan.lineage(plan.target) {
+        let stage = &plan.stages[id.0];
+        match &stage.from {
+            StageFrom::Image(id) => {
+                let image = &images[id.0];
+                let count = image.manifest.layers.len();
+                let source = Source::Base(image.name.clone());
+                let base = inspect::steps(&image.config.history, count).into_iter();
+                steps.extend(base.map(|step| Step { source: source.clone(), ..step }));
+            }
+            StageFrom::Context(name) => steps.push(Step {
+                instruction: format!("FROM {name}"),
+                lines: numbers(stage.lines),
+                source: Source::CopiedFrom(name.clone()),
+            }),
+            StageFrom::Scratch | StageFrom::Stage(_) => {}
+        }
+        for step in stage.steps.iter().filter(|step| step.op != Op::Config) {
+            let source = match &step.op {
+                Op::Copy(copy) => match &copy.from {
+                    // A file written in place is the Dockerfile's, which counts as the user's context.
+                    CopyFrom::Context | CopyFrom::Empty => Source::Context,
+                    CopyFrom::Named(name) => Source::CopiedFrom(name.clone()),
+                    CopyFrom::Stage(id) => Source::CopiedFrom(plan.stages[id.0].name.clone()),
+                    CopyFrom::Image(id) => Source::CopiedFrom(images[id.0].name.clone()),
+                },
+                _ => Source::Stage(stage.name.clone()),
+            };
+            // Without `[builder 2/4] `.
+            let instruction = step.title.split_once("] ").map_or(&*step.title, |(_, rest)| rest);
+            steps.push(Step {
+                instruction: instruction.split_whitespace().collect::<Vec<_>>().join(" "),
+                lines: numbers(step.lines),
+                source,
+            });
+        }
+    }
+    if steps.len() == layers {
+        return steps;
+    }
+    inspect::steps(&[], layers)
+}
+
+fn numbers(lines: Lines) -> Option<(u32, u32)> {
+    Some((u32::try_from(lines.first).ok()?, u32::try_from(lines.last).ok()?))
+}

@@ -1,0 +1,196 @@
+//! `type=registry`: entries in a repository. A blob is a blob of the repository, which images share;
+//! any other entry is an artifact whose tag is the key, and that keeps the blobs that it refers to
+//! from being collected.
+
+use std::io::{Cursor, Read};
+
+use bytes::Bytes;
+use tokio::runtime::Handle;
+
+use super::backend::{CacheBackend, CacheFault, EntryContent, EntryKey, FoundEntry, Saved};
+use crate::digest::{Digest, Sha256Sum};
+use crate::http::RetryPolicy;
+use crate::image::{Descriptor, Manifest, media_type};
+use crate::registry::{BlobSource, Error, ImageToPush, Reference, Registry};
+
+const ARTIFACT_TYPE: &str = "application/vnd.plimsoll.cache.entry.v1";
+const ENTRY_TYPE: &str = "application/vnd.plimsoll.cache.entry.v1+zstd";
+/// What an artifact without a configuration has for one (image-spec, "Guidance for an Empty
+/// Descriptor").
+const EMPTY_TYPE: &str = "application/vnd.oci.empty.v1+json";
+const EMPTY: &[u8] = b"{}";
+/// The protocol has no longer tags.
+const TAG_LIMIT: usize = 128;
+/// A build does not wait for a cache as it does for its bases.
+const ATTEMPTS: u32 = 3;
+
+/// The entries of a repository, whose tags begin with the tag of `reference`.
+#[derive(Clone, Debug)]
+pub struct RegistryCache {
+    registry: Registry,
+    runtime: Handle,
+    reference: Reference,
+}
+
+impl RegistryCache {
+    /// Must not be used on threads of `runtime`.
+    #[must_use]
+    pub fn new(registry: &Registry, runtime: Handle, reference: Reference) -> Self {
+        let policy = RetryPolicy { attempts: ATTEMPTS, ..RetryPolicy::default() };
+        Self { registry: registry.clone().with_retry_policy(policy), runtime, reference }
+    }
+
+    fn tag(&self, key: &str) -> String {
+        format!("{}-{key}", self.reference.tag().unwrap_or("latest"))
+    }
+
+    fn under(&self, tag: &str) -> Result<Reference, CacheFault> {
+        if tag.len() > TAG_LIMIT {
+            let text = format!("the tag {tag} has more than {TAG_LIMIT} characters");
+            return Err(CacheFault::Failed(text));
+        }
+        Ok(Reference::with_tag(
+            self.reference.registry().to_owned(),
+            self.reference.repository().to_owned(),
+            tag.to_owned(),
+        ))
+    }
+
+    fn find_one(&self, key: &EntryKey) -> Result<Option<FoundEntry>, CacheFault> {
+        let blob = match blob_of(key) {
+            Some(digest) => {
+                let size = self.runtime.block_on(self.registry.blob_size(&self.reference, &digest));
+                size.map_err(fault)?.map(|size| Descriptor::new("", digest, size))
+            }
+            None => {
+                let name = self.under(&self.tag(&key.0))?;
+                let found = self.runtime.block_on(self.registry.manifest(&name)).map_err(fault)?;
+                let ours = |m: &Manifest| m.artifact_type.as_deref() == Some(ARTIFACT_TYPE);
+                found.filter(ours).and_then(|manifest| manifest.layers.into_iter().next())
+            }
+        };
+        let Some(blob) = blob else { return Ok(None) };
+        let place = serde_json::to_string(&blob).map_err(std::io::Error::from)?;
+        Ok(Some(FoundEntry { key: key.clone(), size: Some(blob.size), place }))
+    }
+
+    /// An entry as an artifact that refers to `blobs`.
+    fn push(&self, name: &Reference, entry: Bytes, blobs: &[Descriptor]) -> Result<(), Error> {
+        let described =
+            |kind: &str, bytes: &[u8]| Descriptor::new(kind, Digest::of(bytes), bytes.len() as u64);
+        let config = described(EMPTY_TYPE, EMPTY);
+        let content = described(ENTRY_TYPE, &entry);
+        let mut layers = vec![content.clone()];
+        layers.extend_from_slice(blobs);
+        let manifest = Manifest {
+            schema_version: 2,
+            media_type: media_type::OCI_MANIFEST.to_owned(),
+            artifact_type: Some(ARTIFACT_TYPE.to_owned()),
+            config: config.clone(),
+            layers,
+            subject: None,
+            annotations: std::collections::BTreeMap::new(),
+        };
+        // Documents of maps with text keys can always be written.
+        let manifest = serde_json::to_vec(&manifest).unwrap_or_default();
+        let artifact = ImageToPush {
+            manifest: manifest.into(),
+            media_type: media_type::OCI_MANIFEST.to_owned(),
+            blobs: vec![
+                (config, BlobSource::Bytes(Bytes::from_static(EMPTY))),
+                (content, BlobSource::Bytes(entry)),
+            ],
+        };
+        let push = self.registry.push(vec![name.clone()], &self.runtime);
+        self.runtime.block_on(push.finish(&artifact, &|_| {}))?;
+        Ok(())
+    }
+
+    fn push_blob(&self, blob: &Descriptor, source: &BlobSource) -> Result<Saved, Error> {
+        use crate::registry::Transfer;
+        let silent = |_| {};
+        let pushing = self.registry.ensure_blob(&self.reference, blob, source, None, &silent);
+        Ok(match self.runtime.block_on(pushing)? {
+            Transfer::Present => Saved::AlreadyThere,
+            Transfer::Mounted | Transfer::Uploaded => Saved::New,
+        })
+    }
+}
+
+impl CacheBackend for RegistryCache {
+    fn name(&self) -> String {
+        format!("registry {}", self.reference)
+    }
+
+    fn find(&self, keys: &[EntryKey]) -> Result<Option<FoundEntry>, CacheFault> {
+        for key in keys {
+            if let Some(entry) = self.find_one(key)? {
+                return Ok(Some(entry));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The newest is the one whose key sorts last: what tells one from another in keys with the same
+    /// beginning begins with the time.
+    fn newest(&self, prefix: &str) -> Result<Option<FoundEntry>, CacheFault> {
+        let begins = self.tag(prefix);
+        let last = self.registry.last_tag(&self.reference, &begins);
+        let Some(tag) = self.runtime.block_on(last).map_err(fault)? else { return Ok(None) };
+        let own = self.tag("").len();
+        self.find_one(&EntryKey(tag[own..].to_owned()))
+    }
+
+    fn open(&self, entry: &FoundEntry) -> Result<Box<dyn Read + Send>, CacheFault> {
+        let blob: Descriptor = serde_json::from_str(&entry.place).map_err(std::io::Error::from)?;
+        if blob.size == 0 {
+            return Ok(Box::new(Cursor::new(Vec::new())));
+        }
+        let never = std::future::pending();
+        Ok(Box::new(self.registry.blob_reader(&self.runtime, &self.reference, &blob, never)))
+    }
+
+    fn save(
+        &self,
+        key: &EntryKey,
+        content: EntryContent<'_>,
+        blobs: &[Descriptor],
+    ) -> Result<Saved, CacheFault> {
+        let saved = match (content, blob_of(key), blobs) {
+            (EntryContent::File(path, _), Some(_), [blob]) => {
+                self.push_blob(blob, &BlobSource::File(path.to_owned()))
+            }
+            (content, _, _) => {
+                let entry = match content {
+                    EntryContent::Bytes(bytes) => Bytes::copy_from_slice(bytes),
+                    EntryContent::File(path, _) => std::fs::read(path)?.into(),
+                };
+                let name = self.under(&self.tag(&key.0))?;
+                match self.runtime.block_on(self.registry.manifest(&name)) {
+                    Ok(Some(_)) => Ok(Saved::AlreadyThere),
+                    Ok(None) => self.push(&name, entry, blobs).map(|()| Saved::New),
+                    Err(error) => Err(error),
+                }
+            }
+        };
+        saved.or_else(|error| match error.status() {
+            Some(401 | 403) => Ok(Saved::Denied(error.to_string())),
+            _ => Err(fault(error)),
+        })
+    }
+}
+
+/// The digest in the key of a blob.
+fn blob_of(key: &EntryKey) -> Option<Digest> {
+    key.0.strip_prefix("b-").and_then(Sha256Sum::from_hex).map(Digest)
+}
+
+fn fault(error: Error) -> CacheFault {
+    match error {
+        Error::Transport { .. } => CacheFault::Unavailable(error.to_string()),
+        _ if matches!(error.status(), Some(401 | 403)) => {
+            CacheFault::Unavailable(error.to_string())
+        }
+        _ => CacheFault::Failed(error.to_string()),
+    }
+}
