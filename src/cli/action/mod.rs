@@ -26,6 +26,7 @@ use crate::cli::signal::Signals;
 use crate::cli::{build, fail, sized, store};
 use crate::error::{Error, ErrorKind};
 use crate::github::api::BODY_LIMIT;
+use crate::github::inputs::Inputs;
 use crate::github::naming::{Naming, naming};
 use crate::report;
 use crate::request::{BuildRequest, Destination};
@@ -58,10 +59,13 @@ pub(super) fn run(args: &ActionArgs, environment: &Environment) -> ExitCode {
     if args.post && ended {
         return ExitCode::SUCCESS;
     }
-    let refused = match root::enter(args, environment) {
-        Rights::Here { refused } => refused,
-        Rights::Elsewhere(code) => return code,
-    };
+    let mut refused = None;
+    if args.post || runs_steps(environment) {
+        match root::enter(args, environment) {
+            Rights::Here { refused: why } => refused = why,
+            Rights::Elsewhere(code) => return code,
+        }
+    }
     if args.post {
         return clean(environment);
     }
@@ -72,6 +76,12 @@ pub(super) fn run(args: &ActionArgs, environment: &Environment) -> ExitCode {
     let code = step(&job, refused.as_deref());
     job.keep(&[(ENDED, "true".to_owned())]);
     code
+}
+
+/// What reads files from a fork, or a Dockerfile alone, needs no rights.
+fn runs_steps(environment: &Environment) -> bool {
+    let inputs = Inputs::of(&environment.texts());
+    inputs.some("comment-from").is_none() && inputs.text("call") != "check"
 }
 
 /// The step was killed: removes what it was working on.

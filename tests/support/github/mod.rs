@@ -61,6 +61,10 @@ pub struct State {
     pub checks: Vec<Value>,
     /// Pull requests by the commit that they are of.
     pub pulls: Vec<(String, Value)>,
+    /// Of all pull requests.
+    pub labels: Vec<String>,
+    /// What all commits say.
+    pub message: String,
     pub faults: Vec<Fault>,
     /// `METHOD PATH`
     pub log: Vec<String>,
@@ -237,6 +241,25 @@ impl State {
                 check["id"] = json!(id);
                 json_answer(201, &check)
             }
+            ("GET", ["repos", _, _, "issues", _, "labels"]) => {
+                let label = |(id, name): (usize, &String)| {
+                    json!({
+                        "id": id, "node_id": format!("L_{id}"), "name": name, "color": "ededed",
+                        "url": format!("{}/repos/acme/boat/labels/{name}", self.host),
+                        "default": false, "description": null,
+                    })
+                };
+                let labels: Vec<Value> = self.labels.iter().enumerate().map(label).collect();
+                json_answer(200, &json!(labels))
+            }
+            ("GET", ["repos", _, _, "pulls"]) => {
+                let head = query.split('&').find_map(|pair| pair.strip_prefix("head="));
+                let head = head.unwrap_or_default().replace("%3A", ":");
+                let pulls = self.pulls.iter().map(|(_, pull)| pull);
+                let pulls: Vec<&Value> = pulls.filter(|p| p["head"]["label"] == head).collect();
+                json_answer(200, &json!(pulls))
+            }
+            ("GET", ["repos", _, _, "commits", sha]) => json_answer(200, &self.commit(sha)),
             ("GET", ["repos", _, _, "commits", sha, "pulls"]) => {
                 let pulls: Vec<&Value> =
                     self.pulls.iter().filter(|(s, _)| s == sha).map(|(_, pull)| pull).collect();
@@ -244,6 +267,21 @@ impl State {
             }
             _ => refusal(404, "Not Found"),
         }
+    }
+
+    fn commit(&self, sha: &str) -> Value {
+        let url = format!("{}/repos/acme/boat/commits/{sha}", self.host);
+        let person = json!({
+            "name": "Ada", "email": "ada@example.com", "date": "2026-01-02T03:04:05Z",
+        });
+        json!({
+            "url": url, "sha": sha, "node_id": "C_1", "html_url": url, "comments_url": url,
+            "commit": {
+                "url": url, "author": person, "committer": person, "message": self.message,
+                "comment_count": 0, "tree": { "sha": sha, "url": url },
+            },
+            "author": user("ada"), "committer": user("ada"), "parents": [],
+        })
     }
 
     fn list(&self, path: &str, query: &str, pull: u64) -> Answer {
