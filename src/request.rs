@@ -1,5 +1,5 @@
-//! One build, resolved and validated. The command line is one door to it; the action and
-//! `.plimsoll.yml` will be others.
+//! One build, resolved and validated. The command line is one door to it, the inputs of the
+//! action are another.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -350,6 +350,8 @@ pub struct RegistryOptions {
     pub credential_helpers: BTreeMap<String, String>,
     /// The helper for every other host.
     pub credential_store: Option<String>,
+    /// How often a request is tried, unless as often as usual.
+    pub attempts: Option<u32>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

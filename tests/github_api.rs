@@ -1,0 +1,137 @@
+//! The comment and the check run, against GitHub's API in this process.
+
+#[path = "support/github/mod.rs"]
+mod github;
+
+use github::{Access, FakeGithub, Fault};
+use plimsoll::github::api::{Api, ApiError, Conclusion, Posted};
+
+const MARKER: &str = "<!-- plimsoll:boat -->";
+const BOT: &str = "github-actions[bot]";
+
+/// Runs `work` with a client of the fake.
+fn with<T>(fake: &FakeGithub, work: impl AsyncFnOnce(Api) -> T) -> T {
+    // The program does the same, once, when it starts.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let api = Api::new(&fake.url(), "a-token", "acme/boat").unwrap();
+        work(api).await
+    })
+}
+
+fn put(fake: &FakeGithub, text: &str) -> Result<Posted, ApiError> {
+    let body = format!("{MARKER}\n{text}");
+    with(fake, async |api| api.put_comment(7, MARKER, &body).await)
+}
+
+#[test]
+fn one_comment_is_made_and_then_kept_up_to_date() {
+    let fake = FakeGithub::start();
+    let url = "https://github.com/acme/boat/pull/7#issuecomment-1".to_owned();
+    assert_eq!(put(&fake, "12 MB").unwrap(), Posted::Created { url: url.clone() });
+    assert_eq!(put(&fake, "12 MB").unwrap(), Posted::Unchanged { url: url.clone() });
+    assert_eq!(put(&fake, "13 MB").unwrap(), Posted::Updated { url });
+    assert_eq!(fake.bodies(7), [format!("{MARKER}\n13 MB")]);
+    assert_eq!(fake.bodies(8), Vec::<String>::new());
+}
+
+#[test]
+fn it_is_found_on_any_page() {
+    let fake = FakeGithub::start();
+    for number in 0..240 {
+        fake.comment(7, "somebody", &format!("comment {number}"));
+    }
+    fake.comment(7, BOT, &format!("{MARKER}\nold"));
+    assert!(matches!(put(&fake, "new").unwrap(), Posted::Updated { .. }));
+    assert_eq!(fake.bodies(7).len(), 241);
+}
+
+#[test]
+fn a_marker_that_somebody_else_wrote_is_not_ours() {
+    let fake = FakeGithub::start();
+    fake.comment(7, "eve", &format!("{MARKER}\nall is well"));
+    assert!(matches!(put(&fake, "13 MB").unwrap(), Posted::Created { .. }));
+    assert_eq!(fake.bodies(7)[0], format!("{MARKER}\nall is well"));
+    // A token of a user has that user's comments.
+    let fake = FakeGithub::start();
+    fake.state().login = Some("deploy".to_owned());
+    fake.comment(7, "deploy", &format!("{MARKER}\nold"));
+    assert!(matches!(put(&fake, "new").unwrap(), Posted::Updated { .. }));
+}
+
+#[test]
+fn copies_are_removed_and_the_oldest_stays() {
+    let fake = FakeGithub::start();
+    for text in ["first", "second", "third"] {
+        fake.comment(7, BOT, &format!("{MARKER}\n{text}"));
+    }
+    assert!(matches!(put(&fake, "now").unwrap(), Posted::Updated { .. }));
+    assert_eq!(fake.bodies(7), [format!("{MARKER}\nnow")]);
+    let removed = with(&fake, async |api| api.remove_comment(7, MARKER).await);
+    assert_eq!(removed.unwrap(), Posted::Removed);
+    let removed = with(&fake, async |api| api.remove_comment(7, MARKER).await);
+    assert_eq!(removed.unwrap(), Posted::Nothing);
+}
+
+#[test]
+fn a_comment_that_was_deleted_meanwhile_is_made_again() {
+    let fake = FakeGithub::start();
+    fake.comment(7, BOT, &format!("{MARKER}\nold"));
+    fake.state().faults.push(Fault {
+        method: "PATCH",
+        path: "/comments/1",
+        times: 1,
+        status: 404,
+        retry_after: None,
+    });
+    assert!(matches!(put(&fake, "new").unwrap(), Posted::Created { .. }));
+}
+
+#[test]
+fn a_read_only_token_is_told_as_such() {
+    let fake = FakeGithub::start();
+    fake.state().access = Access::Read;
+    let error = put(&fake, "13 MB").unwrap_err();
+    assert!(matches!(error, ApiError::Denied { status: 403, .. }), "{error}");
+    assert_eq!(
+        error.to_string(),
+        "can't comment on the pull request: GitHub says no (403): \
+         Resource not accessible by integration"
+    );
+}
+
+#[test]
+fn rate_limits_and_faults_are_waited_out() {
+    let fake = FakeGithub::start();
+    let fault = |status, retry_after| Fault {
+        method: "POST",
+        path: "/comments",
+        times: 1,
+        status,
+        retry_after,
+    };
+    fake.state().faults.extend([fault(429, Some(0)), fault(502, None)]);
+    assert!(matches!(put(&fake, "13 MB").unwrap(), Posted::Created { .. }));
+    let posts = fake.state().log.iter().filter(|line| line.starts_with("POST")).count();
+    assert_eq!(posts, 3);
+}
+
+#[test]
+fn what_is_too_long_is_refused_with_a_reason() {
+    let fake = FakeGithub::start();
+    let error = put(&fake, &"x".repeat(70_000)).unwrap_err();
+    assert!(matches!(error, ApiError::Refused { status: 422, .. }), "{error}");
+}
+
+#[test]
+fn a_check_says_how_it_ended() {
+    let fake = FakeGithub::start();
+    let made = with(&fake, async |api| {
+        api.create_check("plimsoll", "860c190", Conclusion::Failure, "Too heavy", "by 3 MB").await
+    });
+    made.unwrap();
+    let state = fake.state();
+    assert_eq!(state.checks[0]["conclusion"], "failure");
+    assert_eq!(state.checks[0]["output"]["title"], "Too heavy");
+}
