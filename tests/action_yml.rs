@@ -51,7 +51,8 @@ fn tables() -> String {
         text += &format!("| `{}` | {} |\n", output.name, cell(output.about));
     }
     text += "\nAccepted and left alone, with a notice: ";
-    let ignored: Vec<String> = IGNORED.iter().map(|(name, why)| format!("`{name}` ({why})")).collect();
+    let ignored: Vec<String> =
+        IGNORED.iter().map(|(name, why)| format!("`{name}` ({why})")).collect();
     text += &format!("{}.\n", ignored.join(", "));
     text
 }
@@ -60,7 +61,8 @@ fn tables() -> String {
 fn check(file: &str, begin: &str, end: &str, expected: &str) {
     let path = root().join(file);
     let text = fs::read_to_string(&path).unwrap();
-    let start = text.find(begin).unwrap_or_else(|| panic!("{file} has no line {begin}")) + begin.len();
+    let start =
+        text.find(begin).unwrap_or_else(|| panic!("{file} has no line {begin}")) + begin.len();
     let length = text[start..].find(end).unwrap_or_else(|| panic!("{file} has no line {end}"));
     let found = &text[start..start + length];
     if std::env::var_os("UPDATE").is_some() {

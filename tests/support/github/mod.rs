@@ -6,6 +6,10 @@
 
 #![allow(dead_code, reason = "no test uses all of it")]
 
+#[path = "../node.rs"]
+mod node;
+mod prism;
+
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
@@ -19,6 +23,8 @@ use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
+
+pub use prism::Prism;
 
 /// What a token may do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -232,10 +238,7 @@ impl State {
             }
             ("POST", ["repos", _, _, "check-runs"]) => {
                 self.checks.push(body.clone());
-                let id = self.checks.len();
-                let mut check = body.clone();
-                check["id"] = json!(id);
-                json_answer(201, &check)
+                json_answer(201, &check_run(self.checks.len(), body))
             }
             ("GET", ["repos", _, _, "commits", sha, "pulls"]) => {
                 let pulls: Vec<&Value> =
@@ -289,8 +292,35 @@ impl State {
     }
 }
 
+/// As made from the body of the request.
+fn check_run(id: usize, asked: &Value) -> Value {
+    let time = "2026-01-02T03:04:05Z";
+    let mut check = asked.clone();
+    for (name, value) in [
+        ("id", json!(id)),
+        ("node_id", json!(format!("CR_{id}"))),
+        ("external_id", json!("")),
+        ("url", json!(format!("https://api.github.com/repos/acme/boat/check-runs/{id}"))),
+        ("html_url", json!(format!("https://github.com/acme/boat/runs/{id}"))),
+        ("details_url", json!("https://github.com/acme/boat")),
+        ("started_at", json!(time)),
+        ("completed_at", json!(time)),
+        ("check_suite", json!({ "id": 1 })),
+        ("app", Value::Null),
+        ("pull_requests", json!([])),
+    ] {
+        check[name] = value;
+    }
+    check["output"]["text"] = Value::Null;
+    check["output"]["annotations_count"] = json!(0);
+    check["output"]["annotations_url"] =
+        json!(format!("https://api.github.com/repos/acme/boat/check-runs/{id}/annotations"));
+    check
+}
+
 fn user(login: &str) -> Value {
-    let url = format!("https://api.github.com/users/{login}");
+    let name = login.replace('[', "%5B").replace(']', "%5D");
+    let url = format!("https://api.github.com/users/{name}");
     let kind = if login.ends_with("[bot]") { "Bot" } else { "User" };
     let mut user = json!({
         "login": login, "id": 1, "node_id": "U_1", "avatar_url": url, "gravatar_id": "",
