@@ -205,7 +205,7 @@ impl State {
         }
         match (method, segments.as_slice()) {
             ("GET", ["user"]) => match &self.login {
-                Some(login) => json_answer(200, &user(login)),
+                Some(login) => json_answer(200, &own_account(login)),
                 None => refusal(403, "Resource not accessible by integration"),
             },
             ("GET", ["repos", _, _, "issues", pull, "comments"]) => {
@@ -316,6 +316,21 @@ fn check_run(id: usize, asked: &Value) -> Value {
     check["output"]["annotations_url"] =
         json!(format!("https://api.github.com/repos/acme/boat/check-runs/{id}/annotations"));
     check
+}
+
+/// What an account sees of itself, besides what all see of it.
+fn own_account(login: &str) -> Value {
+    let mut account = user(login);
+    for name in ["name", "company", "blog", "location", "email", "hireable", "bio"] {
+        account[name] = Value::Null;
+    }
+    for name in ["public_repos", "public_gists", "followers", "following"] {
+        account[name] = json!(0);
+    }
+    for name in ["created_at", "updated_at"] {
+        account[name] = json!("2026-01-02T03:04:05Z");
+    }
+    account
 }
 
 fn user(login: &str) -> Value {
