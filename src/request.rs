@@ -294,6 +294,8 @@ pub struct RegistryOptions {
     pub credential_helpers: BTreeMap<String, String>,
     /// The helper for every other host.
     pub credential_store: Option<String>,
+    /// How often a request is tried, unless as often as usual.
+    pub attempts: Option<u32>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

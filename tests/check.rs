@@ -111,6 +111,29 @@ fn a_mistake_is_told_after_what_was_found() {
     assert!(error.contains("invalid stage index 4\n"), "{error}");
 }
 
+/// What is found while reading comes before a mistake of syntax; BuildKit, too, has looked for the
+/// rest by then only in a file without one.
+#[test]
+fn a_mistake_of_syntax_is_told_after_what_was_found() {
+    let text = "FROM scratch as A\nMAINTAINER a\nENV A 1\nCPY a /\nMAINTAINER b\nUSER \\\n\n a\n";
+    let folder = folder(text);
+    let output = plimsoll(folder.path(), &["check", "--format=json", "."]);
+    let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let found: Vec<_> = found["warnings"].as_array().unwrap().iter().collect();
+    let names: Vec<_> = found.iter().map(|f| f["ruleName"].as_str().unwrap()).collect();
+    let expected =
+        ["StageNameCasing", "FromAsCasing", "MaintainerDeprecated", "NoEmptyContinuation"];
+    assert_eq!(names, expected);
+    for command in ["check", "build", "plan"] {
+        let output = plimsoll(folder.path(), &[command, "--store=store", "."]);
+        let said = stdout(&output) + &stderr(&output);
+        assert_eq!(output.status.code(), Some(1), "{command}: {said}");
+        let warned = said.find("FromAsCasing").expect("the finding is told");
+        let failed = said.find("unknown instruction: CPY (did you mean COPY?)").unwrap();
+        assert!(warned < failed, "{command}: {said}");
+    }
+}
+
 #[test]
 fn a_command_line_of_build_is_one_of_check() {
     let folder = folder("FROM scratch\n");

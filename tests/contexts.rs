@@ -3,6 +3,8 @@
 
 #[path = "contexts/add_git.rs"]
 mod add_git;
+#[path = "contexts/add_ssh.rs"]
+mod add_ssh;
 #[path = "contexts/add_url.rs"]
 mod add_url;
 #[path = "contexts/kinds.rs"]

@@ -5,7 +5,7 @@ use super::session::Session;
 use crate::dockerfile::lint::{Checked, Findings};
 use crate::dockerfile::{self, Dockerfile};
 use crate::error::Error;
-use crate::plan::{Plan, PlanRequest};
+use crate::plan::{Plan, PlanRequest, findings_as_read};
 use crate::request::BuildRequest;
 use crate::sandbox::Cancel;
 use crate::ui::Event;
@@ -26,11 +26,36 @@ fn find(
     events: &(dyn Fn(Event) + Sync),
     findings: &mut Findings,
 ) -> Result<(), Error> {
-    let file = dockerfile::parse(&request.dockerfile.bytes).map_err(super::first)?;
+    let file = read(request, findings)?;
     let session = Session::open(request, cancel, events)?;
     let all_stages = request.target.is_none();
     let wanted = PlanRequest { all_stages, ..session.plan_request() };
     plan_with_images(&session, &file, &wanted, findings).map(drop)
+}
+
+/// Reads the Dockerfile of a build. Where it has a mistake, what the checks found up to there is told.
+pub(super) fn read_and_warn(
+    request: &BuildRequest,
+    events: &(dyn Fn(Event) + Sync),
+) -> Result<Dockerfile, Error> {
+    let mut findings = Findings::default();
+    let read = read(request, &mut findings);
+    for finding in findings.sorted() {
+        events(Event::Finding { file: request.dockerfile.name.clone(), finding });
+    }
+    read
+}
+
+/// All mistakes of a Dockerfile are known at once; the first is told, and what was found before it.
+fn read(request: &BuildRequest, findings: &mut Findings) -> Result<Dockerfile, Error> {
+    let bytes = &request.dockerfile.bytes;
+    dockerfile::parse(bytes).map_err(|errors| {
+        if let Some(file) = dockerfile::parse_up_to_mistake(bytes) {
+            *findings = findings_as_read(&file, &request.build_args);
+        }
+        let first = errors.into_iter().next();
+        first.map_or_else(|| Error::build("the Dockerfile can't be read"), Error::from)
+    })
 }
 
 /// Plans `file` for a build, and tells what the checks found and which arguments were for nothing.

@@ -36,7 +36,6 @@ use std::thread::{self, ScopedJoinHandle};
 use rustix::io::Errno;
 
 use crate::cache::StoreError;
-use crate::dockerfile;
 use crate::error::Error;
 use crate::plan::{Op, Plan, StageId};
 use crate::request::BuildRequest;
@@ -44,7 +43,7 @@ use crate::sandbox::{self, Cancel, Sandbox};
 use crate::ui::Event;
 use crate::weight::Weight;
 
-use check::plan_and_warn;
+use check::{plan_and_warn, read_and_warn};
 use compress::{Compressor, compress_all};
 use demand::{Demand, demands};
 use images::Images;
@@ -89,7 +88,7 @@ fn solve(
     cancel: &Cancel,
     events: &(dyn Fn(Event) + Sync),
 ) -> Result<BuildResult, Error> {
-    let file = dockerfile::parse(&request.dockerfile.bytes).map_err(first)?;
+    let file = read_and_warn(request, events)?;
     let mut session = Session::open(request, cancel, events)?;
     session.take_epoch(&file)?;
     let (plan, images) = plan_and_warn(&session, &file)?;
@@ -154,14 +153,6 @@ impl<'a, 's> Known<'a, 's> {
         };
         Ok(Made { done, exported, weight })
     }
-}
-
-/// All mistakes of a Dockerfile are known at once; the first is told.
-fn first(errors: Vec<dockerfile::SyntaxError>) -> Error {
-    errors
-        .into_iter()
-        .next()
-        .map_or_else(|| Error::build("the Dockerfile can't be read"), Error::from)
 }
 
 fn sandbox_for(

@@ -98,6 +98,13 @@ pub enum Command {
     /// Takes the flags of build. Nothing is run or written.
     #[command(args_override_self = true)]
     Plan(Box<PlanArgs>),
+    /// Run as a step of GitHub Actions: what the action starts
+    Action(ActionArgs),
+    /// Comment on a pull request with the report of another workflow run
+    ///
+    /// For a workflow on `workflow_run`, which may comment where the token of a pull request from a
+    /// fork may not. Reads the event and GITHUB_TOKEN.
+    Comment(CommentArgs),
     /// Show or empty the local store, or a folder of cache entries
     Cache(CacheArgs),
 }
@@ -393,6 +400,34 @@ pub struct ReadingArgs {
 
     #[command(flatten)]
     pub registry: RegistryArgs,
+}
+
+#[derive(Debug, Default, Args)]
+pub struct ActionArgs {
+    /// Clean up after the step, as its last act
+    #[arg(long)]
+    pub post: bool,
+
+    /// The variables come through standard input, from a process that is not root.
+    #[arg(long, hide = true)]
+    pub handed_over: bool,
+
+    /// They have come that way.
+    #[arg(long, hide = true)]
+    pub elevated: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct CommentArgs {
+    /// Folder of the report, or one with such folders in it: what the output `size-report` is in
+    pub folder: PathBuf,
+
+    /// Comment only while sizes differ
+    #[arg(long)]
+    pub changed: bool,
+
+    #[command(flatten)]
+    pub limits: LimitArgs,
 }
 
 #[derive(Debug, Args)]

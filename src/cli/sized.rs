@@ -16,6 +16,15 @@ pub struct Sized {
     /// Behind the report of the build; empty where nothing was asked for.
     pub text: String,
     pub verdict: Option<Verdict>,
+    pub baseline: Option<Baseline>,
+}
+
+/// What an image was compared with.
+pub struct Baseline {
+    /// In words.
+    pub name: String,
+    pub weight: Weight,
+    pub difference: Difference,
 }
 
 /// Sizes an image. A baseline that can't be had is told through `notice` and no more: the first build
@@ -28,8 +37,8 @@ pub fn size(
     notice: &dyn Fn(String),
 ) -> Sized {
     let Some(weight) = &result.weight else { return Sized::default() };
-    let difference = args.size_baseline.as_ref().and_then(|image| {
-        difference(image, request, weight)
+    let baseline = args.size_baseline.as_ref().and_then(|image| {
+        baseline(image, request, weight)
             .inspect_err(|error| notice(format!("nothing to compare with: {}", error.message)))
             .ok()
     });
@@ -38,17 +47,20 @@ pub fn size(
         .iter()
         .filter_map(|stage| Some((stage.name.clone(), stage.unpacked_bytes()?)))
         .collect();
-    let judged = Judged { weight, difference: difference.as_ref(), stages: &stages };
+    let difference = baseline.as_ref().map(|baseline| &baseline.difference);
+    let judged = Judged { weight, difference, stages: &stages };
     let verdict = limits.map(|limits| limits.judge(&judged));
     let mut text = String::new();
-    if let Some(difference) = &difference {
+    if let Some(difference) = difference {
         text.push_str(&format!("\n{}", report::difference_text(difference)));
     }
     text.push_str(&limits::paragraph(verdict.as_ref()));
-    Sized { text, verdict }
+    Sized { text, verdict, baseline }
 }
 
-fn difference(image: &str, request: &BuildRequest, new: &Weight) -> Result<Difference, Error> {
+fn baseline(image: &str, request: &BuildRequest, new: &Weight) -> Result<Baseline, Error> {
     let reader = Reader::of(request.platform.clone(), request.registry.clone(), request.threads)?;
-    Ok(compare(&reader.weigh(image, None)?, new))
+    let weight = reader.weigh(image, None)?;
+    let difference = compare(&weight, new);
+    Ok(Baseline { name: image.to_owned(), weight, difference })
 }

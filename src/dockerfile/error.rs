@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 use thiserror::Error;
 
 use super::ast::Span;
+use super::duration::DurationError;
 use super::expand::ExpandError;
 use super::frontend::ForeignFrontend;
 use super::mount::MountError;
@@ -112,8 +113,8 @@ pub enum SyntaxErrorKind {
     HealthcheckCommand,
     #[error("Unknown type {0:?} in HEALTHCHECK (try CMD)")]
     HealthcheckType(String),
-    #[error("time: invalid duration {0:?}")]
-    Duration(String),
+    #[error(transparent)]
+    Duration(#[from] DurationError),
     #[error("Interval {0:?} cannot be less than 1ms")]
     ShortInterval(&'static str),
     #[error("--retries is not a number: {0:?}")]

@@ -27,11 +27,12 @@ mod words;
 
 pub use ast::*;
 pub use csv::CsvError;
-pub use duration::parse_duration;
+pub use duration::{DurationError, parse_duration};
 pub use error::{SyntaxError, SyntaxErrorKind};
 pub use frontend::{ForeignFrontend, Frontend, frontend};
 pub use heredoc::HeredocStart;
 pub use parse::{
     Statement, Statements, parse, parse_builtin, parse_instruction, parse_instructions,
+    parse_up_to_mistake,
 };
 pub use size::parse_size;

@@ -77,6 +77,15 @@ pub fn parse_instructions(bytes: &[u8]) -> Result<Statements, Vec<SyntaxError>> 
     }
 }
 
+/// The stages of what stands before the first mistake; `None` where that is no stage.
+#[must_use]
+pub fn parse_up_to_mistake(bytes: &[u8]) -> Option<Dockerfile> {
+    let mut statements = parse_instructions(bytes).ok()?;
+    let mistake = statements.list.iter().position(Result::is_err);
+    statements.list.truncate(mistake.unwrap_or(statements.list.len()));
+    stages(statements).ok()
+}
+
 /// Reads one instruction, such as a trigger that `ONBUILD` left in an image (L-084).
 ///
 /// # Errors

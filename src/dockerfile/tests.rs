@@ -168,7 +168,7 @@ fn wrong_arguments() {
         ("HEALTHCHECK NONE a", "HEALTHCHECK NONE takes no arguments"),
         ("HEALTHCHECK CMD", "Missing command after HEALTHCHECK CMD"),
         ("HEALTHCHECK TRY a", "Unknown type \"TRY\" in HEALTHCHECK (try CMD)"),
-        ("HEALTHCHECK --interval=5 CMD a", "time: invalid duration \"5\""),
+        ("HEALTHCHECK --interval=5 CMD a", "time: missing unit in duration \"5\""),
         ("HEALTHCHECK --timeout=50ns CMD a", "Interval \"timeout\" cannot be less than 1ms"),
         ("HEALTHCHECK --retries=-1 CMD a", "--retries cannot be negative (-1)"),
         ("HEALTHCHECK --retries=x CMD a", "--retries is not a number: \"x\""),

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use octocrab::service::middleware::retry::{NoOpRateLimitMetrics, RetryConfig};
 use octocrab::{Octocrab, Page};
 use serde::{Deserialize, Serialize};
@@ -92,6 +93,34 @@ struct Comment {
 #[derive(Clone, Debug, Deserialize)]
 struct User {
     login: String,
+}
+
+/// What GitHub knows of a commit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Commit {
+    pub message: String,
+    pub committed: Timestamp,
+}
+
+#[derive(Deserialize)]
+struct CommitAnswer {
+    commit: CommitBody,
+}
+
+#[derive(Deserialize)]
+struct CommitBody {
+    message: String,
+    committer: Committer,
+}
+
+#[derive(Deserialize)]
+struct Committer {
+    date: Timestamp,
+}
+
+#[derive(Deserialize)]
+struct Label {
+    name: String,
 }
 
 /// An open pull request that a commit is the head of.
@@ -191,6 +220,29 @@ impl Api {
         let made = self.client.post(route, Some(&body));
         let _: serde_json::Value = answer("can't make a check run", made).await?;
         Ok(())
+    }
+
+    /// The open pull requests of a branch, `OWNER:BRANCH`, of this repository or of a fork.
+    pub async fn pulls_from(&self, head: &str) -> Result<Vec<OpenPull>, ApiError> {
+        let route = format!("{}/pulls", self.root);
+        let query = [("state", "open"), ("head", head), ("per_page", "100")];
+        let found = self.client.get(route, Some(&query));
+        answer("can't look for the pull request", found).await
+    }
+
+    /// The labels that a pull request has now; the event has those that it had then.
+    pub async fn labels(&self, pull: u64) -> Result<Vec<String>, ApiError> {
+        let route = format!("{}/issues/{pull}/labels?per_page=100", self.root);
+        let found = self.client.get(route, None::<&()>);
+        let labels: Vec<Label> = answer("can't read the labels of the pull request", found).await?;
+        Ok(labels.into_iter().map(|label| label.name).collect())
+    }
+
+    pub async fn commit(&self, sha: &str) -> Result<Commit, ApiError> {
+        let route = format!("{}/commits/{sha}", self.root);
+        let found = self.client.get(route, None::<&()>);
+        let CommitAnswer { commit } = answer("can't read the commit", found).await?;
+        Ok(Commit { message: commit.message, committed: commit.committer.date })
     }
 
     /// The pull requests that have `sha` among their commits, by GitHub's own account.

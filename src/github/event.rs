@@ -31,6 +31,8 @@ pub struct Event {
     pub git_ref: String,
     pub sha: String,
     pub actor: String,
+    /// `https://github.com`, or another installation.
+    pub server: String,
     /// Where the run can be looked at.
     pub run_url: String,
     pub about: Repository,
@@ -40,6 +42,10 @@ pub struct Event {
     /// When `sha` was made, where the event says it.
     pub committed: Option<Timestamp>,
     pub pull_request: Option<PullRequest>,
+    /// The run whose end is the event.
+    pub workflow_run: Option<WorkflowRun>,
+    /// What the commit of a push says.
+    pub message: Option<String>,
     /// The commit that a push replaced.
     pub before: Option<String>,
 }
@@ -54,6 +60,23 @@ pub struct PullRequest {
     /// The tip of the base when the event happened, which is not always the merge base.
     pub base_sha: String,
     pub labels: Vec<String>,
+}
+
+/// Another run, whose end started this one.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct WorkflowRun {
+    /// The event that started it.
+    pub event: String,
+    pub head_sha: String,
+    pub head_branch: Option<String>,
+    /// `None` where the fork is gone.
+    pub head_repository: Option<HeadRepository>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct HeadRepository {
+    /// `OWNER/NAME`
+    pub full_name: String,
 }
 
 impl Event {
@@ -76,11 +99,9 @@ impl Event {
         let server = or_empty("GITHUB_SERVER_URL");
         let server = if server.is_empty() { "https://github.com" } else { server.as_str() };
         let commits = payload.commits.unwrap_or_default();
-        let committed = commits
-            .into_iter()
-            .chain(payload.head_commit)
-            .find(|commit| commit.id == sha)
-            .and_then(|commit| commit.timestamp.parse().ok());
+        let commit = commits.into_iter().chain(payload.head_commit).find(|c| c.id == sha);
+        let committed = commit.as_ref().and_then(|commit| commit.timestamp.parse().ok());
+        let message = commit.map(|commit| commit.message);
         let described = payload.repository.unwrap_or_default();
         let base_ref = payload
             .base_ref
@@ -89,6 +110,7 @@ impl Event {
         Ok(Self {
             action: payload.action.unwrap_or_default(),
             actor: or_empty("GITHUB_ACTOR"),
+            server: server.to_owned(),
             run_url: format!("{server}/{repository}/actions/runs/{}", or_empty("GITHUB_RUN_ID")),
             about: Repository {
                 name: repository.rsplit('/').next().unwrap_or_default().to_owned(),
@@ -100,6 +122,8 @@ impl Event {
             base_ref: pull_request.as_ref().map(|pull| pull.base_ref.clone()).or(base_ref),
             committed,
             pull_request,
+            workflow_run: payload.workflow_run,
+            message,
             before,
             name,
             repository,
@@ -110,18 +134,28 @@ impl Event {
 
     /// The event comes from a pull request of another repository, whose author may be anybody.
     pub fn is_from_fork(&self) -> bool {
-        let from_elsewhere = |pull: &PullRequest| {
-            pull.head_repository.as_ref().is_none_or(|head| {
-                // GitHub's names differ in case only by accident.
-                !head.eq_ignore_ascii_case(&self.repository)
-            })
-        };
-        self.pull_request.as_ref().is_some_and(from_elsewhere)
+        // GitHub's names differ in case only by accident.
+        let is_ours = |name: &str| name.eq_ignore_ascii_case(&self.repository);
+        let pull = self.pull_request.as_ref().map(|pull| pull.head_repository.as_deref());
+        let run = self.workflow_run.as_ref();
+        let run = run.map(|run| run.head_repository.as_ref().map(|head| head.full_name.as_str()));
+        pull.into_iter().chain(run).any(|head| !head.is_some_and(is_ours))
     }
 
-    /// The branch or tag alone.
+    /// The branch alone.
     pub fn branch(&self) -> Option<&str> {
         self.git_ref.strip_prefix("refs/heads/")
+    }
+
+    /// What is built is what others get: a branch or a tag, but no merge that is only tried.
+    pub fn is_of_branch_or_tag(&self) -> bool {
+        let named = self.branch().is_some() || self.git_ref.starts_with("refs/tags/");
+        named && self.name != "merge_group" && self.pull_request.is_none()
+    }
+
+    /// The commit that a person has made: of a pull request its head, not the merge that is tried.
+    pub fn head_sha(&self) -> &str {
+        self.pull_request.as_ref().map_or(&self.sha, |pull| &pull.head_sha)
     }
 }
 
@@ -133,6 +167,7 @@ struct Payload {
     commits: Option<Vec<Commit>>,
     head_commit: Option<Commit>,
     pull_request: Option<PullPayload>,
+    workflow_run: Option<WorkflowRun>,
     repository: Option<RepositoryPayload>,
 }
 
@@ -142,6 +177,8 @@ struct Commit {
     id: String,
     #[serde(default)]
     timestamp: String,
+    #[serde(default)]
+    message: String,
 }
 
 #[derive(Default, Deserialize)]

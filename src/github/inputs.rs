@@ -47,6 +47,7 @@ pub const INPUTS: &[Input] = &[
     input("secret-envs", "", "List of secrets from variables, `ID=VARIABLE`"),
     input("secret-files", "", "List of secrets from files, `ID=PATH`"),
     input("ssh", "", "List of SSH agents, `default` or `ID=SOCKET`"),
+    input("call", "build", "`build`, or `check` for the checks of the Dockerfile alone"),
     input("no-cache", "false", "Run every step, even where its result is known"),
     input("no-cache-filters", "", "List of stages to run, even where their results are known"),
     input("pull", "false", "Ask for the bases anew, even where the local store knows them"),
@@ -97,11 +98,6 @@ pub const INPUTS: &[Input] = &[
         "List of caches to read, `type=gha|registry|local`, instead of the Actions cache",
     ),
     input("cache-to", "", "List of caches to write, likewise"),
-    input(
-        "cache-mounts",
-        "auto",
-        "Keep what `RUN --mount=type=cache` holds: `auto`, `off` or a list of ids",
-    ),
     // What it weighs.
     input("size-baseline", "auto", "What sizes are compared with: `auto`, `none` or an image"),
     input("size-budget", "", "Limits such as `250MB`, `+10MB` or `+5%`, on top of `.plimsoll.yml`"),
@@ -110,7 +106,7 @@ pub const INPUTS: &[Input] = &[
     input(
         "comment",
         "auto",
-        "Comment on the pull request: `auto` or `always`, `changed` only if sizes changed, `never`",
+        "Comment on the pull request: `auto`, folded where sizes did not change; `changed`, only while they differ; `always`, from pushes to its branch too; `never`",
     ),
     input("comment-key", "", "Tells comments of several images apart; the image's name"),
     input("summary", "true", "Write the job summary"),
@@ -119,6 +115,11 @@ pub const INPUTS: &[Input] = &[
         "fork-mode",
         "auto",
         "On a pull request from a fork: `auto` builds and reports without pushing, `skip` does nothing",
+    ),
+    input(
+        "comment-from",
+        "",
+        "Folder of a report from another run to comment with, in place of a build; for `workflow_run`",
     ),
     // How it runs.
     input("max-parallelism", "", "How many threads compress and hash"),

@@ -2,9 +2,11 @@
 //! event, outputs.
 
 pub mod api;
+pub mod artifact;
 pub mod event;
 pub mod files;
 pub mod inputs;
 pub mod list;
 pub mod metadata;
 pub mod naming;
+pub mod waiver;

@@ -90,6 +90,15 @@ pub enum Planned {
     Ready(Box<Plan>),
 }
 
+/// What the checks found in `file`, the part of a Dockerfile that stands before its first mistake.
+#[must_use]
+pub fn findings_as_read(file: &Dockerfile, build_args: &BTreeMap<String, String>) -> Findings {
+    // Wrong options are a mistake, too, but not the one that is told.
+    let mut findings = Findings::new(check_options(file, build_args).unwrap_or_default());
+    checks::check_as_read(file, &mut findings);
+    findings
+}
+
 /// Plans the target's stages, with the configurations of `images` where they are known. `findings`
 /// becomes what the checks found in this call, also where it fails.
 ///
@@ -103,7 +112,7 @@ pub fn plan(
     findings: &mut Findings,
 ) -> Result<Planned, PlanError> {
     refuse_foreign_frontend(file, request)?;
-    *findings = Findings::new(check_options(file, request)?);
+    *findings = Findings::new(check_options(file, request.build_args)?);
     checks::check(file, findings);
     lint::default_bases(file, request, findings);
     let globals = args::global(file, request, request.build_args)?;
@@ -165,8 +174,11 @@ fn finish(image: &mut ImageConfig, request: &PlanRequest<'_>) {
 }
 
 /// The build argument has the last word (L-015).
-fn check_options(file: &Dockerfile, request: &PlanRequest<'_>) -> Result<CheckOptions, PlanError> {
-    let argument = request.build_args.get("BUILDKIT_DOCKERFILE_CHECK");
+fn check_options(
+    file: &Dockerfile,
+    build_args: &BTreeMap<String, String>,
+) -> Result<CheckOptions, PlanError> {
+    let argument = build_args.get("BUILDKIT_DOCKERFILE_CHECK");
     let (options, of) = match (argument, &file.directives.check) {
         (Some(value), _) => (CheckOptions::parse(value), "build-arg:BUILDKIT_DOCKERFILE_CHECK"),
         (None, Some(word)) => (CheckOptions::of_directive(&word.text), "check options"),

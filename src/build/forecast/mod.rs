@@ -6,12 +6,11 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-use super::check::plan_and_warn;
+use super::check::{plan_and_warn, read_and_warn};
 use super::demand::demands;
 use super::inputs;
 use super::keys::definition_keys;
 use super::session::Session;
-use crate::dockerfile;
 use crate::error::Error;
 use crate::plan::Lines;
 use crate::platform::Platform;
@@ -172,7 +171,7 @@ pub fn forecast(
     cancel: &Cancel,
     events: &(dyn Fn(Event) + Sync),
 ) -> Result<Forecast, Error> {
-    let file = dockerfile::parse(&request.dockerfile.bytes).map_err(super::first)?;
+    let file = read_and_warn(request, events)?;
     let mut session = Session::open(request, cancel, events)?;
     session.take_epoch(&file)?;
     let (plan, images) = plan_and_warn(&session, &file)?;

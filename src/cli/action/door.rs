@@ -6,7 +6,8 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use crate::cli::args::{BuildArgs, NetworkMode, RegistryArgs};
+use crate::cli::args::{BuildArgs, Entitlement, LimitArgs, NetworkMode, RegistryArgs, SizeGate};
+use crate::cli::build::Confided;
 use crate::error::Error;
 use crate::github::event::Event;
 use crate::github::inputs::{InputError, Inputs};
@@ -18,16 +19,20 @@ use crate::request::{Credential, Secret};
 /// GitHub's own registry, which takes the job's token.
 const GHCR: &str = "ghcr.io";
 const DOCKER_HUB: &str = "docker.io";
+/// Whose tokens that registry takes.
+const GITHUB: &str = "https://github.com";
 
 /// A build as the inputs want it.
 #[derive(Debug)]
 pub struct Wanted {
     pub args: BuildArgs,
-    /// By id; never typed, since arguments are for all to see.
-    pub secrets: BTreeMap<String, Secret>,
-    /// By host.
-    pub credentials: BTreeMap<String, Credential>,
+    pub confided: Confided,
     pub push: Push,
+    pub cache: Cache,
+    /// How many threads compress and hash.
+    pub threads: Option<usize>,
+    /// How often a request to a registry is tried.
+    pub attempts: Option<u32>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +41,14 @@ pub enum Push {
     Auto,
     Yes,
     No,
+}
+
+/// The `cache` input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cache {
+    Auto,
+    Read,
+    Off,
 }
 
 impl From<InputError> for Error {
@@ -65,6 +78,9 @@ pub fn wanted(
     };
     let push =
         inputs.choice("push", &[("auto", Push::Auto), ("true", Push::Yes), ("false", Push::No)])?;
+    let cache = inputs
+        .choice("cache", &[("auto", Cache::Auto), ("read", Cache::Read), ("off", Cache::Off)])?;
+    let (cache_from, cache_to) = caches(cache, lines("cache-from"), lines("cache-to"));
     let network = inputs.choice(
         "network",
         &[
@@ -98,6 +114,15 @@ pub fn wanted(
         labels: pairs(&naming.metadata.labels),
         annotations: pairs(&naming.metadata.annotations),
         platforms: commas("platforms"),
+        pull: inputs.switch("pull")?,
+        cache_from,
+        cache_to,
+        allow: entitlements(commas("allow"))?,
+        size_baseline: match inputs.text("size-baseline") {
+            "auto" | "none" => None,
+            image => Some(image.to_owned()),
+        },
+        limits: limits(inputs)?,
         no_cache: inputs.switch("no-cache")?,
         no_cache_filters: commas("no-cache-filters"),
         outputs: lines("outputs"),
@@ -115,12 +140,58 @@ pub fn wanted(
         },
         ..BuildArgs::default()
     };
+    let attempts = inputs.number("push-retries")?.map(|n| u32::try_from(n).unwrap_or(u32::MAX));
     Ok(Wanted {
-        secrets: secrets(inputs)?,
-        credentials: credentials(inputs, event, &args.tags)?,
+        confided: Confided {
+            secrets: secrets(inputs)?,
+            credentials: credentials(inputs, &args.tags)?,
+            spare_credentials: token(inputs, event),
+        },
         args,
         push,
+        cache,
+        threads: inputs.number("max-parallelism")?.filter(|&threads| threads > 0),
+        attempts,
     })
+}
+
+/// What the image may weigh.
+pub fn limits(inputs: &Inputs) -> Result<LimitArgs, Error> {
+    let gates = [("fail", SizeGate::Fail), ("warn", SizeGate::Warn), ("off", SizeGate::Off)];
+    Ok(LimitArgs {
+        size_budget: inputs.list("size-budget", ListRules::COMMAS),
+        size_gate: inputs.choice("size-gate", &gates)?,
+        ..LimitArgs::default()
+    })
+}
+
+/// `--cache-from` and `--cache-to`. What is the default is typed too, so that its absence is told.
+fn caches(cache: Cache, from: Vec<String>, to: Vec<String>) -> (Vec<String>, Vec<String>) {
+    let github = || vec!["type=gha".to_owned()];
+    let (from, to) =
+        if from.is_empty() && to.is_empty() { (github(), github()) } else { (from, to) };
+    match cache {
+        Cache::Auto => (from, to),
+        Cache::Read => (from, Vec::new()),
+        Cache::Off => (Vec::new(), Vec::new()),
+    }
+}
+
+fn entitlements(names: Vec<String>) -> Result<Vec<Entitlement>, InputError> {
+    let known = [
+        ("network.host", Entitlement::NetworkHost),
+        ("security.insecure", Entitlement::SecurityInsecure),
+    ];
+    let entitlement = |name: String| {
+        known.iter().find(|(known, _)| *known == name).map(|(_, entitlement)| *entitlement).ok_or(
+            InputError {
+                name: "allow",
+                expected: known.map(|(known, _)| known).join(", "),
+                found: name,
+            },
+        )
+    };
+    names.into_iter().map(entitlement).collect()
 }
 
 /// `NAME=ADDRESS` is as good as `NAME:ADDRESS`.
@@ -168,20 +239,19 @@ struct Login {
     password: String,
 }
 
-/// Who pushes and pulls. The job's token serves for GitHub's registry where nothing else is said.
-fn credentials(
-    inputs: &Inputs,
-    event: &Event,
-    tags: &[String],
-) -> Result<BTreeMap<String, Credential>, Error> {
-    let basic = |user: &str, password: &str| Credential::Basic {
-        user: user.to_owned(),
-        password: Secret(password.as_bytes().to_vec()),
-    };
+fn basic(user: &str, password: &str) -> Credential {
+    Credential::Basic { user: user.to_owned(), password: Secret(password.as_bytes().to_vec()) }
+}
+
+/// The job's token serves for GitHub's registry.
+fn token(inputs: &Inputs, event: &Event) -> BTreeMap<String, Credential> {
+    let token = inputs.some("github-token").filter(|_| event.server == GITHUB);
+    token.map(|token| (GHCR.to_owned(), basic(&event.actor, token))).into_iter().collect()
+}
+
+/// Who pushes and pulls, as far as inputs say it.
+fn credentials(inputs: &Inputs, tags: &[String]) -> Result<BTreeMap<String, Credential>, Error> {
     let mut credentials = BTreeMap::new();
-    if let Some(token) = inputs.some("github-token") {
-        credentials.insert(GHCR.to_owned(), basic(&event.actor, token));
-    }
     let auth = inputs.raw("registry-auth");
     if !auth.trim().is_empty() {
         // The parser's own text shows the lines around a mistake, which may hold a password.
@@ -270,7 +340,8 @@ mod tests {
     }
 
     fn user(wanted: &Wanted, host: &str) -> Option<String> {
-        match wanted.credentials.get(host)? {
+        let Confided { credentials, spare_credentials, .. } = &wanted.confided;
+        match credentials.get(host).or(spare_credentials.get(host))? {
             Credential::Basic { user, .. } => Some(user.clone()),
             _ => None,
         }
@@ -308,8 +379,8 @@ mod tests {
         assert_eq!(wanted.args.no_cache_filters, ["a", "b"]);
         assert_eq!(wanted.args.add_hosts, ["db:10.0.0.1", "front:10.0.0.2"]);
         assert_eq!(wanted.args.secrets[0], "id=token,env=MY_TOKEN");
-        assert_eq!(wanted.secrets["spaced"].0, b" x ");
-        assert_eq!(wanted.secrets["many"].0, b"1\n2");
+        assert_eq!(wanted.confided.secrets["spaced"].0, b" x ");
+        assert_eq!(wanted.confided.secrets["many"].0, b"1\n2");
         assert_eq!((wanted.args.network, wanted.push), (NetworkMode::None, Push::No));
     }
 

@@ -79,11 +79,11 @@ fn duration(flags: &Flags, name: &'static str) -> Result<Option<i64>, Fault> {
     const MILLISECOND: i64 = 1_000_000;
     let Some(value) = flags.text(name) else { return Ok(None) };
     match parse_duration(&value.text) {
-        None => Err(Fault::at(SyntaxErrorKind::Duration(value.text), value.span)),
-        Some(nanoseconds) if nanoseconds != 0 && nanoseconds < MILLISECOND => {
+        Err(error) => Err(Fault::at(SyntaxErrorKind::Duration(error), value.span)),
+        Ok(nanoseconds) if nanoseconds != 0 && nanoseconds < MILLISECOND => {
             Err(Fault::at(SyntaxErrorKind::ShortInterval(name), value.span))
         }
-        duration => Ok(duration),
+        Ok(nanoseconds) => Ok(Some(nanoseconds)),
     }
 }
 

@@ -13,7 +13,7 @@ use std::ops::RangeInclusive;
 
 pub use options::{CheckOptionError, CheckOptions};
 pub use problem::{Problem, Rule};
-pub use text::check;
+pub use text::{check, check_as_read};
 
 use crate::error::Error;
 

@@ -10,23 +10,29 @@ const RESERVED: [&str; 2] = ["context", "scratch"];
 
 /// Looks for C-01 to C-06, C-08 and C-20.
 pub fn check(file: &Dockerfile, findings: &mut Findings) {
-    for line in &file.empty_continuations {
-        findings.add(Problem::NoEmptyContinuation, *line..=*line, &[]);
-    }
-    for instruction in &file.global_args {
-        check_instruction(instruction, findings);
-    }
-    for stage in &file.stages {
-        check_from(&stage.from, findings);
-        for instruction in &stage.instructions {
-            check_instruction(instruction, findings);
-        }
-    }
+    check_as_read(file, findings);
+    check_descriptions(file, findings);
     check_stage_names(file, findings);
     check_keyword_casing(file, findings);
 }
 
-fn check_from(from: &From, findings: &mut Findings) {
+/// Looks for C-01 to C-03 and C-08, which are found while a file is read: where a mistake follows,
+/// they are told all the same.
+pub fn check_as_read(file: &Dockerfile, findings: &mut Findings) {
+    for line in &file.empty_continuations {
+        findings.add(Problem::NoEmptyContinuation, *line..=*line, &[]);
+    }
+    for stage in &file.stages {
+        check_stage_name(&stage.from, findings);
+        for Instruction { kind, place } in &stage.instructions {
+            if matches!(kind, InstructionKind::Maintainer(_)) {
+                findings.add(Problem::MaintainerDeprecated, place.lines.clone(), &place.comments);
+            }
+        }
+    }
+}
+
+fn check_stage_name(from: &From, findings: &mut Findings) {
     let place = &from.place;
     let mut report = |problem| findings.add(problem, place.lines.clone(), &place.comments);
     let (Some(name), Some(written), Some(as_keyword)) =
@@ -47,20 +53,20 @@ fn check_from(from: &From, findings: &mut Findings) {
         let (from, as_keyword) = (place.keyword.clone(), as_keyword.text.clone());
         report(Problem::FromAsCasing { from, as_keyword });
     }
-    check_description("FROM", &[name], place, findings);
 }
 
-fn check_instruction(instruction: &Instruction, findings: &mut Findings) {
-    let place = &instruction.place;
-    match &instruction.kind {
-        InstructionKind::Maintainer(_) => {
-            findings.add(Problem::MaintainerDeprecated, place.lines.clone(), &place.comments);
+fn check_descriptions(file: &Dockerfile, findings: &mut Findings) {
+    let stages = file.stages.iter();
+    for from in stages.clone().map(|stage| &stage.from) {
+        if let Some(name) = &from.name {
+            check_description("FROM", &[name], &from.place, findings);
         }
-        InstructionKind::Arg(definitions) => {
+    }
+    for instruction in file.global_args.iter().chain(stages.flat_map(|stage| &stage.instructions)) {
+        if let InstructionKind::Arg(definitions) = &instruction.kind {
             let names: Vec<&str> = definitions.iter().map(|d| d.name.text.as_str()).collect();
-            check_description("ARG", &names, place, findings);
+            check_description("ARG", &names, &instruction.place, findings);
         }
-        _ => {}
     }
 }
 
