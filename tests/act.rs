@@ -118,7 +118,8 @@ fn a_push_is_built_pushed_and_found_again() {
     let first = world.runner.push();
     succeeded(&first);
     assert!(world.registry.has_tag("acme/boat", "main"));
-    assert_eq!((first.said("pushed"), first.said("hits")), ("true", "0.000"));
+    assert_eq!(first.said("pushed"), "true");
+    assert_ne!(first.said("hits"), "1.000");
     let digest = first.said("digest").to_owned();
     assert!(digest.starts_with("sha256:"), "a build has forged its digest: {digest}");
     assert!(!world.cache.entries().is_empty());
@@ -144,7 +145,7 @@ fn a_pull_request_that_grows_has_one_comment_that_says_so() {
     assert!((300_000..310_000).contains(&delta), "{delta}");
     let comments = world.comments();
     assert_eq!(comments.len(), 1);
-    assert!(comments[0].contains("+0.3 MB") || comments[0].contains("+300"), "{}", comments[0]);
+    assert!(comments[0].contains("+300."), "{}", comments[0]);
     assert!(ended.said("comment").starts_with("https://github.com/acme/boat/pull/7#"));
 
     world.runner.write("data", noise(600_000));
@@ -161,7 +162,7 @@ fn a_budget_that_is_broken_fails_the_job() {
     let ended = world.runner.pull_request("acme/boat");
     assert!(!ended.succeeded, "{}", ended.log);
     has_no_secret(&ended);
-    assert!(ended.log.contains("exit code 3") || ended.log.contains("exitcode '3'"), "{}", ended.log);
+    assert!(ended.log.contains("exit status 3"), "{}", ended.log);
     assert_eq!(ended.said("verdict"), "fail");
     assert_eq!(world.comments().len(), 1);
     let state = world.github.state();
@@ -183,8 +184,9 @@ fn a_fork_pushes_nothing_and_its_report_is_posted_by_the_companion() {
 
     // With the rights of the repository, and nothing of the fork's but the report.
     world.github.state().access = Access::Write;
-    let pull = json!({ "number": 7, "state": "open", "head": { "sha": HEAD, "label": "eve:sails" } });
-    world.github.state().pulls.push((HEAD.to_owned(), pull));
+    let pull =
+        json!({ "number": 7, "state": "open", "head": { "sha": HEAD, "label": "eve:sails" } });
+    world.github.state().pulls.push(pull);
     let companion = workflow(&["comment-from: ${{ env.KEPT }}/report"]);
     world.runner.write(".github/workflows/image.yml", companion);
     world.runner.commit();
@@ -213,15 +215,16 @@ fn a_fork_pushes_nothing_and_its_report_is_posted_by_the_companion() {
 fn a_canceled_job_leaves_nothing_behind() {
     let Some(world) = World::new(&[]) else { return };
     let mark = format!("sleeping-{}", std::process::id());
-    let sleep = format!("FROM scratch\nCOPY busybox /bin/busybox\nRUN [\"/bin/busybox\", \"sh\", \
-        \"-c\", \"echo {mark}; /bin/busybox sleep 600\"]\n");
+    let sleep = format!(
+        "FROM scratch\nCOPY busybox /bin/busybox\nRUN [\"/bin/busybox\", \"sh\", \
+        \"-c\", \"echo {mark}; /bin/busybox sleep 600\"]\n"
+    );
     world.runner.write("Dockerfile", sleep);
     world.runner.commit();
     let payload = json!({ "ref": "refs/heads/main", "repository": repository() });
     let mut act = world.runner.command("push", &payload).stderr(Stdio::inherit()).spawn().unwrap();
     let mut lines = BufReader::new(act.stdout.take().unwrap()).lines().map(Result::unwrap);
-    let output = format!("| {mark}");
-    assert!(lines.any(|line| line.ends_with(&output)), "the step did not start");
+    assert!(lines.any(|line| line.ends_with(&mark)), "the step did not start");
     let id = rustix::process::Pid::from_child(&act);
     rustix::process::kill_process(id, rustix::process::Signal::INT).unwrap();
     let rest: Vec<String> = lines.collect();

@@ -4,9 +4,11 @@
 mod github;
 
 use std::ops::Deref;
+use std::path::Path;
 
 use github::{Access, FakeGithub, Fault, Prism};
 use plimsoll::github::api::{Api, ApiError, Conclusion, Posted};
+use serde_json::Value;
 
 const MARKER: &str = "<!-- plimsoll:boat -->";
 const BOT: &str = "github-actions[bot]";
@@ -165,4 +167,50 @@ fn a_check_says_how_it_ended() {
     let state = fake.state();
     assert_eq!(state.checks[0]["conclusion"], "failure");
     assert_eq!(state.checks[0]["output"]["title"], "Too heavy");
+}
+
+/// The pull request of GitHub's first example, whose head is `Codertocat:changes`.
+fn pull_request() -> Option<Value> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/github/node/node_modules");
+    let file = root.join("@octokit/webhooks-examples/api.github.com/index.json");
+    let Ok(text) = std::fs::read(&file) else {
+        eprintln!("SKIPPED: there is no {}", file.display());
+        return None;
+    };
+    let events: Vec<Value> = serde_json::from_slice(&text).unwrap();
+    let event = events.into_iter().find(|event| event["name"] == "pull_request").unwrap();
+    Some(event["examples"][0]["pull_request"].clone())
+}
+
+#[test]
+fn pull_requests_are_found_by_commit_and_by_branch() {
+    let Some(pull) = pull_request() else { return };
+    let head = &pull["head"];
+    let (sha, label) = (head["sha"].as_str().unwrap(), head["label"].as_str().unwrap());
+    let fake = Github::described();
+    fake.state().pulls.push(pull.clone());
+    let found = with(&fake, async |api| {
+        [api.pulls_of(sha).await.unwrap(), api.pulls_from(label).await.unwrap()]
+    });
+    for pulls in found {
+        assert_eq!((pulls.len(), pulls[0].number, pulls[0].head.sha.as_str()), (1, 2, sha));
+    }
+    let others = with(&fake, async |api| api.pulls_from("eve:changes").await);
+    assert_eq!(others.unwrap(), []);
+}
+
+#[test]
+fn labels_and_commits_are_read() {
+    let fake = Github::described();
+    fake.state().labels = vec!["size-accepted".to_owned()];
+    let time = "2026-01-02T03:04:05Z";
+    fake.state().commits.push(("860c190".to_owned(), "Add sails".to_owned(), time.to_owned()));
+    let (labels, commit) =
+        with(&fake, async |api| (api.labels(7).await, api.commit("860c190").await));
+    assert_eq!(labels.unwrap(), ["size-accepted"]);
+    let commit = commit.unwrap();
+    assert_eq!(
+        (commit.message.as_str(), commit.committed.to_string().as_str()),
+        ("Add sails", time)
+    );
 }

@@ -143,9 +143,7 @@ impl Runner {
 
     /// Of pull request 7, whose head is in this repository, such as `acme/boat`.
     pub fn pull_request(&self, head: &str) -> Ended {
-        let side = |branch: &str, sha: &str, repository: &str| {
-            json!({ "ref": branch, "sha": sha, "repo": { "full_name": repository } })
-        };
+        let side = |branch: &str, sha: &str, repository: &str| json!({ "ref": branch, "sha": sha, "repo": { "full_name": repository } });
         let payload = json!({
             "action": "synchronize",
             "number": 7,

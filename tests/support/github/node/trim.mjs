@@ -8,8 +8,11 @@ const CALLED = [
   "/user",
   "/repos/{owner}/{repo}/check-runs",
   "/repos/{owner}/{repo}/commits/{commit_sha}/pulls",
+  "/repos/{owner}/{repo}/commits/{ref}",
   "/repos/{owner}/{repo}/issues/comments/{comment_id}",
   "/repos/{owner}/{repo}/issues/{issue_number}/comments",
+  "/repos/{owner}/{repo}/issues/{issue_number}/labels",
+  "/repos/{owner}/{repo}/pulls",
 ];
 
 const whole = createRequire(import.meta.url)("@octokit/openapi/generated/api.github.com.json");
