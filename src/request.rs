@@ -1,5 +1,5 @@
-//! One build, resolved and validated. The command line is one door to it; the action and
-//! `.plimsoll.yml` will be others.
+//! One build, resolved and validated. The command line is one door to it, the inputs of the
+//! action are another.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;

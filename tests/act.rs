@@ -186,7 +186,7 @@ fn a_fork_pushes_nothing_and_its_report_is_posted_by_the_companion() {
     world.github.state().access = Access::Write;
     let pull =
         json!({ "number": 7, "state": "open", "head": { "sha": HEAD, "label": "eve:sails" } });
-    world.github.state().pulls.push(pull);
+    world.github.state().pulls.push((HEAD.to_owned(), pull));
     let companion = workflow(&["comment-from: ${{ env.KEPT }}/report"]);
     world.runner.write(".github/workflows/image.yml", companion);
     world.runner.commit();

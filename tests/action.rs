@@ -7,9 +7,21 @@ mod actions_cache;
 mod basics;
 #[path = "support/registry/mod.rs"]
 mod fake_registry;
+#[path = "action/forks.rs"]
+mod forks;
 #[path = "support/github/mod.rs"]
 mod github;
+#[path = "action/inputs.rs"]
+mod inputs;
+#[path = "action/log.rs"]
+mod log;
 #[path = "support/loopback.rs"]
 mod loopback;
+#[path = "action/pulls.rs"]
+mod pulls;
+#[path = "action/pushing.rs"]
+mod pushing;
+#[path = "action/root.rs"]
+mod root;
 #[path = "action/runner.rs"]
 mod runner;

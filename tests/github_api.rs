@@ -191,7 +191,7 @@ fn pull_requests_are_found_by_commit_and_by_branch() {
     let head = &pull["head"];
     let (sha, label) = (head["sha"].as_str().unwrap(), head["label"].as_str().unwrap());
     let fake = Github::described();
-    fake.state().pulls.push(pull.clone());
+    fake.state().pulls.push((sha.to_owned(), pull.clone()));
     let found = with(&fake, async |api| {
         [api.pulls_of(sha).await.unwrap(), api.pulls_from(label).await.unwrap()]
     });
@@ -206,14 +206,11 @@ fn pull_requests_are_found_by_commit_and_by_branch() {
 fn labels_and_commits_are_read() {
     let fake = Github::described();
     fake.state().labels = vec!["size-accepted".to_owned()];
-    let time = "2026-01-02T03:04:05Z";
-    fake.state().commits.push(("860c190".to_owned(), "Add sails".to_owned(), time.to_owned()));
+    fake.state().message = "Add sails".to_owned();
     let (labels, commit) =
         with(&fake, async |api| (api.labels(7).await, api.commit("860c190").await));
     assert_eq!(labels.unwrap(), ["size-accepted"]);
     let commit = commit.unwrap();
-    assert_eq!(
-        (commit.message.as_str(), commit.committed.to_string().as_str()),
-        ("Add sails", time)
-    );
+    assert_eq!(commit.message, "Add sails");
+    assert_eq!(commit.committed.to_string(), "2026-01-02T03:04:05Z");
 }

@@ -99,7 +99,11 @@ pub const INPUTS: &[Input] = &[
     ),
     input("cache-to", "", "List of caches to write, likewise"),
     // What it weighs.
-    input("size-baseline", "auto", "What sizes are compared with: `auto`, `none` or an image"),
+    input(
+        "size-baseline",
+        "none",
+        "What sizes are compared with: an image, a weight file as `weight:FILE`, or `none`",
+    ),
     input("size-budget", "", "Limits such as `250MB`, `+10MB` or `+5%`, on top of `.plimsoll.yml`"),
     input("size-gate", "fail", "What a broken limit does: `fail`, `warn` or `off`"),
     input("size-override-label", "size-accepted", "Label of a pull request that waives the limits"),

@@ -140,6 +140,6 @@ mod tests {
     #[test]
     fn a_marker_stays_one_comment_of_html() {
         assert_eq!(marker("ghcr.io/acme/boat"), "<!-- plimsoll:ghcr.io/acme/boat -->");
-        assert_eq!(marker("a --> <b>\n"), "<!-- plimsoll:a-----b-- -->");
+        assert_eq!(marker("a --> <b>\n"), "<!-- plimsoll:a------b-- -->");
     }
 }

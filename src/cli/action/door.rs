@@ -119,7 +119,7 @@ pub fn wanted(
         cache_to,
         allow: entitlements(commas("allow"))?,
         size_baseline: match inputs.text("size-baseline") {
-            "auto" | "none" => None,
+            "none" => None,
             image => Some(image.to_owned()),
         },
         limits: limits(inputs)?,

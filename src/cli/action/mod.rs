@@ -26,14 +26,15 @@ use crate::cli::signal::Signals;
 use crate::cli::{build, fail, sized, store};
 use crate::error::{Error, ErrorKind};
 use crate::github::api::BODY_LIMIT;
+use crate::github::inputs::Inputs;
 use crate::github::naming::{Naming, naming};
 use crate::report;
-use crate::request::{BuildRequest, Destination};
+use crate::request::{BuildRequest, Credential, Destination, Secret};
 use crate::ui::{Event, Form, Ui, excerpt, findings};
 
 use client::Client;
 use comment::Mode;
-use door::{Cache, Push, Wanted};
+use door::{Cache, Wanted};
 use job::Job;
 use publish::Built;
 use root::Rights;
@@ -58,10 +59,13 @@ pub(super) fn run(args: &ActionArgs, environment: &Environment) -> ExitCode {
     if args.post && ended {
         return ExitCode::SUCCESS;
     }
-    let refused = match root::enter(args, environment) {
-        Rights::Here { refused } => refused,
-        Rights::Elsewhere(code) => return code,
-    };
+    let mut refused = None;
+    if args.post || runs_steps(environment) {
+        match root::enter(args, environment) {
+            Rights::Here { refused: why } => refused = why,
+            Rights::Elsewhere(code) => return code,
+        }
+    }
     if args.post {
         return clean(environment);
     }
@@ -72,6 +76,12 @@ pub(super) fn run(args: &ActionArgs, environment: &Environment) -> ExitCode {
     let code = step(&job, refused.as_deref());
     job.keep(&[(ENDED, "true".to_owned())]);
     code
+}
+
+/// What reads files from a fork, or a Dockerfile alone, needs no rights.
+fn runs_steps(environment: &Environment) -> bool {
+    let inputs = Inputs::of(&environment.texts());
+    inputs.some("comment-from").is_none() && inputs.text("call") != "check"
 }
 
 /// The step was killed: removes what it was working on.
@@ -106,13 +116,21 @@ fn step(job: &Job<'_>, refused: Option<&str>) -> ExitCode {
 /// The runner shall show none of these, whoever prints them.
 fn mask(job: &Job<'_>) {
     let token = |name: &str| job.variables.get(name).map(String::as_str);
-    let secrets = [
-        job.inputs.some("github-token"),
-        job.inputs.some("password"),
-        token("ACTIONS_RUNTIME_TOKEN"),
-        token("GITHUB_TOKEN"),
-    ];
+    let secrets =
+        [job.inputs.some("github-token"), token("ACTIONS_RUNTIME_TOKEN"), token("GITHUB_TOKEN")];
     job.ui.mask(&secrets.into_iter().flatten().collect::<Vec<_>>());
+}
+
+fn mask_all<'s>(job: &Job<'_>, secrets: impl Iterator<Item = &'s Secret>) {
+    let texts = secrets.filter_map(|secret| std::str::from_utf8(&secret.0).ok());
+    job.ui.mask(&texts.collect::<Vec<_>>());
+}
+
+fn password(credential: &Credential) -> Option<&Secret> {
+    match credential {
+        Credential::Basic { password, .. } => Some(password),
+        Credential::IdentityToken(_) | Credential::RegistryToken(_) => None,
+    }
 }
 
 /// The step under way.
@@ -167,47 +185,41 @@ impl Step<'_> {
             .map_err(Error::usage)?;
         naming.metadata.warnings.iter().for_each(|warning| job.warn(warning));
         let epoch = committed.map(Timestamp::as_second);
-        let wanted = door::wanted(&job.inputs, &job.event, &naming, source.context, epoch)?;
-        let Wanted { mut args, mut confided, push, cache, threads, attempts } = wanted;
-        for context in &mut args.build_contexts {
+        let mut wanted = door::wanted(&job.inputs, &job.event, &naming, source.context, epoch)?;
+        for context in &mut wanted.args.build_contexts {
             *context = source::with_default_context(context, &source::git_context(job));
         }
         if let Some((id, token)) = source.git_token {
-            confided.secrets.entry(id).or_insert(crate::request::Secret(token.into_bytes()));
+            wanted.confided.secrets.entry(id).or_insert(Secret(token.into_bytes()));
         }
-        args.push = pushing::is_wanted(job, push);
+        wanted.args.push = pushing::is_wanted(job, wanted.push);
+        let request = self.request(&mut wanted)?;
+        Ok((Prepared { naming, args: wanted.args, client, mode }, request))
+    }
+
+    fn request(&self, wanted: &mut Wanted) -> Result<BuildRequest, Error> {
+        let job = self.job;
+        let confided = std::mem::take(&mut wanted.confided);
+        mask_all(job, confided.credentials.values().filter_map(password));
         let mut environment = job.environment.clone();
-        environment.threads = threads.unwrap_or(environment.threads);
+        environment.threads = wanted.threads.unwrap_or(environment.threads);
         let outside = build::Outside {
             confided,
             stdin: &mut std::io::empty(),
             cancel: &self.signals.cancel,
             events: &|event| job.tell(&event),
         };
-        let mut request = build::request(&args, &environment, outside)?;
-        request.registry.attempts = attempts;
+        let mut request = build::request(&wanted.args, &environment, outside)?;
+        mask_all(job, request.secrets.values());
+        request.registry.attempts = wanted.attempts;
         request.weigh = true;
-        if cache == Cache::Off {
+        if wanted.cache == Cache::Off {
             // Nothing typed would mean GitHub's.
             request.cache_from.clear();
             request.cache_to.clear();
         }
-        let secrets: Vec<&str> =
-            request.secrets.values().filter_map(|s| std::str::from_utf8(&s.0).ok()).collect();
-        job.ui.mask(&secrets);
-        if job.event.is_from_fork() {
-            pushing::keep_from_fork(job, &mut request);
-        } else if push == Push::Auto && args.push {
-            if let Some(repository) = pushing::denied(&request) {
-                job.notice(format!(
-                    "the image is not pushed: {repository} does not let us. For ghcr.io add \
-                     `permissions: packages: write` to the job; for another registry, log in."
-                ));
-                args.push = false;
-                request.outputs.retain(|output| output.kind.destination().is_some());
-            }
-        }
-        Ok((Prepared { naming, args, client, mode }, request))
+        pushing::settle(job, wanted.push, &mut request);
+        Ok(request)
     }
 
     /// As `docker build --check`: what is found is a failure.

@@ -98,13 +98,26 @@ impl Pattern {
         result
     }
 
-    /// The leftmost match at or after `from`, the longest there: byte offsets.
+    /// The leftmost match at or after `from`, the longest there: byte offsets. One pass, in which
+    /// every place may begin a match until one is found.
     fn find(&self, value: &str, from: usize) -> Option<(usize, usize)> {
-        let starts = value[from..].char_indices().map(|(at, _)| from + at).chain([value.len()]);
-        starts.into_iter().find_map(|start| {
-            match_length(&self.tokens, value[start..].chars(), Length::Longest)
-                .map(|matched| (start, start + matched))
-        })
+        let mut found = None;
+        let mut places = Places::of(&self.tokens);
+        let chars = value[from..].char_indices().map(|(at, c)| (from + at, Some(c)));
+        for (at, c) in chars.chain([(value.len(), None)]) {
+            if found.is_none() {
+                places.reach(0, at);
+            }
+            if let Some(start) = places.ended() {
+                found = Some((start, at));
+                places.keep_up_to(start);
+            }
+            match c {
+                Some(c) if found.is_none() || !places.is_empty() => places.step(c),
+                _ => break,
+            }
+        }
+        found
     }
 }
 
@@ -138,51 +151,92 @@ fn push_template(result: &mut String, template: &str, matched: &str) {
     result.push_str(rest);
 }
 
-/// How many bytes of `chars`, from the first on, the tokens match. All positions in the pattern
-/// that could have been reached are followed at once, so no input takes exponential time.
+/// How many bytes of `chars`, from the first on, the tokens match.
 fn match_length(
     tokens: &[Token],
     chars: impl Iterator<Item = char>,
     length: Length,
 ) -> Option<usize> {
-    let mut active = vec![false; tokens.len() + 1];
-    reach(tokens, &mut active, 0);
-    let mut found = active[tokens.len()].then_some(0);
+    let mut places = Places::of(tokens);
+    places.reach(0, 0);
+    let mut found = places.ended().map(|_| 0);
     let mut matched = 0;
     for c in chars {
-        if found.is_some() && length == Length::Shortest {
+        if places.is_empty() || found.is_some() && length == Length::Shortest {
             break;
         }
-        let mut next = vec![false; tokens.len() + 1];
-        for (position, token) in tokens.iter().enumerate().filter(|(position, _)| active[*position])
-        {
-            match token {
-                Token::Literal(literal) if *literal == c => reach(tokens, &mut next, position + 1),
-                Token::Any if c != '\n' => reach(tokens, &mut next, position + 1),
-                Token::Star if c != '\n' => reach(tokens, &mut next, position),
-                _ => {}
-            }
-        }
-        if !next.contains(&true) {
-            break;
-        }
-        active = next;
+        places.step(c);
         matched += c.len_utf8();
-        if active[tokens.len()] {
+        if places.ended().is_some() {
             found = Some(matched);
         }
     }
     found
 }
 
-/// Marks a position, and those after it that need no character.
-fn reach(tokens: &[Token], active: &mut [bool], mut position: usize) {
-    while !active[position] {
-        active[position] = true;
-        if !matches!(tokens.get(position), Some(Token::Star)) {
-            return;
+/// The places in a pattern that could have been reached, each with where that match began. All are
+/// followed at once, so no input takes exponential time.
+struct Places<'t> {
+    tokens: &'t [Token],
+    /// Those that began first come first.
+    list: Vec<(usize, usize)>,
+    /// By place.
+    is_listed: Vec<bool>,
+    /// For the next step.
+    spare: Vec<(usize, usize)>,
+}
+
+impl<'t> Places<'t> {
+    fn of(tokens: &'t [Token]) -> Self {
+        let is_listed = vec![false; tokens.len() + 1];
+        Self { tokens, list: Vec::new(), is_listed, spare: Vec::new() }
+    }
+
+    /// Adds a place, and those after it that need no character. What came there first stays.
+    fn reach(&mut self, mut place: usize, start: usize) {
+        while !self.is_listed[place] {
+            self.is_listed[place] = true;
+            self.list.push((place, start));
+            if !matches!(self.tokens.get(place), Some(Token::Star)) {
+                return;
+            }
+            place += 1;
         }
-        position += 1;
+    }
+
+    /// Takes one character.
+    fn step(&mut self, c: char) {
+        let before = std::mem::replace(&mut self.list, std::mem::take(&mut self.spare));
+        before.iter().for_each(|(place, _)| self.is_listed[*place] = false);
+        for &(place, start) in &before {
+            match self.tokens.get(place) {
+                Some(Token::Literal(literal)) if *literal == c => self.reach(place + 1, start),
+                Some(Token::Any) if c != '\n' => self.reach(place + 1, start),
+                Some(Token::Star) if c != '\n' => self.reach(place, start),
+                _ => {}
+            }
+        }
+        self.spare = before;
+        self.spare.clear();
+    }
+
+    /// Where a match that is complete here began.
+    fn ended(&self) -> Option<usize> {
+        let end = self.tokens.len();
+        let is_end = |(place, _): &&(usize, usize)| *place == end;
+        self.is_listed[end].then(|| self.list.iter().find(is_end).map(|(_, start)| *start))?
+    }
+
+    /// Forgets what began behind `start`.
+    fn keep_up_to(&mut self, start: usize) {
+        let kept = self.list.iter().take_while(|(_, from)| *from <= start).count();
+        for (place, _) in self.list.drain(kept..) {
+            self.is_listed[place] = false;
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.list.is_empty()
     }
 }
 
@@ -260,5 +314,36 @@ mod tests {
     fn many_stars_end() {
         let text = "*a".repeat(40);
         assert_eq!(pattern(&text).trim_prefix(&"a".repeat(39), Length::Longest).len(), 39);
+    }
+
+    /// Found by fuzzing: one pass to see that nothing matches, not one from every place.
+    #[test]
+    fn a_long_value_without_a_match_ends() {
+        let value = "a".repeat(1 << 20);
+        for text in ["a*b", "*?b", "*a*b"] {
+            assert_eq!(pattern(text).replace_all(&value, "", 1 << 21), value, "{text}");
+        }
+    }
+
+    /// Tries every end of every beginning, the longest first.
+    fn find_slowly(pattern: &Pattern, value: &str) -> Option<(usize, usize)> {
+        let places = || (0..=value.len()).filter(|at| value.is_char_boundary(*at));
+        let ends = |start| places().rev().take_while(move |end| *end >= start);
+        let mut spans = places().flat_map(|start| ends(start).map(move |end| (start, end)));
+        spans.find(|(start, end)| {
+            let span = &value[*start..*end];
+            match_length(&pattern.tokens, span.chars(), Length::Longest) == Some(span.len())
+        })
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn the_leftmost_longest_match_is_found(
+            text in "[ab*?\n]{0,6}",
+            value in "[abä\n]{0,12}",
+        ) {
+            let pattern = pattern(&text);
+            proptest::prop_assert_eq!(pattern.find(&value, 0), find_slowly(&pattern, &value));
+        }
     }
 }

@@ -65,12 +65,12 @@ pub struct State {
     pub login: Option<String>,
     pub comments: Vec<Comment>,
     pub checks: Vec<Value>,
-    /// Pull requests, as GitHub shows them; of the head at least `sha` and `label`.
-    pub pulls: Vec<Value>,
-    /// Commits: their digest, message and time.
-    pub commits: Vec<(String, String, String)>,
+    /// Pull requests by the commit that they are of.
+    pub pulls: Vec<(String, Value)>,
     /// Of all pull requests.
     pub labels: Vec<String>,
+    /// What all commits say.
+    pub message: String,
     pub faults: Vec<Fault>,
     /// `METHOD PATH`
     pub log: Vec<String>,
@@ -244,30 +244,47 @@ impl State {
                 self.checks.push(body.clone());
                 json_answer(201, &check_run(self.checks.len(), body))
             }
-            ("GET", ["repos", _, _, "commits", sha, "pulls"]) => self.pulls("sha", sha),
-            ("GET", ["repos", _, _, "commits", sha]) => {
-                match self.commits.iter().find(|(of, ..)| of == sha) {
-                    Some((sha, message, time)) => json_answer(200, &commit(sha, message, time)),
-                    None => refusal(404, "Not Found"),
-                }
+            ("GET", ["repos", _, _, "issues", _, "labels"]) => {
+                let label = |(id, name): (usize, &String)| {
+                    json!({
+                        "id": id, "node_id": format!("L_{id}"), "name": name, "color": "ededed",
+                        "url": format!("{}/repos/acme/boat/labels/{name}", self.host),
+                        "default": false, "description": null,
+                    })
+                };
+                let labels: Vec<Value> = self.labels.iter().enumerate().map(label).collect();
+                json_answer(200, &json!(labels))
             }
             ("GET", ["repos", _, _, "pulls"]) => {
                 let head = query.split('&').find_map(|pair| pair.strip_prefix("head="));
-                self.pulls("label", &head.unwrap_or_default().replace("%3A", ":"))
+                let head = head.unwrap_or_default().replace("%3A", ":");
+                let pulls = self.pulls.iter().map(|(_, pull)| pull);
+                let pulls: Vec<&Value> = pulls.filter(|p| p["head"]["label"] == head).collect();
+                json_answer(200, &json!(pulls))
             }
-            ("GET", ["repos", _, _, "issues", _, "labels"]) => {
-                let labels: Vec<Value> = self.labels.iter().map(|name| label(name)).collect();
-                json_answer(200, &json!(labels))
+            ("GET", ["repos", _, _, "commits", sha]) => json_answer(200, &self.commit(sha)),
+            ("GET", ["repos", _, _, "commits", sha, "pulls"]) => {
+                let pulls: Vec<&Value> =
+                    self.pulls.iter().filter(|(s, _)| s == sha).map(|(_, pull)| pull).collect();
+                json_answer(200, &json!(pulls))
             }
             _ => refusal(404, "Not Found"),
         }
     }
 
-    /// Those whose head has this value.
-    fn pulls(&self, name: &str, value: &str) -> Answer {
-        let of_head = |pull: &&Value| pull["head"][name] == *value;
-        let pulls: Vec<&Value> = self.pulls.iter().filter(of_head).collect();
-        json_answer(200, &json!(pulls))
+    fn commit(&self, sha: &str) -> Value {
+        let url = format!("{}/repos/acme/boat/commits/{sha}", self.host);
+        let person = json!({
+            "name": "Ada", "email": "ada@example.com", "date": "2026-01-02T03:04:05Z",
+        });
+        json!({
+            "url": url, "sha": sha, "node_id": "C_1", "html_url": url, "comments_url": url,
+            "commit": {
+                "url": url, "author": person, "committer": person, "message": self.message,
+                "comment_count": 0, "tree": { "sha": sha, "url": url },
+            },
+            "author": user("ada"), "committer": user("ada"), "parents": [],
+        })
     }
 
     fn list(&self, path: &str, query: &str, pull: u64) -> Answer {
@@ -311,26 +328,6 @@ impl State {
             "author_association": "NONE",
         })
     }
-}
-
-fn commit(sha: &str, message: &str, time: &str) -> Value {
-    let url = format!("https://api.github.com/repos/acme/boat/commits/{sha}");
-    let person = json!({ "name": "Ada", "email": "ada@example.com", "date": time });
-    json!({
-        "url": url, "sha": sha, "node_id": "C_1", "html_url": url, "comments_url": url,
-        "commit": {
-            "url": url, "author": person, "committer": person, "message": message,
-            "comment_count": 0, "tree": { "sha": sha, "url": url },
-        },
-        "author": user("ada"), "committer": user("ada"), "parents": [],
-    })
-}
-
-fn label(name: &str) -> Value {
-    json!({
-        "id": 1, "node_id": "LA_1", "url": format!("https://api.github.com/labels/{name}"),
-        "name": name, "description": null, "color": "1d76db", "default": false,
-    })
 }
 
 /// As made from the body of the request.
