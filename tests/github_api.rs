@@ -2,12 +2,17 @@
 
 #[path = "support/github/mod.rs"]
 mod github;
+#[path = "support/node.rs"]
+mod node;
+#[path = "support/github/prism.rs"]
+mod prism;
 
 use std::ops::Deref;
 use std::path::Path;
 
-use github::{Access, FakeGithub, Fault, Prism};
+use github::{Access, FakeGithub, Fault};
 use plimsoll::github::api::{Api, ApiError, Conclusion, Posted};
+use prism::Prism;
 use serde_json::Value;
 
 const MARKER: &str = "<!-- plimsoll:boat -->";

@@ -6,10 +6,6 @@
 
 #![allow(dead_code, reason = "no test uses all of it")]
 
-#[path = "../node.rs"]
-mod node;
-mod prism;
-
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
@@ -23,8 +19,6 @@ use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
-
-pub use prism::Prism;
 
 /// What a token may do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

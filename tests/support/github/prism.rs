@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::FakeGithub;
-use super::node::node;
+use crate::github::FakeGithub;
+use crate::node::node;
 
 const FOLDER: &str = "tests/support/github/node";
 
