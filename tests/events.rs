@@ -93,13 +93,28 @@ fn pull_requests() {
 
 #[test]
 fn events_about_nothing_else_than_the_repository() {
-    for name in ["release", "workflow_dispatch", "create", "delete", "merge_group", "workflow_run"]
-    {
+    for name in ["release", "workflow_dispatch", "create", "delete", "merge_group"] {
         let Some(examples) = examples(name) else { return };
         for payload in examples {
             let event = read(name, &payload, "refs/heads/master", "0123456");
             assert!(event.pull_request.is_none() && !event.is_from_fork(), "{name}");
         }
+    }
+}
+
+#[test]
+fn runs_of_other_workflows() {
+    let Some(examples) = examples("workflow_run") else { return };
+    for payload in examples {
+        let event = read("workflow_run", &payload, "refs/heads/master", "0123456");
+        let expected = &payload["workflow_run"];
+        let head = expected["head_repository"]["full_name"].as_str();
+        assert_eq!(event.is_from_fork(), head != payload["repository"]["full_name"].as_str());
+        let run = event.workflow_run.unwrap();
+        assert_eq!(run.event, expected["event"].as_str().unwrap());
+        assert_eq!(run.head_sha, expected["head_sha"].as_str().unwrap());
+        assert_eq!(run.head_branch.as_deref(), expected["head_branch"].as_str());
+        assert_eq!(run.head_repository.map(|head| head.full_name).as_deref(), head);
     }
 }
 
