@@ -1,19 +1,64 @@
-//! The action's shim, on the Node that is here: finding, checking and starting the program.
+//! The action's shim, on both versions of Node that runners have for actions: finding, checking and
+//! starting the program.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+#[path = "support/loopback.rs"]
+mod loopback;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use loopback::{Loopback, Reply};
 use plimsoll::digest::Digest;
+
+macro_rules! on_each_node {
+    ($($test:ident,)*) => {
+        mod node20 {
+            $(#[test] fn $test() { super::$test("node20"); })*
+        }
+        mod node24 {
+            $(#[test] fn $test() { super::$test("node24"); })*
+        }
+    };
+}
+
+on_each_node! {
+    a_named_program_is_started_with_the_runner_s_environment,
+    the_program_of_the_release_commit_must_have_its_checksum,
+    the_tool_cache_comes_before_the_release_commit,
+    what_is_missing_is_said,
+    signals_reach_the_program,
+    a_program_that_a_signal_ends_is_told_as_shells_do,
+    an_asset_of_the_release_is_downloaded_once,
+    an_asset_with_another_checksum_is_not_kept,
+}
+
+/// A version of Node, such as `node20`; the one that is here, and a word about it, where that is not
+/// installed.
+fn program_of(node: &str) -> PathBuf {
+    let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "x64" };
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/nodes");
+    let program = folder.join(format!("node_modules/{node}-{architecture}/bin/node"));
+    if program.exists() {
+        return program;
+    }
+    eprintln!("SKIPPED: {node}; run npm ci --ignore-scripts in {}", folder.display());
+    "node".into()
+}
 
 /// The shim in a folder of its own, as it is on a release commit.
 struct Shim {
     folder: tempfile::TempDir,
+    node: PathBuf,
 }
 
 impl Shim {
     /// With this table of checksums.
-    fn new(sha256: &str) -> Self {
+    fn new(node: &str, sha256: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir_all(folder.path().join("action")).unwrap();
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -21,7 +66,7 @@ impl Shim {
         let release = format!("{{\"version\": \"1.2.3\", \"sha256\": {{{sha256}}}}}");
         fs::write(folder.path().join("action/release.json"), release).unwrap();
         fs::write(folder.path().join("state"), "").unwrap();
-        Self { folder }
+        Self { folder, node: program_of(node) }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -29,7 +74,7 @@ impl Shim {
     }
 
     fn command(&self) -> Command {
-        let mut command = Command::new("node");
+        let mut command = Command::new(&self.node);
         command
             .arg(self.path("action/main.cjs"))
             .env("GITHUB_STATE", self.path("state"))
@@ -64,9 +109,8 @@ fn stdout(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-#[test]
-fn a_named_program_is_started_with_the_runner_s_environment() {
-    let shim = Shim::new("");
+fn a_named_program_is_started_with_the_runner_s_environment(node: &str) {
+    let shim = Shim::new(node, "");
     let program = shim.program("mine", "echo \"$1|$2|$INPUT_TAGS\"; exit 3");
     let output =
         shim.command().env("INPUT_BINARY", &program).env("INPUT_TAGS", "a:1").output().unwrap();
@@ -77,12 +121,11 @@ fn a_named_program_is_started_with_the_runner_s_environment() {
     assert_eq!(stdout(&post.unwrap()), "action|--post|\n");
 }
 
-#[test]
-fn the_program_of_the_release_commit_must_have_its_checksum() {
-    let made = Shim::new("");
+fn the_program_of_the_release_commit_must_have_its_checksum(node: &str) {
+    let made = Shim::new(node, "");
     let program = made.program("program", "echo whole");
     let checksum = checksum(&program);
-    let shim = Shim::new(&checksum);
+    let shim = Shim::new(node, &checksum);
     let name = format!("bin/plimsoll-{}", platform());
     shim.program(&name, "echo whole");
     assert_eq!(stdout(&shim.command().output().unwrap()), "whole\n");
@@ -96,24 +139,22 @@ fn the_program_of_the_release_commit_must_have_its_checksum() {
     assert!(!text.contains("forged"), "{text}");
 }
 
-#[test]
-fn the_tool_cache_comes_before_the_release_commit() {
-    let made = Shim::new("");
+fn the_tool_cache_comes_before_the_release_commit(node: &str) {
+    let made = Shim::new(node, "");
     let checksum = checksum(&made.program("program", "echo cached"));
-    let shim = Shim::new(&checksum);
+    let shim = Shim::new(node, &checksum);
     let arch = platform().split('-').nth(1).unwrap().to_owned();
     shim.program(&format!("tools/plimsoll/1.2.3/{arch}/plimsoll"), "echo cached");
     let output = shim.command().env("RUNNER_TOOL_CACHE", shim.path("tools")).output().unwrap();
     assert_eq!(stdout(&output), "cached\n");
 }
 
-#[test]
-fn what_is_missing_is_said() {
-    let output = Shim::new("").command().output().unwrap();
+fn what_is_missing_is_said(node: &str) {
+    let output = Shim::new(node, "").command().output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(stdout(&output).contains("has no program for"), "{}", stdout(&output));
 
-    let shim = Shim::new(&format!("\"{}\": \"00\"", platform()));
+    let shim = Shim::new(node, &format!("\"{}\": \"00\"", platform()));
     let output = shim.command().output().unwrap();
     let text = stdout(&output);
     assert_eq!(output.status.code(), Some(1));
@@ -124,10 +165,9 @@ fn what_is_missing_is_said() {
     assert_eq!(output.status.code(), Some(1));
 }
 
-#[test]
-fn signals_reach_the_program() {
+fn signals_reach_the_program(node: &str) {
     use std::io::{BufRead as _, BufReader};
-    let shim = Shim::new("");
+    let shim = Shim::new(node, "");
     let script = "trap 'echo told; exit 9' TERM; echo ready; while :; do sleep 0.05; done";
     let program = shim.program("mine", script);
     let mut child =
@@ -138,4 +178,106 @@ fn signals_reach_the_program() {
     rustix::process::kill_process(id, rustix::process::Signal::TERM).unwrap();
     assert_eq!(lines.next().unwrap().unwrap(), "told");
     assert_eq!(child.wait().unwrap().code(), Some(9));
+}
+
+fn a_program_that_a_signal_ends_is_told_as_shells_do(node: &str) {
+    let shim = Shim::new(node, "");
+    let program = shim.program("mine", "kill -KILL $$");
+    let output = shim.command().env("INPUT_BINARY", &program).output().unwrap();
+    assert_eq!(output.status.code(), Some(128 + 9));
+}
+
+/// A server of releases that has this text for every asset, and how often it was asked.
+fn releases(asset: &'static str) -> (Loopback, Arc<AtomicUsize>) {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    let server = Loopback::start(Duration::ZERO, |_| {
+        move |request| {
+            count.fetch_add(1, Ordering::Relaxed);
+            let asset_of = format!(
+                "/plimsoll-build/plimsoll/releases/download/v1.2.3/plimsoll-{}",
+                platform()
+            );
+            if request.path == asset_of { Reply::new(200, asset) } else { Reply::new(404, "") }
+        }
+    });
+    (server, asked)
+}
+
+const ASSET: &str = "#!/bin/sh\necho downloaded\n";
+
+fn an_asset_of_the_release_is_downloaded_once(node: &str) {
+    let (server, asked) = releases(ASSET);
+    let made = Shim::new(node, "");
+    let shim = Shim::new(node, &checksum(&made.program("program", "echo downloaded")));
+    for _ in 0..2 {
+        let output = shim
+            .command()
+            .env("GITHUB_SERVER_URL", format!("http://{}", server.address))
+            .env("RUNNER_TOOL_CACHE", shim.path("tools"))
+            .output()
+            .unwrap();
+        assert_eq!(stdout(&output), "downloaded\n");
+    }
+    assert_eq!(asked.load(Ordering::Relaxed), 1);
+}
+
+fn an_asset_with_another_checksum_is_not_kept(node: &str) {
+    let (server, asked) = releases("#!/bin/sh\necho forged\n");
+    let made = Shim::new(node, "");
+    let shim = Shim::new(node, &checksum(&made.program("program", "echo downloaded")));
+    let output = shim
+        .command()
+        .env("GITHUB_SERVER_URL", format!("http://{}", server.address))
+        .env("RUNNER_TOOL_CACHE", shim.path("tools"))
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stdout(&output).contains("but the release has"), "{}", stdout(&output));
+    assert!(!shim.path("tools").exists());
+    // What was forged once will be again.
+    assert_eq!(asked.load(Ordering::Relaxed), 1);
+}
+
+/// What `scripts/release` commits is what the shim looks for.
+#[test]
+fn a_release_commit_carries_its_program() {
+    let repository = tempfile::tempdir().unwrap();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let path = |name: &str| repository.path().join(name);
+    for folder in ["action", "scripts", "dist"] {
+        fs::create_dir(path(folder)).unwrap();
+    }
+    let files = [
+        "action/main.cjs",
+        "action/release.json",
+        "scripts/release",
+        "scripts/machine.sh",
+        "Cargo.toml",
+    ];
+    for file in files {
+        fs::copy(root.join(file), path(file)).unwrap();
+    }
+    for platform in ["linux-x64", "linux-arm64"] {
+        fs::write(path(&format!("dist/plimsoll-{platform}")), ASSET).unwrap();
+    }
+    fs::write(path(".gitignore"), "/dist\n").unwrap();
+    let script = "git init --quiet && git add . && git -c user.name=a -c user.email=a@b commit --quiet \
+        --message one && scripts/release commit dist && git clone --quiet --branch v\"$1\" . clone \
+        2>/dev/null && (cd dist && sha256sum --check --quiet SHA256SUMS)";
+    let released = Command::new("sh")
+        .args(["-ec", script, "sh", env!("CARGO_PKG_VERSION")])
+        .current_dir(repository.path())
+        .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        .output()
+        .unwrap();
+    assert!(released.status.success(), "{}", String::from_utf8_lossy(&released.stderr));
+    let output = Command::new("node")
+        .arg(path("clone/action/main.cjs"))
+        .env("GITHUB_STATE", path("state"))
+        .env_remove("RUNNER_TOOL_CACHE")
+        .env("GITHUB_SERVER_URL", "http://127.0.0.1:9")
+        .output()
+        .unwrap();
+    assert_eq!(stdout(&output), "downloaded\n");
 }

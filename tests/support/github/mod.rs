@@ -203,7 +203,7 @@ impl State {
         }
         match (method, segments.as_slice()) {
             ("GET", ["user"]) => match &self.login {
-                Some(login) => json_answer(200, &user(login)),
+                Some(login) => json_answer(200, &own_account(login)),
                 None => refusal(403, "Resource not accessible by integration"),
             },
             ("GET", ["repos", _, _, "issues", pull, "comments"]) => {
@@ -236,10 +236,7 @@ impl State {
             }
             ("POST", ["repos", _, _, "check-runs"]) => {
                 self.checks.push(body.clone());
-                let id = self.checks.len();
-                let mut check = body.clone();
-                check["id"] = json!(id);
-                json_answer(201, &check)
+                json_answer(201, &check_run(self.checks.len(), body))
             }
             ("GET", ["repos", _, _, "issues", _, "labels"]) => {
                 let label = |(id, name): (usize, &String)| {
@@ -327,8 +324,50 @@ impl State {
     }
 }
 
+/// As made from the body of the request.
+fn check_run(id: usize, asked: &Value) -> Value {
+    let time = "2026-01-02T03:04:05Z";
+    let mut check = asked.clone();
+    for (name, value) in [
+        ("id", json!(id)),
+        ("node_id", json!(format!("CR_{id}"))),
+        ("external_id", json!("")),
+        ("url", json!(format!("https://api.github.com/repos/acme/boat/check-runs/{id}"))),
+        ("html_url", json!(format!("https://github.com/acme/boat/runs/{id}"))),
+        ("details_url", json!("https://github.com/acme/boat")),
+        ("started_at", json!(time)),
+        ("completed_at", json!(time)),
+        ("check_suite", json!({ "id": 1 })),
+        ("app", Value::Null),
+        ("pull_requests", json!([])),
+    ] {
+        check[name] = value;
+    }
+    check["output"]["text"] = Value::Null;
+    check["output"]["annotations_count"] = json!(0);
+    check["output"]["annotations_url"] =
+        json!(format!("https://api.github.com/repos/acme/boat/check-runs/{id}/annotations"));
+    check
+}
+
+/// What an account sees of itself, besides what all see of it.
+fn own_account(login: &str) -> Value {
+    let mut account = user(login);
+    for name in ["name", "company", "blog", "location", "email", "hireable", "bio"] {
+        account[name] = Value::Null;
+    }
+    for name in ["public_repos", "public_gists", "followers", "following"] {
+        account[name] = json!(0);
+    }
+    for name in ["created_at", "updated_at"] {
+        account[name] = json!("2026-01-02T03:04:05Z");
+    }
+    account
+}
+
 fn user(login: &str) -> Value {
-    let url = format!("https://api.github.com/users/{login}");
+    let name = login.replace('[', "%5B").replace(']', "%5D");
+    let url = format!("https://api.github.com/users/{name}");
     let kind = if login.ends_with("[bot]") { "Bot" } else { "User" };
     let mut user = json!({
         "login": login, "id": 1, "node_id": "U_1", "avatar_url": url, "gravatar_id": "",
