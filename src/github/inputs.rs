@@ -98,11 +98,14 @@ pub const INPUTS: &[Input] = &[
         "List of caches to read, `type=gha|registry|local`, instead of the Actions cache",
     ),
     input("cache-to", "", "List of caches to write, likewise"),
+    input("cache-mounts", "auto", "Cache mounts of RUN to keep: `auto`, `off` or a list of their ids"),
+    input("cache-budget", "", "What cache mounts may hold, unpacked: `EACH[,ALL]`; `1g,4g` unless said"),
     // What it weighs.
     input(
         "size-baseline",
-        "none",
-        "What sizes are compared with: an image, a weight file as `weight:FILE`, or `none`",
+        "auto",
+        "What sizes are compared with: `auto`, the base commit or what is nearest to it; an image, a \
+         weight file as `weight:FILE`, or `none`",
     ),
     input("size-budget", "", "Limits such as `250MB`, `+10MB` or `+5%`, on top of `.plimsoll.yml`"),
     input("size-gate", "fail", "What a broken limit does: `fail`, `warn` or `off`"),

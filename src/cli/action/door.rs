@@ -118,10 +118,9 @@ pub fn wanted(
         cache_from,
         cache_to,
         allow: entitlements(commas("allow"))?,
-        size_baseline: match inputs.text("size-baseline") {
-            "none" => None,
-            image => Some(image.to_owned()),
-        },
+        cache_mounts: commas("cache-mounts"),
+        cache_mount_budget: inputs.some("cache-budget").map(str::to_owned),
+        size_baseline: inputs.some("size-baseline").map(str::to_owned),
         limits: limits(inputs)?,
         no_cache: inputs.switch("no-cache")?,
         no_cache_filters: commas("no-cache-filters"),

@@ -35,6 +35,7 @@ impl Built<'_> {
             baseline: baseline.map(|baseline| baseline.name.as_str()),
             verdict: self.sized.verdict.as_ref(),
             build: Some(self.result),
+            history: &self.result.builds,
             ..SizeReport::of(self.weight)
         }
     }
