@@ -240,6 +240,21 @@ fn what_is_forged_beside_an_image_is_not_believed() {
 }
 
 #[test]
+fn what_is_no_list_under_the_tag_is_not_written_over() {
+    let registry = FakeRegistry::start(Options::default());
+    let tag = format!("--tag={}/app:main", registry.host());
+    let output = "--output=type=registry,rewrite-timestamp=true";
+    let mut project = Project::new(&[&NO_CACHE[..], &[&tag, output]].concat());
+    project.home.set("SOURCE_DATE_EPOCH", "1700000000");
+    project.push(1, 0, 10_000);
+    let under = artifacts(&registry).0.to_string().replace(':', "-");
+    registry.add_manifest("app", &under, "text/plain", "something else");
+    let (said, _) = project.push(2, 1, 10_000);
+    assert!(said.contains("the weight is not kept beside"), "{said}");
+    assert_eq!(registry.manifest("app", &under).unwrap(), "something else");
+}
+
+#[test]
 fn a_registry_that_takes_no_artifact_costs_a_notice() {
     let registry = FakeRegistry::start(Options::default());
     let tag = format!("--tag={}/app:main", registry.host());

@@ -5,21 +5,12 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use reqwest::Method;
-use reqwest::header::CONTENT_TYPE;
 
-use super::auth::Scope;
-use super::endpoint::{Call, Payload};
-use super::upload::own;
 use super::{BlobSource, Error, Reference, Registry};
 use crate::digest::Digest;
-use crate::image::{Descriptor, Index, Manifest, media_type, to_json};
+use crate::image::{Descriptor, EMPTY_CONFIG, Index, Manifest, media_type, to_json};
 
 const INDEX_LIMIT: usize = 4 * 1024 * 1024;
-/// What an artifact without a configuration has for one (image-spec, "Guidance for an Empty
-/// Descriptor").
-const EMPTY_TYPE: &str = "application/vnd.oci.empty.v1+json";
-const EMPTY: &[u8] = b"{}";
 /// The answer to a manifest says by it that the registry keeps the list.
 const SUBJECT_HEADER: &str = "oci-subject";
 
@@ -73,13 +64,19 @@ impl Registry {
     /// The list under the tag; empty where there is none.
     async fn tagged_list(&self, image: &Reference, subject: &Digest) -> Result<Index, Error> {
         let what = format!("manifests/{}", tag(subject));
-        let bytes = self.document(image, &what, &[], INDEX_LIMIT).await?;
-        Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or(Index {
-            schema_version: 2,
-            media_type: media_type::OCI_INDEX.to_owned(),
-            manifests: Vec::new(),
-            annotations: BTreeMap::new(),
-        }))
+        let Some(bytes) = self.document(image, &what, &[], INDEX_LIMIT).await? else {
+            return Ok(Index {
+                schema_version: 2,
+                media_type: media_type::OCI_INDEX.to_owned(),
+                manifests: Vec::new(),
+                annotations: BTreeMap::new(),
+            });
+        };
+        // What is no list is somebody's, and not written over.
+        serde_json::from_slice(&bytes).map_err(|error| Error::NotAnImage {
+            name: format!("{}:{}", image.repository(), tag(subject)),
+            what: error.to_string(),
+        })
     }
 
     /// The manifest of an artifact.
@@ -111,31 +108,26 @@ impl Registry {
         subject: &Descriptor,
         artifact: &Artifact,
     ) -> Result<(), Error> {
-        let config = Descriptor::new(EMPTY_TYPE, Digest::of(EMPTY), EMPTY.len() as u64);
         let describe = |(kind, bytes): &(&str, Bytes)| {
             Descriptor::new(kind, Digest::of(bytes), bytes.len() as u64)
         };
-        let layers: Vec<Descriptor> = artifact.blobs.iter().map(describe).collect();
-        let contents = artifact.blobs.iter().map(|(_, bytes)| bytes.clone());
-        let all = [(&config, Bytes::from_static(EMPTY))];
-        for (blob, bytes) in all.into_iter().chain(layers.iter().zip(contents)) {
-            self.ensure_blob(image, blob, &BlobSource::Bytes(bytes), None, &|_| {}).await?;
-        }
-        let manifest = to_json(&Manifest {
-            schema_version: 2,
-            media_type: media_type::OCI_MANIFEST.to_owned(),
-            artifact_type: Some(artifact.kind.to_owned()),
-            config,
-            layers,
+        let manifest = Manifest {
             subject: Some(Descriptor::new(&subject.media_type, subject.digest, subject.size)),
             annotations: artifact.annotations.clone(),
-        });
+            ..Manifest::artifact(artifact.kind, artifact.blobs.iter().map(describe).collect())
+        };
+        let contents = artifact.blobs.iter().map(|(_, bytes)| bytes.clone());
+        let blobs = manifest.layers.iter().zip(contents);
+        let config = (&manifest.config, Bytes::from_static(EMPTY_CONFIG));
+        for (blob, bytes) in blobs.chain([config]) {
+            self.ensure_blob(image, blob, &BlobSource::Bytes(bytes), None, &|_| {}).await?;
+        }
+        let manifest = to_json(&manifest);
         let digest = Digest::of(&manifest);
         let size = manifest.len() as u64;
-        let is_listed = self
-            .put_document(image, &digest.to_string(), media_type::OCI_MANIFEST, manifest)
-            .await?;
-        if is_listed {
+        let kind = media_type::OCI_MANIFEST;
+        let answer = self.put_document(image, &digest.to_string(), kind, manifest.into()).await?;
+        if answer.contains_key(SUBJECT_HEADER) {
             return Ok(());
         }
         let mut list = self.tagged_list(image, &subject.digest).await?;
@@ -145,26 +137,9 @@ impl Registry {
             annotations: artifact.annotations.clone(),
             ..Descriptor::new(media_type::OCI_MANIFEST, digest, size)
         });
-        let list = to_json(&list);
-        self.put_document(image, &tag(&subject.digest), media_type::OCI_INDEX, list).await?;
+        let (under, list) = (tag(&subject.digest), to_json(&list));
+        self.put_document(image, &under, media_type::OCI_INDEX, list.into()).await?;
         Ok(())
-    }
-
-    /// Whether the registry has put the document, which has a subject, into its list.
-    async fn put_document(
-        &self,
-        image: &Reference,
-        under: &str,
-        kind: &str,
-        bytes: Vec<u8>,
-    ) -> Result<bool, Error> {
-        let endpoints = self.endpoints(image.registry())?;
-        let endpoint = own(&endpoints);
-        let url = endpoint.url(image.repository(), &format!("manifests/{under}")).await?;
-        let scopes = [Scope::push(image.repository())];
-        let mut call = Call::new(Method::PUT, url, &scopes).header(CONTENT_TYPE, kind);
-        call.payload = Payload::Bytes(bytes.into());
-        Ok(endpoint.send(&call).await?.headers().contains_key(SUBJECT_HEADER))
     }
 }
 

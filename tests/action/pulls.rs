@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::fake_registry::{FakeRegistry, Options};
 use super::github::{Access, FakeGithub, Fault};
 use super::runner::{HEAD, Runner, SHA};
 
@@ -41,6 +42,28 @@ fn one_comment_is_kept_up_to_date() {
     runner.input("comment-key", "another");
     runner.built();
     assert_eq!(github.bodies(7).len(), 2, "each image has a comment of its own");
+}
+
+/// Nothing says what to compare with, and there is no cache: the image of the base branch says it.
+#[test]
+fn sizes_are_compared_with_the_base_branch() {
+    let (github, registry) = (FakeGithub::start(), FakeRegistry::start(Options::default()));
+    let mut runner = Runner::new();
+    runner.unset("INPUT_SIZE-BASELINE");
+    runner.input("images", &format!("{}/acme/boat", registry.host()));
+    runner.input("push", "true");
+    let first = runner.built();
+    let nothing = "::notice::nothing to compare with: no earlier build is known";
+    assert!(first.notices().contains(&nothing), "{:?}", first.notices());
+
+    runner.pull_request("acme/boat", &[]);
+    runner.set("GITHUB_API_URL", &github.url());
+    runner.input("push", "false");
+    runner.data(90_000);
+    let second = runner.built();
+    assert!(second.output("size-delta").parse::<i64>().unwrap() > 79_000);
+    let body = github.bodies(7).remove(0);
+    assert!(body.contains("+80.0 kB") && body.contains(&SHA[..7]), "{body}");
 }
 
 #[test]
