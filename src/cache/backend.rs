@@ -20,16 +20,18 @@ impl EntryKey {
             Some("r") => "record",
             Some("b") => "blob",
             Some("i") => "index",
-            _ => "cache-mount",
+            Some("m") => "mount-files",
+            _ => "mount-pack",
         }
     }
 
-    /// What the keys of indexes of builds of one kind have in common; the newest is the one that is
-    /// read. `None` for what is no index.
+    /// What entries have in common of which only the newest is read: indexes of one kind of build,
+    /// manifests of one cache mount. `None` for what is no such entry.
     #[must_use]
-    pub fn index_of(&self) -> Option<&str> {
+    pub fn series(&self) -> Option<&str> {
         // What differs is the time and a digest.
-        self.0.starts_with("i-").then(|| self.0.rsplitn(3, '-').last()).flatten()
+        let is_one = self.0.starts_with("i-") || self.0.starts_with("m-");
+        is_one.then(|| self.0.rsplitn(3, '-').last()).flatten()
     }
 
     /// The key of what replaces an entry that was spoiled so many times; entries never change.

@@ -140,11 +140,11 @@ fn judge(
     over: &BTreeSet<String>,
     limit: Option<u64>,
 ) -> Vec<(ListedEntry, Option<&'static str>)> {
-    // Of each scope and kind of build, the index that is read.
+    // Of each scope and series, the one that is read.
     let mut newest = BTreeMap::new();
     for entry in &entries {
-        if let Some(build) = entry.key.index_of() {
-            let newest = newest.entry((entry.scope.clone(), build.to_owned())).or_insert(entry.id);
+        if let Some(series) = entry.key.series() {
+            let newest = newest.entry((entry.scope.clone(), series.to_owned())).or_insert(entry.id);
             let created = |id: u64| entries.iter().find(|e| e.id == id).map(|e| (e.created, e.id));
             if created(entry.id) > created(*newest) {
                 *newest = entry.id;
@@ -152,14 +152,14 @@ fn judge(
         }
     }
     let is_old = |entry: &ListedEntry| {
-        let build = entry.key.index_of().map(str::to_owned);
-        build.is_some_and(|build| newest[&(entry.scope.clone(), build)] != entry.id)
+        let series = entry.key.series().map(str::to_owned);
+        series.is_some_and(|series| newest[&(entry.scope.clone(), series)] != entry.id)
     };
     let judged: Vec<_> = entries
         .iter()
         .map(|entry| match () {
             () if over.contains(&entry.scope) => Some("the branch or pull request is no more"),
-            () if is_old(entry) => Some("a newer index is read"),
+            () if is_old(entry) => Some("a newer one is read"),
             () => None,
         })
         .collect();

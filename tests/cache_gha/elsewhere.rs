@@ -98,7 +98,7 @@ fn github_s_cache_is_listed_measured_and_cleaned() {
 
     // The older of main's indexes, then all of the pull request.
     let said = text_of(&cache(&service, REST_TOKEN, &["gc"]));
-    assert!(said.contains("a newer index is read") && said.contains("deleted 1 "), "{said}");
+    assert!(said.contains("a newer one is read") && said.contains("deleted 1 "), "{said}");
     service.end_scope(PULL);
     let said = text_of(&cache(&service, REST_TOKEN, &["gc"]));
     assert!(said.contains("is no more"), "{said}");
