@@ -98,8 +98,16 @@ pub const INPUTS: &[Input] = &[
         "List of caches to read, `type=gha|registry|local`, instead of the Actions cache",
     ),
     input("cache-to", "", "List of caches to write, likewise"),
-    input("cache-mounts", "auto", "Cache mounts of RUN to keep: `auto`, `off` or a list of their ids"),
-    input("cache-budget", "", "What cache mounts may hold, unpacked: `EACH[,ALL]`; `1g,4g` unless said"),
+    input(
+        "cache-mounts",
+        "auto",
+        "Cache mounts of RUN to keep: `auto`, `off` or a list of their ids",
+    ),
+    input(
+        "cache-budget",
+        "",
+        "What cache mounts may hold, unpacked: `EACH[,ALL]`; `1g,4g` unless said",
+    ),
     // What it weighs.
     input(
         "size-baseline",
