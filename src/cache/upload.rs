@@ -3,21 +3,23 @@
 
 use std::any::Any;
 use std::collections::{BTreeSet, HashMap, VecDeque};
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::backend::{EntryContent, EntryKey};
-use super::bundle::{Bundle, INLINE_ALL, INLINE_BLOB, blob_entry, record_entry};
-use super::mounts::{MountBudget, MountToSave, SavedMount, save};
+use super::bundle::Bundle;
+use super::mounts::{MountBudget, MountToSave, SavedMount};
 use super::place::Place;
 use super::record::{Record, RecordKey};
 use super::remote::RemoteCache;
 use crate::digest::Digest;
 use crate::image::Descriptor;
-use crate::layer::Verify;
 use crate::plan::History;
+
+mod jobs;
+
+pub use jobs::bytes_apart;
 
 /// Results under way at once.
 const THREADS: usize = 6;
@@ -275,173 +277,6 @@ impl Shared {
             }
         }
     }
-
-    fn step(&self, result: &StepToSave) {
-        let (inline, apart) = split(&result.blobs);
-        let mut bundle = Bundle::default();
-        for (blob, path) in inline {
-            // A file that went away meanwhile: the record would miss a blob.
-            let Ok(bytes) = std::fs::read(path) else { return };
-            bundle.insert_blob(blob.digest, &bytes);
-        }
-        bundle.insert(result.key, result.record.clone());
-        let blobs: Vec<Descriptor> = apart.iter().map(|(blob, _)| blob.clone()).collect();
-        let Ok(entry) = bundle.encode() else { return };
-        let mut somewhere = false;
-        for (number, Target { place, only_image }) in self.targets.iter().enumerate() {
-            if *only_image && !result.in_image {
-                continue;
-            }
-            let whole = apart.iter().all(|(blob, path)| self.blob(number, blob, path));
-            let key = place.current(&record_entry(&result.key));
-            somewhere |= whole
-                && (result.only_in_index && place.is_writable()
-                    || self.entry(place, &key, EntryContent::Bytes(&entry), &blobs));
-        }
-        if somewhere {
-            // What this build has made comes before what an index had of the same step.
-            let mut index = lock(&self.index);
-            bundle.merge(std::mem::take(&mut *index));
-            *index = bundle;
-        }
-    }
-
-    fn copy(&self, result: &StepToCopy) {
-        let bundle = result.from.excerpt(result.key, &result.record);
-        let Ok(entry) = bundle.encode() else { return };
-        let apart = result.record.cached_blobs().filter(|blob| !bundle.has_blob(&blob.digest));
-        let apart: Vec<Descriptor> = apart.cloned().collect();
-        for (number, target) in self.targets.iter().enumerate() {
-            let place = &target.place;
-            if !result.wanted_by(target) || !place.is_writable() {
-                continue;
-            }
-            let key = place.current(&record_entry(&result.key));
-            if place.has(&key) {
-                continue;
-            }
-            if apart.iter().all(|blob| self.copy_blob(number, blob, result)) {
-                self.entry(place, &key, EntryContent::Bytes(&entry), &apart);
-            }
-        }
-    }
-
-    fn copy_blob(&self, target: usize, blob: &Descriptor, result: &StepToCopy) -> bool {
-        self.once(target, &blob.digest, || {
-            let Target { place, .. } = &self.targets[target];
-            let key = place.current(&blob_entry(&blob.digest));
-            if place.has(&key) {
-                return true;
-            }
-            let Ok(mut spool) = tempfile::NamedTempFile::new_in(&result.folder) else {
-                return false;
-            };
-            let had = result.from.take_blob(blob, &mut |bytes| {
-                spool.as_file_mut().set_len(0)?;
-                io::Seek::rewind(spool.as_file_mut())?;
-                let mut whole = Verify::blob(bytes, Some(blob.digest), Some(blob.size));
-                io::copy(&mut whole, spool.as_file_mut()).map(drop)
-            });
-            let content = EntryContent::File(spool.path(), blob.size);
-            had && self.entry(place, &key, content, std::slice::from_ref(blob))
-        })
-    }
-
-    fn blob(&self, target: usize, blob: &Descriptor, path: &Path) -> bool {
-        self.once(target, &blob.digest, || {
-            let Target { place, .. } = &self.targets[target];
-            let key = place.current(&blob_entry(&blob.digest));
-            let content = EntryContent::File(path, blob.size);
-            self.entry(place, &key, content, std::slice::from_ref(blob))
-        })
-    }
-
-    fn mount(&self, mount: &MountToSave, budget: &MountBudget) {
-        let begun = Instant::now();
-        let targets = self.targets.iter().filter(|t| !t.only_image && t.place.is_writable());
-        let places: Vec<&Place> = targets.map(|target| &*target.place).collect();
-        let check = || match lock(&self.queue).ended {
-            true => Err(io::Error::other("the build has ended")),
-            false => Ok(()),
-        };
-        let put =
-            |place: &Place, key: &EntryKey, content: EntryContent<'_>, blobs: &[Descriptor]| {
-                self.entry(place, key, content, blobs)
-            };
-        if places.is_empty() {
-            return;
-        }
-        if let Some(outcome) = save::save(mount, &places, budget, &put, &check) {
-            let (id, took) = (mount.id.clone(), begun.elapsed());
-            lock(&self.mounts).push(SavedMount { id, outcome, took });
-        }
-    }
-
-    /// Saves a blob in a place, once; whoever comes later waits for the first.
-    fn once(&self, target: usize, digest: &Digest, save: impl FnOnce() -> bool) -> bool {
-        let name = (target, *digest);
-        let mut blobs = lock(&self.blobs);
-        loop {
-            match blobs.get(&name) {
-                Some(Upload::Ended { saved }) => return *saved,
-                Some(Upload::UnderWay) => {
-                    blobs = self.settled.wait(blobs).unwrap_or_else(PoisonError::into_inner);
-                }
-                None => break,
-            }
-        }
-        blobs.insert(name, Upload::UnderWay);
-        drop(blobs);
-        let saved = save();
-        lock(&self.blobs).insert(name, Upload::Ended { saved });
-        self.settled.notify_all();
-        saved
-    }
-
-    fn entry(
-        &self,
-        place: &Place,
-        key: &EntryKey,
-        content: EntryContent<'_>,
-        blobs: &[Descriptor],
-    ) -> bool {
-        let size = match content {
-            EntryContent::Bytes(bytes) => bytes.len() as u64,
-            EntryContent::File(_, size) => size,
-        };
-        place.save(|backend| {
-            let saved = backend.save(key, content, blobs)?;
-            if saved == super::Saved::New {
-                *lock(&self.bytes) += size;
-            }
-            Ok(saved)
-        })
-    }
-}
-
-impl StepToCopy {
-    /// Whether `target` takes such results and has not told of this one itself.
-    fn wanted_by(&self, target: &Target) -> bool {
-        (self.in_image || !target.only_image) && !self.from.is_from(&target.place, &self.key)
-    }
-}
-
-/// The blobs that travel with the record, and those that are entries of their own.
-fn split(
-    blobs: &[(Descriptor, PathBuf)],
-) -> (Vec<&(Descriptor, PathBuf)>, Vec<&(Descriptor, PathBuf)>) {
-    let mut room = INLINE_ALL;
-    blobs.iter().partition(|(blob, _)| {
-        let fits = blob.size <= INLINE_BLOB.min(room);
-        room -= if fits { blob.size } else { 0 };
-        fits
-    })
-}
-
-/// Bytes of `blobs` that are entries of their own, when they are saved with their record.
-#[must_use]
-pub fn bytes_apart(blobs: &[(Descriptor, PathBuf)]) -> u64 {
-    split(blobs).1.iter().map(|(blob, _)| blob.size).sum()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -449,141 +284,4 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::place::tests::{Fake, Mood};
-    use super::super::record::tests::record;
-    use super::*;
-    use crate::digest::Sha256Sum;
-
-    const LONG: Duration = Duration::from_secs(20);
-
-    fn uploads(fake: &Fake) -> Uploads {
-        Uploads::new(vec![target(Place::new(Box::new(fake.clone())))], Arc::new(()))
-    }
-
-    fn nothing_older() -> RemoteCache {
-        RemoteCache::open(Vec::new(), String::new())
-    }
-
-    fn target(place: Arc<Place>) -> Target {
-        Target { place, only_image: false }
-    }
-
-    /// A result with one blob of its own, of `size` bytes.
-    fn result(folder: &Path, name: &str, size: usize) -> StepToSave {
-        let bytes = name.as_bytes().repeat(size / name.len());
-        let mut record = record(name);
-        record.layers[0].descriptor = Descriptor::new("", Digest::of(&bytes), bytes.len() as u64);
-        let path = folder.join(name);
-        std::fs::write(&path, bytes).unwrap();
-        StepToSave {
-            key: RecordKey(Sha256Sum::of(name.as_bytes())),
-            blobs: vec![(record.layers[0].descriptor.clone(), path)],
-            record,
-            only_in_index: false,
-            in_image: false,
-        }
-    }
-
-    #[test]
-    fn blobs_come_before_their_record_and_small_ones_with_it() {
-        let dir = tempfile::tempdir().unwrap();
-        let fake = Fake::new(Mood::Well);
-        let uploads = uploads(&fake);
-        let large = result(dir.path(), "large", 1_000_000);
-        for _ in 0..3 {
-            uploads.save(large.clone());
-        }
-        uploads.save(result(dir.path(), "small", 1000));
-        assert_eq!(uploads.finish("i-1-", &nothing_older(), None, LONG), 0);
-        let requests = fake.requests.lock().unwrap().clone();
-        assert_eq!(fake.count("save b-"), 1, "{requests:?}");
-        assert_eq!(fake.count("save r-"), 4, "{requests:?}");
-        assert_eq!(requests.last().unwrap()[.."save i-1-".len()], *"save i-1-");
-        let position = |what: &str| requests.iter().position(|r| *r == format!("save {what}"));
-        let blob = blob_entry(&large.record.layers[0].descriptor.digest).0;
-        assert!(position(&blob) < position(&record_entry(&large.key).0));
-    }
-
-    #[test]
-    fn after_a_denial_nothing_more_is_tried() {
-        let dir = tempfile::tempdir().unwrap();
-        let fake = Fake::new(Mood::ReadOnly);
-        let uploads = uploads(&fake);
-        uploads.save(result(dir.path(), "first", 1_000_000));
-        while uploads.is_possible() {
-            std::thread::yield_now();
-        }
-        uploads.save(result(dir.path(), "second", 1_000_000));
-        assert_eq!(uploads.finish("i-1-", &nothing_older(), None, LONG), 0);
-        assert_eq!(fake.count("save"), 1);
-    }
-
-    #[test]
-    fn an_index_takes_over_what_the_last_one_had_and_is_not_repeated() {
-        let dir = tempfile::tempdir().unwrap();
-        let fake = Fake::new(Mood::Well);
-        let place = Place::new(Box::new(fake.clone()));
-        let build = |number: u32, names: &[&str]| {
-            let from = RemoteCache::open(vec![Arc::clone(&place)], "i-".to_owned());
-            let uploads = Uploads::new(vec![target(Arc::clone(&place))], Arc::new(()));
-            for name in names {
-                let only_in_index = true;
-                uploads.save(StepToSave { only_in_index, ..result(dir.path(), name, 10) });
-            }
-            uploads.finish(&format!("i-{number}-"), &from, None, LONG);
-            from
-        };
-        build(1, &["aa"]);
-        build(2, &["bb"]);
-        let read = build(3, &["aa"]);
-        let keys = ["aa", "bb"].map(|name| RecordKey(Sha256Sum::of(name.as_bytes())));
-        for key in keys {
-            assert!(read.first(&[key]).is_some());
-        }
-        assert_eq!(fake.entries.lock().unwrap().len(), 2, "nothing new the third time");
-    }
-
-    #[test]
-    fn a_request_that_hangs_is_left_behind() {
-        #[derive(Debug)]
-        struct Hanging;
-        impl crate::cache::CacheBackend for Hanging {
-            fn name(&self) -> String {
-                "hanging".to_owned()
-            }
-            fn find(
-                &self,
-                _: &[EntryKey],
-            ) -> Result<Option<crate::cache::FoundEntry>, crate::cache::CacheFault> {
-                Ok(None)
-            }
-            fn newest(
-                &self,
-                _: &str,
-            ) -> Result<Option<crate::cache::FoundEntry>, crate::cache::CacheFault> {
-                Ok(None)
-            }
-            fn open(
-                &self,
-                _: &crate::cache::FoundEntry,
-            ) -> Result<Box<dyn io::Read + Send>, crate::cache::CacheFault> {
-                Ok(Box::new(io::empty()))
-            }
-            fn save(
-                &self,
-                _: &EntryKey,
-                _: EntryContent<'_>,
-                _: &[Descriptor],
-            ) -> Result<crate::cache::Saved, crate::cache::CacheFault> {
-                loop {
-                    std::thread::park();
-                }
-            }
-        }
-        let dir = tempfile::tempdir().unwrap();
-        let uploads = Uploads::new(vec![target(Place::new(Box::new(Hanging)))], Arc::new(()));
-        uploads.save(result(dir.path(), "a", 10));
-        assert_eq!(uploads.finish("i-1-", &nothing_older(), None, Duration::from_millis(50)), 1);
-    }
-}
+mod tests;
