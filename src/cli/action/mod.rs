@@ -126,10 +126,11 @@ fn mask_all<'s>(job: &Job<'_>, secrets: impl Iterator<Item = &'s Secret>) {
     job.ui.mask(&texts.collect::<Vec<_>>());
 }
 
-fn password(credential: &Credential) -> Option<&Secret> {
+fn secret(credential: &Credential) -> &Secret {
     match credential {
-        Credential::Basic { password, .. } => Some(password),
-        Credential::IdentityToken(_) | Credential::RegistryToken(_) => None,
+        Credential::Basic { password: secret, .. }
+        | Credential::IdentityToken(secret)
+        | Credential::RegistryToken(secret) => secret,
     }
 }
 
@@ -200,7 +201,7 @@ impl Step<'_> {
     fn request(&self, wanted: &mut Wanted) -> Result<BuildRequest, Error> {
         let job = self.job;
         let confided = std::mem::take(&mut wanted.confided);
-        mask_all(job, confided.credentials.values().filter_map(password));
+        mask_all(job, confided.credentials.values().map(secret));
         let mut environment = job.environment.clone();
         environment.threads = wanted.threads.unwrap_or(environment.threads);
         let outside = build::Outside {
