@@ -296,6 +296,7 @@ pub struct RunOptions {
     pub entitlements: Entitlements,
     /// `--add-host NAME:ADDRESS`
     pub add_hosts: Vec<(String, IpAddr)>,
+    pub dns: Vec<IpAddr>,
     /// Bytes; 64 MiB unless said.
     pub shm_size: Option<u64>,
     pub ulimits: Vec<Ulimit>,

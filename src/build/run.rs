@@ -58,6 +58,7 @@ pub(super) fn run(
         user: UserIds { uid: user.uid, gid: user.gid, groups: user.groups },
         hostname: op.hostname.clone(),
         hosts: session.request.run.add_hosts.clone(),
+        dns: session.request.run.dns.clone(),
         network: op.network,
         security: op.security,
         shm_size: session.request.run.shm_size,

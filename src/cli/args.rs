@@ -1,6 +1,7 @@
 //! What was typed, exactly as typed: the flags of `plimsoll`, named as `docker buildx build` names
 //! them. What a value means is the business of the other files of this folder.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{
@@ -213,6 +214,10 @@ pub struct BuildArgs {
     /// Line of /etc/hosts for RUN
     #[arg(long = "add-host", value_name = "NAME:ADDRESS")]
     pub add_hosts: Vec<String>,
+
+    /// Name server for RUN, in place of this machine's
+    #[arg(long, value_name = "ADDRESS")]
+    pub dns: Vec<IpAddr>,
 
     /// Size of /dev/shm for RUN, such as 128m
     #[arg(long, value_name = "SIZE")]

@@ -261,6 +261,7 @@ fn run_options(args: &BuildArgs) -> Result<RunOptions, Error> {
             security_insecure: args.allow.contains(&Entitlement::SecurityInsecure),
         },
         add_hosts: each("--add-host", &args.add_hosts, add_host::parse)?.concat(),
+        dns: args.dns.clone(),
         shm_size: each("--shm-size", &shm_size, size::parse)?.pop(),
         ulimits: each("--ulimit", &args.ulimits, ulimit::parse)?,
     })

@@ -40,6 +40,7 @@ pub const INPUTS: &[Input] = &[
     input("platforms", "", "Platform of the image, such as `linux/arm64`"),
     input("network", "", "Network of RUN: `default`, `none` or `host`"),
     input("add-hosts", "", "List of `HOST:ADDRESS` for RUN"),
+    input("dns", "", "List of name servers for RUN, in place of the runner's"),
     input("shm-size", "", "Size of /dev/shm for RUN"),
     input("ulimit", "", "List of limits for RUN, such as `nofile=1024:1024`"),
     input("allow", "", "List of what a RUN may do more: `security.insecure`, `network.host`"),
@@ -62,6 +63,12 @@ pub const INPUTS: &[Input] = &[
         "",
         "List of whole image names, or of metadata-action's rules such as `type=semver,pattern={{version}}`",
     ),
+    input(
+        "sep-tags",
+        "",
+        "What is between the names in the output `tags`; a line's end unless said",
+    ),
+    input("sep-labels", "", "What is between the labels in the output `labels`, likewise"),
     input("flavor", "", "What all tags have in common: `latest=`, `prefix=`, `suffix=`"),
     input("labels", "", "List of labels, besides those that the event gives"),
     input(
@@ -149,6 +156,9 @@ pub const IGNORED: &[(&str, &str)] = &[
     ("provenance", "attestations are not made yet"),
     ("sbom", "attestations are not made yet"),
     ("cgroup-parent", "RUN has no cgroup of its own"),
+    ("ecr", "log in to Amazon's registry in a step before this one"),
+    ("scope", "credentials are used for nothing but this image and its bases"),
+    ("bake-target", "bake files are not read"),
     ("logout", "credentials live no longer than the step"),
 ];
 

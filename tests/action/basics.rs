@@ -27,7 +27,9 @@ fn a_push_builds_the_workspace_pushes_it_and_sets_outputs() {
     assert!(ended.summary.contains("### Image size: "), "{}", ended.summary);
     assert!(ended.summary.contains(&format!("Pushed `{name}`")), "{}", ended.summary);
     assert_eq!(ended.notices(), ["::notice::the context is the workspace"]);
+    runner.input("sep-labels", "; ");
     let again = runner.built();
+    assert!(again.output("labels").contains("; org.opencontainers.image."));
     assert_eq!((again.output("digest"), again.output("cache-hit-ratio")), (&digest[..], "1.000"));
     let config: serde_json::Value = {
         let manifest: serde_json::Value = serde_json::from_slice(&manifest).unwrap();

@@ -2,6 +2,7 @@
 //! one way to read a value, and one text for each mistake.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use serde::Deserialize;
@@ -128,6 +129,7 @@ pub fn wanted(
         secrets: secret_specs,
         ssh: lines("ssh"),
         network,
+        dns: addresses(commas("dns"))?,
         add_hosts: commas("add-hosts").iter().map(|host| with_colon(host)).collect(),
         shm_size: inputs.some("shm-size").map(str::to_owned),
         ulimits: commas("ulimit"),
@@ -191,6 +193,15 @@ fn entitlements(names: Vec<String>) -> Result<Vec<Entitlement>, InputError> {
         )
     };
     names.into_iter().map(entitlement).collect()
+}
+
+fn addresses(servers: Vec<String>) -> Result<Vec<IpAddr>, Error> {
+    let address = |text: String| {
+        let address = text.parse();
+        address
+            .map_err(|_| Error::usage(format!("input dns: expected an address but found {text:?}")))
+    };
+    servers.into_iter().map(address).collect()
 }
 
 /// `NAME=ADDRESS` is as good as `NAME:ADDRESS`.
@@ -369,6 +380,7 @@ mod tests {
             ("INPUT_SECRET-FILES", "key=a,b\n"),
             ("INPUT_SECRETS", "  spaced = x \n\"many=1\n2\""),
             ("INPUT_ADD-HOSTS", "db=10.0.0.1\nfront:10.0.0.2"),
+            ("INPUT_DNS", "10.0.0.53, ::1"),
             ("INPUT_NETWORK", "none"),
             ("INPUT_PUSH", "false"),
         ])
@@ -376,6 +388,8 @@ mod tests {
         assert_eq!(wanted.args.build_args, ["A=1,2", "SOURCE_DATE_EPOCH=5", "B=x\ny"]);
         assert!(wanted.args.no_cache);
         assert_eq!(wanted.args.no_cache_filters, ["a", "b"]);
+        assert_eq!(wanted.args.dns.len(), 2);
+        assert!(of(&[("INPUT_DNS", "dns.acme.example")]).is_err());
         assert_eq!(wanted.args.add_hosts, ["db:10.0.0.1", "front:10.0.0.2"]);
         assert_eq!(wanted.args.secrets[0], "id=token,env=MY_TOKEN");
         assert_eq!(wanted.confided.secrets["spaced"].0, b" x ");

@@ -48,6 +48,10 @@ impl Built<'_> {
     /// Sets the outputs but for `size-report` and `comment-url`.
     pub fn set_outputs(&self, job: &Job<'_>) {
         let Self { naming, result, weight, sized, .. } = self;
+        let separator = |name| match job.inputs.raw(name) {
+            "" => "\n",
+            separator => separator,
+        };
         let bytes = |bytes: Option<u64>| bytes.map_or(String::new(), |bytes| bytes.to_string());
         let growth = sized.baseline.as_ref().map(|baseline| baseline.difference.growth());
         let delta = growth.and_then(|growth| growth.compressed);
@@ -60,8 +64,8 @@ impl Built<'_> {
             ("digest", result.image.descriptor.digest.to_string()),
             ("imageid", result.image.config.to_string()),
             ("metadata", format!("{:#}", report::metadata(result))),
-            ("tags", naming.names.join("\n")),
-            ("labels", labels.collect::<Vec<_>>().join("\n")),
+            ("tags", naming.names.join(separator("sep-tags"))),
+            ("labels", labels.collect::<Vec<_>>().join(separator("sep-labels"))),
             ("json", naming.json().to_string()),
             ("version", naming.metadata.version.clone().unwrap_or_default()),
             ("pushed", (!self.pushed().is_empty()).to_string()),
