@@ -1,6 +1,6 @@
 //! A runner that is born empty, beside BuildKit with a registry cache, its daemon's start counted:
 //! nothing has changed; one source line has changed; and what saving adds to a first build. Registry
-//! and cache service are 50 ms away (`tests/support/distance.rs`).
+//! and cache service are 50 ms away (`tests/support/distance.rs`). The runners are in TMPDIR.
 //!
 //! Needs root, docker-registry, `buildkitd` and `buildctl` in PATH, and the stand-ins of
 //! `scripts/demo`. `cargo bench --bench runner [-- [ROUNDS] [same|many|line|first]…]`
@@ -16,6 +16,7 @@ mod docker_registry;
 #[path = "../tests/support/loopback.rs"]
 mod loopback;
 
+use std::cell::RefCell;
 use std::fs;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
@@ -50,6 +51,7 @@ fn main() -> ExitCode {
     for what in if named.is_empty() { &ALL[..] } else { &named } {
         println!("load {}", fs::read_to_string("/proc/loadavg").unwrap_or_default().trim_end());
         kept &= away.measure(what, rounds);
+        away.dead.borrow_mut().clear();
     }
     if kept { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
@@ -61,6 +63,9 @@ struct Away {
     far_registry: Distance,
     far_service: Distance,
     folder: tempfile::TempDir,
+    /// Runners that are dead. Deleting many files slows down whoever makes new ones on the same disk,
+    /// so they are buried when a measurement is over.
+    dead: RefCell<Vec<tempfile::TempDir>>,
 }
 
 /// One thing to build.
@@ -83,14 +88,15 @@ impl Away {
                 return None;
             }
         }
-        let registry = DockerRegistry::plain()?;
+        let registry = DockerRegistry::with_tls()?;
         let service = FakeActionsCache::start(actions_cache::Options::default());
         let far = |port: u16| Distance::to((Ipv4Addr::LOCALHOST, port).into(), ROUND_TRIP);
         let port = registry.host.rsplit(':').next()?.parse().ok()?;
         let (far_registry, far_service) = (far(port), far(service.port()));
         service.behind(far_service.address);
         let folder = tempfile::tempdir().expect("a temporary directory");
-        let away = Self { registry, service, far_registry, far_service, folder };
+        let dead = RefCell::default();
+        let away = Self { registry, service, far_registry, far_service, folder, dead };
         for base in ["golang", "alpine"] {
             let layout = Path::new("target/stand-ins").join(base);
             if !layout.exists() {
@@ -114,7 +120,8 @@ impl Away {
         let near = format!("{}/{name}:1", self.registry.host);
         let base = format!("base=oci-layout://{}", layout.display());
         let store = self.folder.path().join("base.store");
-        let status = plimsoll(&store)
+        let status = self
+            .plimsoll(&store)
             .args(["--build-context", &base, "--push", "-t", &near])
             .arg(&context)
             .status();
@@ -156,7 +163,7 @@ impl Away {
     /// A build of ours on a new runner.
     fn ours(&self, project: &Project, caches: bool) -> Duration {
         let store = tempfile::tempdir().unwrap();
-        let mut command = plimsoll(store.path());
+        let mut command = self.plimsoll(store.path());
         if caches {
             command
                 .env("GITHUB_ACTIONS", "true")
@@ -165,17 +172,36 @@ impl Away {
         }
         let name = format!("{}/ours/{}:1", self.host(), project.name);
         command.args(["--push", "-t", &name]).arg(&project.context);
-        took(command)
+        let took = took(command);
+        self.dead.borrow_mut().push(store);
+        took
+    }
+
+    /// A command whose result is printed only where it fails.
+    fn plimsoll(&self, store: &Path) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_plimsoll"));
+        command
+            .env_clear()
+            .env("HOME", "/nonexistent")
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+            .args(["build", "-q", "--ca-cert"])
+            .arg(self.registry.certificate())
+            .arg("--store")
+            .arg(store)
+            .stdout(Stdio::null());
+        command
     }
 
     /// BuildKit's on a new runner.
     fn theirs(&self, project: &Project) -> Duration {
         let since = Instant::now();
-        let daemon = BuildKit::start(&self.host());
+        let daemon = BuildKit::start(&self.host(), &self.registry.certificate());
         let repository = format!("{}/theirs/{}", self.host(), project.name);
         let mut command = daemon.build(&project.context, &repository);
         assert!(command.status().unwrap().success(), "{}", daemon.log());
-        since.elapsed()
+        let took = since.elapsed();
+        self.dead.borrow_mut().push(daemon.end());
+        took
     }
 
     /// A thing to measure; whether what was promised is kept.
@@ -248,14 +274,6 @@ impl Project {
         let kept: Vec<&str> = source.lines().filter(|line| !line.starts_with("var _")).collect();
         fs::write(path, format!("{}\nvar _ = \"{what}\"\n", kept.join("\n"))).unwrap();
     }
-}
-
-/// A command whose result is printed only where it fails.
-fn plimsoll(store: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_plimsoll"));
-    command.env_clear().env("HOME", "/nonexistent").env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
-    command.args(["build", "-q", "--store"]).arg(store).stdout(Stdio::null());
-    command
 }
 
 fn took(mut command: Command) -> Duration {

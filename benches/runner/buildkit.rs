@@ -7,20 +7,21 @@ use std::time::Duration;
 
 pub struct BuildKit {
     daemon: Child,
-    folder: tempfile::TempDir,
+    /// `None` once it has ended.
+    folder: Option<tempfile::TempDir>,
 }
 
 impl BuildKit {
-    /// Returns when it answers. `registry` speaks plain HTTP.
-    pub fn start(registry: &str) -> Self {
+    /// Returns when it answers. `certificate` is the one of `registry`.
+    pub fn start(registry: &str, certificate: &Path) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
         let configuration = format!(
             "root = {:?}\n[grpc]\naddress = [\"{}\"]\n[worker.oci]\nenabled = true\n\
              networkMode = \"host\"\n[worker.containerd]\nenabled = false\n\
-             [registry.\"{registry}\"]\nhttp = true\n",
+             [registry.\"{registry}\"]\nca = [{certificate:?}]\n",
             path("root"),
-            socket(folder.path()),
+            format_args!("unix://{}", path("socket").display()),
         );
         fs::write(path("buildkitd.toml"), configuration).unwrap();
         let daemon = Command::new("buildkitd")
@@ -30,7 +31,7 @@ impl BuildKit {
             .stderr(File::create(path("log")).unwrap())
             .spawn()
             .unwrap();
-        let started = Self { daemon, folder };
+        let started = Self { daemon, folder: Some(folder) };
         let answers = (0..1000).any(|_| {
             std::thread::sleep(Duration::from_millis(10));
             let asked = started.control().args(["debug", "workers"]).output();
@@ -52,33 +53,42 @@ impl BuildKit {
             .arg(format!("--import-cache={cache}"))
             .arg(format!("--export-cache={cache},mode=max"))
             .arg(format!("--output=type=image,name={repository}:1,push=true"))
-            .stderr(File::create(self.folder.path().join("build.log")).unwrap());
+            .stderr(File::create(self.path("build.log")).unwrap());
         command
     }
 
+    /// Ends it; what it has is in the folder.
+    pub fn end(mut self) -> tempfile::TempDir {
+        self.stop();
+        self.folder.take().unwrap()
+    }
+
+    fn stop(&mut self) {
+        let id = i32::try_from(self.daemon.id()).ok().and_then(rustix::process::Pid::from_raw);
+        if let Some(id) = id.filter(|_| self.folder.is_some()) {
+            let _ = rustix::process::kill_process(id, rustix::process::Signal::TERM);
+            let _ = self.daemon.wait();
+        }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.as_ref().unwrap().path().join(name)
+    }
+
     pub fn log(&self) -> String {
-        let read = |name: &str| fs::read_to_string(self.folder.path().join(name));
+        let read = |name: &str| fs::read_to_string(self.path(name));
         format!("{}{}", read("log").unwrap_or_default(), read("build.log").unwrap_or_default())
     }
 
     fn control(&self) -> Command {
         let mut command = Command::new("buildctl");
-        command.env("BUILDKIT_HOST", socket(self.folder.path()));
+        command.env("BUILDKIT_HOST", format!("unix://{}", self.path("socket").display()));
         command
     }
 }
 
 impl Drop for BuildKit {
     fn drop(&mut self) {
-        let id = i32::try_from(self.daemon.id()).ok().and_then(rustix::process::Pid::from_raw);
-        if let Some(id) = id {
-            let _ = rustix::process::kill_process(id, rustix::process::Signal::TERM);
-        }
-        let _ = self.daemon.wait();
+        self.stop();
     }
-}
-
-fn socket(folder: &Path) -> String {
-    let path: PathBuf = folder.join("socket");
-    format!("unix://{}", path.display())
 }

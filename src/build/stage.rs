@@ -99,6 +99,9 @@ impl Work<'_, '_> {
             trace.resize(stage.steps.len(), StepTrace { cached: true, took: Duration::ZERO });
             return Ok(StageFiles { layers: start, files: Arc::default(), made, steps: trace });
         }
+        if stage.steps[demand.first..].iter().any(|step| matches!(step.op, Op::Run(_))) {
+            layers::unpack_unread(self.session, self.images, &start)?;
+        }
         let mut files = Files::of(self.session, self.images, start)?;
         for (index, step) in stage.steps.iter().enumerate().skip(demand.first) {
             self.session.check_canceled()?;
