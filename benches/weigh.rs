@@ -1,8 +1,9 @@
-//! What weighing costs beside what is done anyway: an image in a registry, of 200,000 files, against
-//! fetching and unpacking its layers, and one that is built against the build.
+//! What weighing costs beside what is done anyway: an image in a registry against fetching and
+//! decompressing its layers, and one that is built against the build.
 //!
 //! `cargo bench --bench weigh [-- MEGABYTES]`, of 1,000 unless said. What is compared takes turns, and
-//! the best of each counts. Needs Debian's docker-registry; for the build root and a static busybox.
+//! the best of each counts. The files are in TMPDIR; on a disk that others use too, a build takes now
+//! this long and now that. Needs Debian's docker-registry; for the build root and a static busybox.
 
 #[path = "../tests/support/docker_registry.rs"]
 mod docker_registry;
@@ -34,7 +35,7 @@ const FROM_REGISTRY: f64 = 1.3;
 const OF_BUILD: f64 = 1.02;
 const LAYERS: usize = 4;
 const ROUNDS: usize = 3;
-const FILE: usize = 5_000;
+const FILE: usize = 20_000;
 
 fn main() -> ExitCode {
     // `cargo test --benches` only wants to know that it runs.
@@ -43,7 +44,7 @@ fn main() -> ExitCode {
     let megabytes: usize = megabytes.unwrap_or(if full { 1000 } else { 4 });
     let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     println!("load {}", load.trim());
-    let within = [from_registry(megabytes), built(megabytes / 4)].iter().all(|within| *within);
+    let within = [from_registry(megabytes), built(megabytes / 10)].iter().all(|within| *within);
     if within || !full { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 

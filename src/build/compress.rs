@@ -12,10 +12,12 @@ use crate::cache::{Record, RecordLayer};
 use crate::digest::{DiffId, Sha256Sum};
 use crate::error::Error;
 use crate::image::{Descriptor, media_type};
+use crate::inspect::Onlooker;
 use crate::layer::{LayerError, LayerWriter, WriteOptions, write_layer};
 use crate::plan::{ContentKey, DefinitionKey, StageId, run_key};
 use crate::platform::Platform;
 use crate::request::Compression;
+use crate::tree::Change;
 
 /// Takes layers in the order in which they are made, so that those below one are done before it.
 #[derive(Debug)]
@@ -125,11 +127,21 @@ fn compress(session: &Session<'_>, layer: &StageLayer) -> Result<Finished, Error
     };
     let mut writer = LayerWriter::new(file, compression, session.request.threads)?;
     let options = WriteOptions::default();
-    let mut open = |i| session.stopping(open(i)?);
+    let mut onlooker = session.request.weigh.then(Onlooker::default);
+    let mut open = |i: usize| {
+        let content = session.stopping(open(i)?)?;
+        match (&mut onlooker, &changes.changes[i]) {
+            (Some(onlooker), (path, Change::Set(entry))) => onlooker.through(path, entry, content),
+            _ => Ok(content),
+        }
+    };
     let contents = write_layer(&changes, &mut open, &options, &mut writer).map_err(failed)?;
     let (finished, _) = writer.finish().map_err(failed)?;
     session.store.keep_blob(spool, &finished.digest)?;
     session.store.keep_tree(&finished.diff_id, &contents)?;
+    if let Some(onlooker) = onlooker {
+        session.store.keep_facts(&finished.diff_id, &onlooker.facts())?;
+    }
     let descriptor = Descriptor::new(layer_media_type(compression), finished.digest, finished.size);
     Ok(Finished { diff_id: finished.diff_id, descriptor })
 }

@@ -56,8 +56,8 @@ pub(super) fn weigh(
     }))
 }
 
-/// A layer with the sums of its files and what they say. Where a layer of this build lies before us,
-/// only the beginnings of files are read; any other is read as a whole, and both are kept.
+/// A layer with the sums of its files and what they say: both are kept from when this build made it.
+/// One of another build, or of a base, is read once.
 fn read(
     session: &Session<'_>,
     images: &Images,
@@ -65,19 +65,11 @@ fn read(
 ) -> Result<(Changes, Facts), Error> {
     let diff_id = layer.finished()?.diff_id;
     let contents = layers::contents(session, images, layer)?;
-    let contents = match has_sums(&contents) {
-        true => Some(contents.as_ref().clone()),
+    if let Some(facts) = session.store.facts(&diff_id) {
         // Of what a RUN wrote the sums are known since it was compressed.
-        false => session.tree(&diff_id).filter(has_sums),
-    };
-    if let Some(contents) = contents {
-        if let Some(facts) = session.store.facts(&diff_id) {
-            return Ok((contents, facts));
-        }
-        if let Some((changes, open)) = layer.made() {
-            let mut open = |index| session.stopping(open(index)?);
-            let facts = inspect::read_files(&changes, &mut open).map_err(Error::build)?;
-            session.store.keep_facts(&diff_id, &facts)?;
+        let sums = || session.tree(&diff_id).filter(has_sums);
+        let known = has_sums(&contents).then(|| contents.as_ref().clone()).or_else(sums);
+        if let Some(contents) = known {
             return Ok((contents, facts));
         }
     }
