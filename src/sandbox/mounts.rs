@@ -8,6 +8,7 @@ use std::os::unix::fs::{PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, open, openat2};
+use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MoveMountFlags, OpenTreeFlags,
     fsconfig_create, fsconfig_set_string, fsmount, fsopen, move_mount, open_tree,
@@ -22,6 +23,9 @@ pub(super) const RDONLY: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_RDONLY;
 pub(super) const NOSUID: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NOSUID;
 pub(super) const NODEV: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NODEV;
 pub(super) const NOEXEC: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NOEXEC;
+
+/// How often a path is looked up again that something else's rename or mount has got in the way of.
+const MAX_RACES: u32 = 1000;
 
 /// Where mounts and files are kept until they are in place. Nothing of it can be reached once the
 /// root has been entered.
@@ -297,14 +301,19 @@ fn open_below(directory: BorrowedFd<'_>, subpath: &str) -> Result<OwnedFd, Failu
             .try_clone_to_owned()
             .doing(Phase::Mounts, || "open the source of a mount".into());
     }
-    openat2(
-        directory,
-        relative,
-        OFlags::PATH | OFlags::CLOEXEC,
-        Mode::empty(),
-        ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS,
-    )
-    .doing(Phase::Mounts, || format!("open the source {subpath:?} of a mount"))
+    let open = || {
+        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+        openat2(directory, relative, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve)
+    };
+    let mut opened = open();
+    // While a `..` was resolved, something was renamed or mounted anywhere on this machine.
+    for _ in 0..MAX_RACES {
+        if !matches!(opened, Err(Errno::AGAIN)) {
+            break;
+        }
+        opened = open();
+    }
+    opened.doing(Phase::Mounts, || format!("open the source {subpath:?} of a mount"))
 }
 
 fn file_type(fd: BorrowedFd<'_>) -> Result<FileType, Failure> {
