@@ -37,7 +37,7 @@ use rustix::io::Errno;
 
 use crate::cache::StoreError;
 use crate::error::Error;
-use crate::plan::{Op, Plan, StageId};
+use crate::plan::{History, Op, Plan, StageId};
 use crate::request::BuildRequest;
 use crate::sandbox::{self, Cancel, Sandbox};
 use crate::ui::Event;
@@ -94,12 +94,22 @@ fn solve(
     let (plan, images) = plan_and_warn(&session, &file)?;
     let inputs = inputs::gather(&session, &plan)?;
     let keys = definition_keys(&session, &plan, &images, &inputs)?;
-    let known =
-        Known { session: &session, plan: &plan, images: &images, inputs: &inputs, keys: &keys };
+    let history = explain::history(&plan, &keys);
+    let known = Known {
+        session: &session,
+        plan: &plan,
+        images: &images,
+        inputs: &inputs,
+        keys: &keys,
+        history: &history,
+    };
     let made = known.make();
     let canceled = session.check_canceled().is_err();
-    let history = explain::history(&plan, &keys);
-    session.saver.finish(&session, history.clone(), made.is_ok() || !canceled);
+    if made.is_err() && !canceled {
+        // What was finished before the failure is there for the next build.
+        session.saver.save_index(&session, &history);
+    }
+    session.saver.finish(&session, made.is_ok() || !canceled);
     let Made { done, exported, weight } = made?;
     let result = outcome::summarize(&session, &plan, &images, &keys, &done, exported);
     session.keep_history(&history);
@@ -113,6 +123,7 @@ struct Known<'a, 's> {
     images: &'a Images,
     inputs: &'a Inputs,
     keys: &'a [StageKeys],
+    history: &'a History,
 }
 
 /// The image, and what it took.
@@ -138,7 +149,7 @@ impl<'a, 's> Known<'a, 's> {
     }
 
     fn attempt(&self) -> Result<Made<'a, 's>, Error> {
-        let Self { session, plan, images, inputs, keys } = *self;
+        let Self { session, plan, images, inputs, keys, history } = *self;
         let demands = demands(session, plan, images, keys);
         if session.cache.losses() == 0 {
             session.saver.copy(session, plan, keys);
@@ -148,6 +159,7 @@ impl<'a, 's> Known<'a, 's> {
         let sandbox = sandbox_for(session, plan, &demands)?;
         let done = run_stages(session, plan, images, inputs, keys, &demands, sandbox.as_ref())?;
         session.check_canceled()?;
+        session.saver.save_index(session, history);
         let target = done.stages[plan.target.0].clone().ok_or_else(Error::canceled)?;
         let pushes = &done.pushes;
         let export = export::Export { session, plan, images, target: &target, pushes };

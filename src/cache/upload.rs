@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::backend::{EntryContent, EntryKey};
 use super::bundle::{Bundle, INLINE_ALL, INLINE_BLOB, blob_entry, record_entry};
@@ -79,6 +79,10 @@ struct Shared {
 struct Queue {
     waiting: VecDeque<Job>,
     running: usize,
+    /// Results whose blobs are not there yet, so that they are not in the index either.
+    gathering: usize,
+    /// To save as soon as nothing is gathered any more.
+    index: Option<Index>,
     threads: usize,
     /// Nothing more is begun.
     ended: bool,
@@ -86,16 +90,39 @@ struct Queue {
 
 impl Queue {
     fn left(&self) -> usize {
-        self.waiting.len() + self.running
+        self.waiting.len() + self.running + usize::from(self.index.is_some())
+    }
+
+    fn next(&mut self) -> Option<Job> {
+        let index = if self.gathering == 0 { self.index.take() } else { None };
+        index.map(Job::Index).or_else(|| self.waiting.pop_front())
     }
 }
 
 #[derive(Debug)]
 enum Job {
     Step(Box<StepToSave>),
+    Record(Box<RecordToSave>),
     Copy(Box<StepToCopy>),
-    /// Its key, where no scope has a part in it, and the places that lack it.
-    Index(String, Vec<u8>, Vec<Arc<Place>>),
+    Index(Index),
+}
+
+/// A record whose blobs are there.
+#[derive(Debug)]
+struct RecordToSave {
+    place: Arc<Place>,
+    key: RecordKey,
+    entry: Arc<[u8]>,
+    blobs: Vec<Descriptor>,
+}
+
+/// What to save of a whole build.
+#[derive(Debug)]
+struct Index {
+    /// How its key begins, where no scope has a part in it.
+    prefix: String,
+    older: Arc<RemoteCache>,
+    history: History,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,18 +159,10 @@ impl Uploads {
     }
 
     fn push(&self, job: Job) {
-        let mut queue = lock(&self.0.queue);
-        if queue.ended {
-            return;
-        }
-        queue.waiting.push_back(job);
-        if queue.threads < THREADS.min(queue.waiting.len() + queue.running) {
-            queue.threads += 1;
-            let shared = Arc::clone(&self.0);
-            // Not joined: a request that hangs must not keep a build that has ended.
-            std::thread::spawn(move || shared.work());
-        }
-        self.0.changed.notify_all();
+        self.0.add(|queue| {
+            queue.gathering += usize::from(matches!(job, Job::Step(_)));
+            queue.waiting.push_back(job);
+        });
     }
 
     /// Saves a result that a cache has, some time, where it is not known to be.
@@ -165,39 +184,20 @@ impl Uploads {
         lock(&self.0.index).forget(lost);
     }
 
-    /// Waits until all is saved, at most for `limit`, and saves the index then, with what fits of the
-    /// one that `older` has read; its key begins with `prefix`. Returns how many results were left.
-    pub fn finish(
-        &self,
-        prefix: &str,
-        older: &RemoteCache,
-        history: Option<History>,
-        limit: Duration,
-    ) -> usize {
-        let until = Instant::now() + limit;
-        let mut left = self.wait(until);
-        let mut index = lock(&self.0.index).clone();
-        index.history = history;
-        let places = self.0.targets.iter().map(|target| &target.place);
-        let lacking: Vec<_> = places.filter(|p| !older.is_indexed(p, &index)).cloned().collect();
-        if left == 0 && !index.is_empty() && !lacking.is_empty() {
-            index.merge_within(&older.index(), OLDER_RECORDS);
-            if let Ok(entry) = index.encode() {
-                let name = &Digest::of(&entry).hex()[..8];
-                self.push(Job::Index(format!("{prefix}{name}"), entry, lacking));
-                left = self.wait(until);
-            }
-        }
-        self.end();
-        left
+    /// Saves the build's index as soon as the results are in it that were handed over, with what fits
+    /// of the one that `older` has read; its key begins with `prefix`.
+    pub fn save_index(&self, prefix: String, older: &Arc<RemoteCache>, history: History) {
+        let older = Arc::clone(older);
+        self.0.add(|queue| queue.index = Some(Index { prefix, older, history }));
     }
 
-    /// Waits until nothing is left, or there is no more time; what is left.
-    fn wait(&self, until: Instant) -> usize {
-        let limit = until.saturating_duration_since(Instant::now());
+    /// Waits until all is saved, at most for `limit`, and ends. Returns how much was left.
+    pub fn finish(&self, limit: Duration) -> usize {
         let busy = |queue: &mut Queue| queue.left() > 0;
         let waited = self.0.changed.wait_timeout_while(lock(&self.0.queue), limit, busy);
-        waited.unwrap_or_else(PoisonError::into_inner).0.left()
+        let left = waited.unwrap_or_else(PoisonError::into_inner).0.left();
+        self.end();
+        left
     }
 
     /// Begins nothing more.
@@ -205,6 +205,7 @@ impl Uploads {
         let mut queue = lock(&self.0.queue);
         queue.ended = true;
         queue.waiting.clear();
+        queue.index = None;
         self.0.changed.notify_all();
     }
 
@@ -228,22 +229,38 @@ impl Drop for Uploads {
 }
 
 impl Shared {
-    fn work(&self) {
+    /// Changes the queue, and sees to it that there are threads for what is in it.
+    fn add(self: &Arc<Self>, change: impl FnOnce(&mut Queue)) {
+        let mut queue = lock(&self.queue);
+        if queue.ended {
+            return;
+        }
+        change(&mut queue);
+        if queue.threads < THREADS.min(queue.left()) {
+            queue.threads += 1;
+            let shared = Arc::clone(self);
+            // Not joined: a request that hangs must not keep a build that has ended.
+            std::thread::spawn(move || shared.work());
+        }
+        self.changed.notify_all();
+    }
+
+    fn work(self: Arc<Self>) {
         let mut queue = lock(&self.queue);
         loop {
-            if let Some(job) = queue.waiting.pop_front() {
+            if let Some(job) = queue.next() {
                 queue.running += 1;
                 drop(queue);
+                let gathered = usize::from(matches!(job, Job::Step(_)));
                 match job {
                     Job::Step(result) => self.step(&result),
+                    Job::Record(record) => self.record(&record),
                     Job::Copy(result) => self.copy(&result),
-                    Job::Index(key, entry, places) => places.iter().for_each(|place| {
-                        let key = EntryKey(place.index_key(&key));
-                        self.entry(place, &key, EntryContent::Bytes(&entry), &[]);
-                    }),
+                    Job::Index(index) => self.index(index),
                 }
                 queue = lock(&self.queue);
                 queue.running -= 1;
+                queue.gathering -= gathered;
                 self.changed.notify_all();
             } else if queue.ended {
                 return;
@@ -253,7 +270,7 @@ impl Shared {
         }
     }
 
-    fn step(&self, result: &StepToSave) {
+    fn step(self: &Arc<Self>, result: &StepToSave) {
         let (inline, apart) = split(&result.blobs);
         let mut bundle = Bundle::default();
         for (blob, path) in inline {
@@ -264,22 +281,50 @@ impl Shared {
         bundle.insert(result.key, result.record.clone());
         let blobs: Vec<Descriptor> = apart.iter().map(|(blob, _)| blob.clone()).collect();
         let Ok(entry) = bundle.encode() else { return };
+        let entry: Arc<[u8]> = entry.into();
         let mut somewhere = false;
         for (number, Target { place, only_image }) in self.targets.iter().enumerate() {
             if *only_image && !result.in_image {
                 continue;
             }
             let whole = apart.iter().all(|(blob, path)| self.blob(number, blob, path));
-            let key = place.current(&record_entry(&result.key));
-            somewhere |= whole
-                && (result.only_in_index && place.is_writable()
-                    || self.entry(place, &key, EntryContent::Bytes(&entry), &blobs));
+            if !whole || !place.is_writable() {
+                continue;
+            }
+            somewhere = true;
+            if !result.only_in_index {
+                let (place, entry) = (Arc::clone(place), Arc::clone(&entry));
+                let record = RecordToSave { place, key: result.key, entry, blobs: blobs.clone() };
+                self.add(|queue| queue.waiting.push_back(Job::Record(Box::new(record))));
+            }
         }
         if somewhere {
             // What this build has made comes before what an index had of the same step.
             let mut index = lock(&self.index);
             bundle.merge(std::mem::take(&mut *index));
             *index = bundle;
+        }
+    }
+
+    fn record(&self, RecordToSave { place, key, entry, blobs }: &RecordToSave) {
+        let key = place.current(&record_entry(key));
+        self.entry(place, &key, EntryContent::Bytes(entry), blobs);
+    }
+
+    fn index(&self, Index { prefix, older, history }: Index) {
+        let mut index = lock(&self.index).clone();
+        index.history = Some(history);
+        let places = self.targets.iter().map(|target| &target.place);
+        let lacking: Vec<_> = places.filter(|place| !older.is_indexed(place, &index)).collect();
+        if index.is_empty() || lacking.is_empty() {
+            return;
+        }
+        index.merge_within(&older.index(), OLDER_RECORDS);
+        let Ok(entry) = index.encode() else { return };
+        let key = format!("{prefix}{}", &Digest::of(&entry).hex()[..8]);
+        for place in lacking {
+            let key = EntryKey(place.index_key(&key));
+            self.entry(place, &key, EntryContent::Bytes(&entry), &[]);
         }
     }
 
@@ -417,8 +462,8 @@ mod tests {
         Uploads::new(vec![target(Place::new(Box::new(fake.clone())))], Arc::new(()))
     }
 
-    fn nothing_older() -> RemoteCache {
-        RemoteCache::open(Vec::new(), String::new())
+    fn nothing_older() -> Arc<RemoteCache> {
+        Arc::new(RemoteCache::open(Vec::new(), String::new()))
     }
 
     fn target(place: Arc<Place>) -> Target {
@@ -451,14 +496,17 @@ mod tests {
             uploads.save(large.clone());
         }
         uploads.save(result(dir.path(), "small", 1000));
-        assert_eq!(uploads.finish("i-1-", &nothing_older(), None, LONG), 0);
+        uploads.save_index("i-1-".to_owned(), &nothing_older(), History::default());
+        assert_eq!(uploads.finish(LONG), 0);
         let requests = fake.requests.lock().unwrap().clone();
         assert_eq!(fake.count("save b-"), 1, "{requests:?}");
         assert_eq!(fake.count("save r-"), 4, "{requests:?}");
-        assert_eq!(requests.last().unwrap()[.."save i-1-".len()], *"save i-1-");
-        let position = |what: &str| requests.iter().position(|r| *r == format!("save {what}"));
-        let blob = blob_entry(&large.record.layers[0].descriptor.digest).0;
-        assert!(position(&blob) < position(&record_entry(&large.key).0));
+        assert_eq!(fake.count("save i-1-"), 1, "{requests:?}");
+        let position = |what: &str| {
+            requests.iter().position(|request| request.starts_with(&format!("save {what}")))
+        };
+        let blob = position(&blob_entry(&large.record.layers[0].descriptor.digest).0);
+        assert!(blob < position(&record_entry(&large.key).0) && blob < position("i-1-"));
     }
 
     #[test]
@@ -471,7 +519,8 @@ mod tests {
             std::thread::yield_now();
         }
         uploads.save(result(dir.path(), "second", 1_000_000));
-        assert_eq!(uploads.finish("i-1-", &nothing_older(), None, LONG), 0);
+        uploads.save_index("i-1-".to_owned(), &nothing_older(), History::default());
+        assert_eq!(uploads.finish(LONG), 0);
         assert_eq!(fake.count("save"), 1);
     }
 
@@ -482,12 +531,14 @@ mod tests {
         let place = Place::new(Box::new(fake.clone()));
         let build = |number: u32, names: &[&str]| {
             let from = RemoteCache::open(vec![Arc::clone(&place)], "i-".to_owned());
+            let from = Arc::new(from);
             let uploads = Uploads::new(vec![target(Arc::clone(&place))], Arc::new(()));
             for name in names {
                 let only_in_index = true;
                 uploads.save(StepToSave { only_in_index, ..result(dir.path(), name, 10) });
             }
-            uploads.finish(&format!("i-{number}-"), &from, None, LONG);
+            uploads.save_index(format!("i-{number}-"), &from, History::default());
+            uploads.finish(LONG);
             from
         };
         build(1, &["aa"]);
@@ -540,6 +591,6 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let uploads = Uploads::new(vec![target(Place::new(Box::new(Hanging)))], Arc::new(()));
         uploads.save(result(dir.path(), "a", 10));
-        assert_eq!(uploads.finish("i-1-", &nothing_older(), None, Duration::from_millis(50)), 1);
+        assert_eq!(uploads.finish(Duration::from_millis(50)), 1);
     }
 }
