@@ -1,5 +1,5 @@
-//! One build, resolved and validated. The command line is one door to it; the action and
-//! `.plimsoll.yml` will be others.
+//! One build, resolved and validated. The command line is one door to it, the inputs of the
+//! action are another.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -32,6 +32,8 @@ pub struct BuildRequest {
     /// Asked in order, after the local store.
     pub cache_from: Vec<CachePlace>,
     pub cache_to: Vec<CacheTarget>,
+    /// Which cache mounts go there, and come from there.
+    pub cache_mounts: CacheMountOptions,
     pub outputs: Vec<Output>,
     /// By id.
     pub secrets: BTreeMap<String, Secret>,
@@ -51,6 +53,23 @@ pub struct BuildRequest {
     pub threads: usize,
     /// Say what the image weighs, file by file.
     pub weigh: bool,
+    /// Look for what an earlier build weighed, and keep the weight of this one for later ones.
+    pub lineage: Option<Lineage>,
+}
+
+/// Where a build stands among those of its project. What is not known is left out: whatever is done
+/// with it does without.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Lineage {
+    /// What the logbook is of: a branch, or `pull/7`. Pull requests name their branches as they like,
+    /// and that must not pass for another's.
+    pub branch: Option<String>,
+    /// That is built, whole: of a tree with changes there is none.
+    pub commit: Option<String>,
+    /// The branch that this build is compared with; maybe the same.
+    pub base_branch: Option<String>,
+    /// The commit of it that this build begins from.
+    pub base_commit: Option<String>,
 }
 
 /// The text of the Dockerfile, read once, with the name that errors show.
@@ -133,6 +152,43 @@ pub struct CacheTarget {
     pub place: CachePlace,
     /// `mode=min`: nothing of the stages that are left behind.
     pub only_result: bool,
+}
+
+/// `--cache-mounts`, `--cache-mount-budget`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CacheMountOptions {
+    pub kept: KeptMounts,
+    /// Of one; bytes of its files.
+    pub each: u64,
+    /// Of all together; bytes of their files.
+    pub all: u64,
+}
+
+impl Default for CacheMountOptions {
+    fn default() -> Self {
+        Self { kept: KeptMounts::default(), each: 1 << 30, all: 4 << 30 }
+    }
+}
+
+/// Cache mounts that outlive the machine.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum KeptMounts {
+    None,
+    #[default]
+    All,
+    /// Those with these ids.
+    Ids(Vec<String>),
+}
+
+impl KeptMounts {
+    #[must_use]
+    pub fn contains(&self, id: &str) -> bool {
+        match self {
+            Self::None => false,
+            Self::All => true,
+            Self::Ids(ids) => ids.iter().any(|kept| kept == id),
+        }
+    }
 }
 
 /// `-o` (several at once).
@@ -294,6 +350,8 @@ pub struct RegistryOptions {
     pub credential_helpers: BTreeMap<String, String>,
     /// The helper for every other host.
     pub credential_store: Option<String>,
+    /// How often a request is tried, unless as often as usual.
+    pub attempts: Option<u32>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -21,6 +21,8 @@ mod runner;
 mod secrets;
 #[path = "cache_gha/spoiled.rs"]
 mod spoiled;
+#[path = "cache_gha/weights.rs"]
+mod weights;
 
 use actions_cache::{
     CREATE, FakeActionsCache, FaultKind, GET_BLOB, LOOKUP, Options, PUT_BLOB, SIGNATURE_CANARY,

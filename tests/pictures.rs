@@ -360,3 +360,150 @@ fn the_page_says_the_same_as_the_text() {
         assert_eq!(browser.text(&format!("human({bytes})")), shown);
     }
 }
+
+/// A project with packages of two kinds, built for one commit after the other.
+struct Branch {
+    home: Home,
+    commits: u32,
+}
+
+impl Branch {
+    fn new() -> Self {
+        let mut home = Home::new("FROM scratch\nCOPY root /\n");
+        home.set("GITHUB_ACTIONS", "true");
+        home.set("GITHUB_REF", "refs/heads/main");
+        home.write("context/root/usr/lib/libc.so.6", vec![b'c'; 900_000]);
+        let list = "/usr/lib/libc.so.6\n";
+        home.write("context/root/var/lib/dpkg/info/libc6.list", list);
+        Self { home, commits: 0 }
+    }
+
+    /// A commit with this version of the C library, and so many bytes of the package `it`.
+    fn build(&mut self, libc: &str, bytes: usize) {
+        self.commits += 1;
+        self.home.set("GITHUB_SHA", format!("c0ffee{:034x}", self.commits));
+        let status = format!("Package: libc6\nStatus: install ok installed\nVersion: {libc}\n\n");
+        self.home.write("context/root/var/lib/dpkg/status", status);
+        let package = "context/root/app/node_modules/<b>it";
+        self.home.write(&format!("{package}/index.js"), vec![b'j'; bytes]);
+        self.home
+            .write(&format!("{package}/package.json"), r#"{"name":"<b>it","version":"1.0.0"}"#);
+        self.home.built(&[
+            "--cache-to=type=local,dest=kept",
+            "--cache-from=type=local,src=kept",
+            "--size-baseline=auto",
+            "--size-report=size.html",
+            "--output-weight=weight",
+        ]);
+    }
+
+    fn page(&self) -> PathBuf {
+        self.home.path().join("size.html")
+    }
+}
+
+/// The cells of the rows of the table under a heading.
+fn rows(browser: &mut Browser, heading: &str) -> Value {
+    let heading = json!(heading);
+    browser.evaluate(&format!(
+        "[...[...document.querySelectorAll('section')]\
+         .find((s) => s.querySelector('h2')?.innerText.startsWith({heading}))\
+         .querySelectorAll('tbody tr')]\
+         .map((row) => [...row.cells].map((cell) => cell.innerText.trim()))"
+    ))
+}
+
+#[test]
+fn packages_have_a_row_each() {
+    let Some(mut browser) = Browser::start() else { return };
+    let mut branch = Branch::new();
+    branch.build("2.36", 400_000);
+    let page = branch.page();
+    browser.emulate(1280, 900, "light");
+    browser.open(&page);
+    let all = rows(&mut browser, "Packages").to_string();
+    for words in ["libc6", "2.36", "900.0 kB", "<b>it", "1.0.0", "400.0 kB"] {
+        assert!(all.contains(words), "{words}: {all}");
+    }
+    branch.build("2.37", 650_000);
+    browser.open(&page);
+    let changed = rows(&mut browser, "Packages");
+    let changed = changed.as_array().unwrap();
+    assert_eq!(changed.len(), 2, "{changed:?}");
+    let [first, second] = [&changed[0], &changed[1]].map(Value::to_string);
+    for (row, words) in
+        [(&first, ["<b>it", "+250.0 kB", "grown"]), (&second, ["libc6", "2.36", "2.37"])]
+    {
+        for word in words {
+            assert!(row.contains(word), "{word}: {row}");
+        }
+    }
+    assert_eq!(browser.evaluate("document.querySelectorAll('table b b, td > b > b').length"), 0);
+    assert_quiet(&mut browser, &page);
+}
+
+#[test]
+fn the_history_of_a_branch_is_drawn_build_by_build() {
+    let Some(mut browser) = Browser::start() else { return };
+    let mut branch = Branch::new();
+    let page = branch.page();
+    branch.build("2.36", 100_000);
+    browser.open(&page);
+    assert_eq!(
+        browser.evaluate("document.querySelectorAll('.charts').length"),
+        0,
+        "one is no line"
+    );
+    let sizes = [300_000, 200_000, 700_000];
+    sizes.iter().for_each(|bytes| branch.build("2.36", *bytes));
+    for theme in ["light", "dark"] {
+        browser.emulate(1280, 900, theme);
+        browser.open(&page);
+        let count = |browser: &mut Browser, what: &str| {
+            browser.evaluate(&format!("document.querySelectorAll('.charts {what}').length"))
+        };
+        assert_eq!(count(&mut browser, "svg"), 2, "compressed and unpacked");
+        assert_eq!(count(&mut browser, "circle"), 8);
+        let titles = browser.evaluate(
+            "[...document.querySelectorAll('.charts svg')[1].querySelectorAll('title')]\
+             .map((title) => title.textContent)",
+        );
+        let titles = titles.as_array().unwrap();
+        let expected = ["1.0 MB", "1.2 MB", "1.1 MB", "1.6 MB"];
+        for (title, size) in titles.iter().zip(expected) {
+            let title = title.as_str().unwrap();
+            assert!(title.starts_with("c0ffee000: ") && title.contains(size), "{title}");
+        }
+        // Higher is heavier; nothing leaves its picture, and no two texts lie on each other.
+        let heights = browser.evaluate(
+            "[...document.querySelectorAll('.charts svg')[1].querySelectorAll('circle')]\
+             .map((circle) => -circle.getBoundingClientRect().top)",
+        );
+        let heights: Vec<f64> =
+            heights.as_array().unwrap().iter().map(|height| height.as_f64().unwrap()).collect();
+        assert!(
+            heights[0] < heights[2] && heights[2] < heights[1] && heights[1] < heights[3],
+            "{heights:?}"
+        );
+        let misplaced = browser.evaluate(
+            "[...document.querySelectorAll('.charts svg')].flatMap((svg) => {
+                const box = (e) => e.getBoundingClientRect();
+                const all = box(svg), texts = [...svg.querySelectorAll('text')];
+                const out = [...texts, ...svg.querySelectorAll('circle')].filter((e) => {
+                    const b = box(e);
+                    return b.left < all.left || b.right > all.right || b.top < all.top
+                        || b.bottom > all.bottom;
+                });
+                const over = texts.filter((a) => texts.some((b) => a !== b
+                    && box(a).left < box(b).right && box(b).left < box(a).right
+                    && box(a).top < box(b).bottom && box(b).top < box(a).bottom));
+                return [...out, ...over].map((e) => e.outerHTML);
+            })",
+        );
+        assert_eq!(misplaced, json!([]));
+        let line = "getComputedStyle(document.querySelector('.charts polyline')).stroke";
+        let ground = "getComputedStyle(document.body).backgroundColor";
+        assert_ne!(browser.text(line), browser.text(ground));
+    }
+    assert_quiet(&mut browser, &page);
+}

@@ -8,6 +8,8 @@ mod images;
 mod packages;
 #[path = "weigh/peers.rs"]
 mod peers;
+#[path = "weigh/tools.rs"]
+mod tools;
 
 use std::path::Path;
 use std::process::{Command, Output};

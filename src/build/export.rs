@@ -23,6 +23,7 @@ use crate::layer::{
     flatten, write_layer,
 };
 use crate::plan::{ImageId, Plan};
+use crate::registry::{Reference, parse_reference};
 use crate::request::{Destination, Output, OutputKind};
 
 /// The target, and all that is needed to write it.
@@ -41,6 +42,8 @@ pub(super) struct Done {
     /// Of its layers.
     pub(super) diff_ids: Vec<DiffId>,
     pub(super) written: Vec<Written>,
+    /// The images in registries, by name.
+    pub(super) pushed: Vec<(Reference, Descriptor)>,
 }
 
 /// The image as one output has it.
@@ -67,6 +70,7 @@ impl Export<'_, '_> {
     pub(super) fn write_all(&self) -> Result<Done, Error> {
         let mut first = None;
         let mut written = Vec::new();
+        let mut pushed = Vec::new();
         for output in &self.session.request.outputs {
             self.session.check_canceled()?;
             let title = title(&output.kind);
@@ -75,6 +79,11 @@ impl Export<'_, '_> {
                 let places = self.write(output, &made, running)?;
                 Ok((made, places))
             })?;
+            if let OutputKind::Registry { .. } = &output.kind {
+                let names = self.session.names(output).iter();
+                let names = names.filter_map(|name| parse_reference(name).ok());
+                pushed.extend(names.map(|name| (name, made.parts.descriptor.clone())));
+            }
             first.get_or_insert(made);
             written.extend(places);
         }
@@ -83,7 +92,7 @@ impl Export<'_, '_> {
             // The image is in the local store only, as a registry would have it.
             None => self.image(&Output::new(OutputKind::Registry { names: Vec::new() }))?,
         };
-        Ok(Done { image: made.parts, diff_ids: made.diff_ids, written })
+        Ok(Done { image: made.parts, diff_ids: made.diff_ids, written, pushed })
     }
 
     fn write(

@@ -4,6 +4,7 @@
 //! compression while the next step runs. The pure folders say what has to happen; here it happens.
 
 mod assemble;
+mod baseline;
 mod check;
 mod compress;
 mod content;
@@ -18,6 +19,7 @@ mod images;
 mod inputs;
 mod keys;
 mod layers;
+mod mounts;
 mod outcome;
 mod progress;
 mod push;
@@ -41,8 +43,9 @@ use crate::plan::{History, Op, Plan, StageId};
 use crate::request::BuildRequest;
 use crate::sandbox::{self, Cancel, Sandbox};
 use crate::ui::Event;
-use crate::weight::Weight;
+use crate::weight::{Logged, Weight};
 
+use baseline::Search;
 use check::{plan_and_warn, read_and_warn};
 use compress::{Compressor, compress_all};
 use demand::{Demand, demands};
@@ -54,6 +57,7 @@ use session::Session;
 use slot::Slot;
 use stage::{StageFiles, Work};
 
+pub use baseline::{Baseline, BaselineOrigin};
 pub use check::check;
 pub use fetch::{Access, Fetching, REMOTE_FILE, fetch_context, unpack_context};
 pub use forecast::*;
@@ -90,10 +94,12 @@ fn solve(
 ) -> Result<BuildResult, Error> {
     let file = read_and_warn(request, events)?;
     let mut session = Session::open(request, cancel, events)?;
+    let search = Search::begin(&session);
     session.take_epoch(&file)?;
     let (plan, images) = plan_and_warn(&session, &file)?;
     let inputs = inputs::gather(&session, &plan)?;
     let keys = definition_keys(&session, &plan, &images, &inputs)?;
+    mounts::tell_unknown(&session, &plan);
     let history = explain::history(&plan, &keys);
     let known = Known {
         session: &session,
@@ -104,16 +110,36 @@ fn solve(
         history: &history,
     };
     let made = known.make();
-    let canceled = session.check_canceled().is_err();
-    if made.is_err() && !canceled {
-        // What was finished before the failure is there for the next build.
+    let compared = made.as_ref().ok().map(|made| compared(&session, search, made)).transpose();
+    // What a build has made that failed is there for the next; who cancels one does not wait.
+    let wanted = made.as_ref().err().is_none_or(|error| !error.is_canceled());
+    if wanted {
+        session.mounts.save_rest(&session);
+    }
+    if wanted && made.is_err() {
         session.saver.save_index(&session, &history);
     }
-    session.saver.finish(&session, made.is_ok() || !canceled);
+    session.saver.finish(&session, wanted);
     let Made { done, exported, weight } = made?;
+    let (baseline, builds) = compared?.unwrap_or_default();
     let result = outcome::summarize(&session, &plan, &images, &keys, &done, exported);
     session.keep_history(&history);
-    Ok(BuildResult { weight, ..result })
+    Ok(BuildResult { weight, baseline, builds, ..result })
+}
+
+/// What an image that was weighed is compared with, and the builds of that branch; keeps the weight
+/// for those that come.
+fn compared(
+    session: &Session<'_>,
+    search: Search,
+    made: &Made<'_, '_>,
+) -> Result<(Option<Baseline>, Vec<Logged>), Error> {
+    let wanted = made.weight.as_ref().filter(|_| session.request.lineage.is_some());
+    let Some(weight) = wanted else { return Ok(Default::default()) };
+    let found = search.finish(session)?;
+    found.keep(session, weight, &made.exported.pushed)?;
+    let builds = found.history(session, weight);
+    Ok((found.baseline, builds))
 }
 
 /// All that is known of a build before anything runs.
@@ -154,6 +180,7 @@ impl<'a, 's> Known<'a, 's> {
         if session.cache.losses() == 0 {
             session.saver.copy(session, plan, keys);
         }
+        session.mounts.expect(plan, &demands);
         session.saver.tell(session);
         // Before any layer is fetched: a machine that can't run the steps is told so at once.
         let sandbox = sandbox_for(session, plan, &demands)?;

@@ -94,8 +94,11 @@ pub(super) fn summarize(
         stages,
         written: exported.written.into_iter().chain(session.saver.written()).collect(),
         weight: None,
+        baseline: None,
+        builds: Vec::new(),
         notices: session.notices(),
         looked_in: session.cache.traffic().into_iter().map(looked_in).collect(),
+        cache_mounts: session.mounts.results(session),
         not_saved: session.saver.skipped(),
         took: session.since.elapsed(),
     }

@@ -13,8 +13,8 @@ use super::result::{NotSaved, Written, WrittenKind};
 use super::session::{RecordPlace, Session};
 use crate::cache::github::GithubCache;
 use crate::cache::{
-    LocalFolder, Place, Record, RecordKey, RegistryCache, StepToCopy, StepToSave, Target, Uploads,
-    bytes_apart,
+    LocalFolder, MountBudget, MountOutcome, MountToSave, Place, Record, RecordKey, RegistryCache,
+    SavedMount, StepToCopy, StepToSave, Target, Uploads, bytes_apart,
 };
 use crate::digest::Digest;
 use crate::error::Error;
@@ -255,6 +255,23 @@ impl Saver {
         self.uploads.save_index(prefix, &session.cache, history.clone());
     }
 
+    /// Saves a cache mount, some time.
+    pub(super) fn mount(&self, mount: MountToSave, budget: &Arc<MountBudget>) {
+        if self.uploads.is_possible() {
+            self.uploads.save_mount(mount, budget);
+        }
+    }
+
+    /// What was done with the cache mounts.
+    pub(super) fn mounts(&self) -> Vec<SavedMount> {
+        self.uploads.saved_mounts()
+    }
+
+    /// Saves an entry that no record refers to.
+    pub(super) fn entry(&self, key: String, entry: Vec<u8>) {
+        self.uploads.save_entry(key, entry);
+    }
+
     /// Waits for what is still being saved, within limits; `wanted` is false where nobody waits.
     pub(super) fn finish(&self, session: &Session<'_>, wanted: bool) {
         if wanted {
@@ -267,6 +284,17 @@ impl Saver {
             }
         } else {
             self.uploads.end();
+        }
+        for SavedMount { id, outcome, .. } in self.mounts() {
+            match outcome {
+                MountOutcome::Unchanged | MountOutcome::Saved(_) => {}
+                MountOutcome::Dropped(why) => session.notice(format!(
+                    "the cache mount {id} is dropped: {why}; the next build begins with an empty one"
+                )),
+                MountOutcome::NotSaved(why) => session.notice(format!(
+                    "the cache mount {id} is not saved: {why}; the next build has what was saved before"
+                )),
+            }
         }
         self.tell(session);
     }

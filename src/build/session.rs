@@ -11,6 +11,7 @@ use tokio::net::UnixStream;
 use tokio::runtime::Runtime;
 
 use super::fetch::{Access, Fetcher};
+use super::mounts::CacheMounts;
 use super::progress::Progress;
 use super::save::{Saver, places};
 use crate::cache::{Record, RecordKey, RemoteCache, Store, StoredBlob};
@@ -39,6 +40,7 @@ pub(super) struct Session<'a> {
     pub(super) cache: Arc<RemoteCache>,
     /// What `--cache-to` names.
     pub(super) saver: Saver,
+    pub(super) mounts: CacheMounts,
     pub(super) cancel: &'a Cancel,
     pub(super) since: Instant,
     /// What of the main context is ignored.
@@ -88,6 +90,7 @@ impl<'a> Session<'a> {
             progress: Progress::new(events, cancel, if is_fetched { 2 } else { 1 }),
             cache: Arc::new(RemoteCache::open(sources.clone(), prefix.clone())),
             saver: Saver::new(sources, targets, prefix, runtime),
+            mounts: CacheMounts::new(&request.cache_mounts),
             cancel,
             since: Instant::now(),
             ignore,
@@ -325,7 +328,7 @@ pub(super) struct Had<T> {
 
 /// How the keys of the indexes of builds like this one begin: the same Dockerfile, target, platform
 /// and names.
-fn index_prefix(request: &BuildRequest) -> String {
+pub(super) fn index_prefix(request: &BuildRequest) -> String {
     let short = |text: &str| -> String {
         let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
         text.chars().map(plain).take(30).collect()

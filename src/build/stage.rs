@@ -170,13 +170,16 @@ impl Work<'_, '_> {
                     session.progress.cached(step.title.clone());
                     Laid { layer, known_by, cached: true }
                 } else {
-                    let layer = session
-                        .progress
-                        .step(step.title.clone(), |running| run::run(self, op, files, running))?;
+                    let platform = &self.plan.stages[at.stage.0].platform;
+                    let run = |running: &Running<'_>| run::run(self, op, platform, files, running);
+                    let layer = session.progress.step(step.title.clone(), run)?;
                     Laid { layer, known_by, cached: false }
                 }
             }
         };
+        if let Op::Run(op) = &step.op {
+            session.mounts.ended(session, op);
+        }
         let changes = layers::contents(session, self.images, &layer)?;
         files.push(layer.clone(), &changes);
         cost += since.elapsed();

@@ -56,8 +56,8 @@ pub(super) fn weigh(
     }))
 }
 
-/// A layer with the sums of its files and what they say. Nobody needed the sums of what a RUN wrote
-/// before: then it is read once, and both are kept.
+/// A layer with the sums of its files and what they say. Where a layer of this build lies before us,
+/// only the beginnings of files are read; any other is read as a whole, and both are kept.
 fn read(
     session: &Session<'_>,
     images: &Images,
@@ -65,8 +65,21 @@ fn read(
 ) -> Result<(Changes, Facts), Error> {
     let diff_id = layer.finished()?.diff_id;
     let contents = layers::contents(session, images, layer)?;
-    if let Some(facts) = session.store.facts(&diff_id).filter(|_| has_sums(&contents)) {
-        return Ok((contents.as_ref().clone(), facts));
+    let contents = match has_sums(&contents) {
+        true => Some(contents.as_ref().clone()),
+        // Of what a RUN wrote the sums are known since it was compressed.
+        false => session.tree(&diff_id).filter(has_sums),
+    };
+    if let Some(contents) = contents {
+        if let Some(facts) = session.store.facts(&diff_id) {
+            return Ok((contents, facts));
+        }
+        if let Some((changes, open)) = layer.made() {
+            let mut open = |index| session.stopping(open(index)?);
+            let facts = inspect::read_files(&changes, &mut open).map_err(Error::build)?;
+            session.store.keep_facts(&diff_id, &facts)?;
+            return Ok((contents, facts));
+        }
     }
     let read = layers::read_tar(session, images, layer, Extent::Whole, |tar| {
         Ok(inspect::read_contents(tar)?)

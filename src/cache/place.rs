@@ -1,6 +1,6 @@
 //! A back end that may fail: what is wrong is told once, and a place that is gone is left alone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ const REPLACEMENTS: u32 = 7;
 /// One of `--cache-from` and `--cache-to`, for one build.
 pub struct Place {
     backend: Box<dyn CacheBackend>,
-    /// Keeps the indexes of one kind of build apart from others'.
+    /// Keeps what is of one kind of build apart from others'.
     scope: Option<String>,
     state: Mutex<State>,
 }
@@ -27,6 +27,7 @@ struct State {
     denied: bool,
     told: bool,
     notices: Vec<String>,
+    lost: BTreeSet<EntryKey>,
     traffic: Traffic,
     /// How many entries of a key were found to be of no use.
     spoiled: BTreeMap<EntryKey, u32>,
@@ -55,18 +56,18 @@ impl Place {
         Self::with_scope(backend, None)
     }
 
-    /// One whose indexes are apart from those of other scopes. Records and blobs are shared: their
-    /// keys say what they are of.
+    /// One whose indexes and weights are apart from those of other scopes. Records and blobs are
+    /// shared: their keys say what they are of.
     #[must_use]
     pub fn with_scope(backend: Box<dyn CacheBackend>, scope: Option<&str>) -> Arc<Self> {
         let scope = scope.map(|scope| Sha256Sum::of(scope.as_bytes()).hex()[..12].to_owned());
         Arc::new(Self { backend, scope, state: Mutex::default() })
     }
 
-    /// What the key of an index, or the beginning of one, is here.
-    pub(super) fn index_key(&self, key: &str) -> String {
-        match (&self.scope, key.strip_prefix("i-")) {
-            (Some(scope), Some(rest)) => format!("i-{scope}-{rest}"),
+    /// What the key of an index, a weight or a logbook, or the beginning of one, is here.
+    pub(super) fn scoped(&self, key: &str) -> String {
+        match (&self.scope, key.split_once('-')) {
+            (Some(scope), Some((kind, rest))) => format!("{kind}-{scope}-{rest}"),
             _ => key.to_owned(),
         }
     }
@@ -174,6 +175,15 @@ impl Place {
     pub(super) fn is_writable(&self) -> bool {
         let state = self.state();
         !state.gone && !state.denied
+    }
+
+    /// Notes that an entry is damaged or gone: nothing new may refer to it.
+    pub(super) fn lose(&self, key: &EntryKey) {
+        self.state().lost.insert(key.clone());
+    }
+
+    pub(super) fn has_lost(&self, key: &EntryKey) -> bool {
+        self.state().lost.contains(key)
     }
 
     /// Notes a fault. The first is told; what follows it has often the same cause.
@@ -302,12 +312,12 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_scope_has_indexes_of_its_own() {
+    fn a_scope_has_keys_of_its_own() {
         let place = |scope| Place::with_scope(Box::new(Fake::new(Mood::Well)), scope);
-        assert_eq!(place(None).index_key("i-app-1"), "i-app-1");
-        let [one, two] = ["one", "two"].map(|scope| place(Some(scope)).index_key("i-app-1"));
+        assert_eq!(place(None).scoped("i-app-1"), "i-app-1");
+        let [one, two] = ["one", "two"].map(|scope| place(Some(scope)).scoped("i-app-1"));
         assert!(one != two && one.starts_with("i-") && one.ends_with("-app-1"), "{one} {two}");
-        assert!(one.starts_with(&place(Some("one")).index_key("i-app-")));
+        assert!(one.starts_with(&place(Some("one")).scoped("i-app-")));
     }
 
     #[test]

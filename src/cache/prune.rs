@@ -19,6 +19,13 @@ pub enum StoreItemKind {
     CacheMount,
     /// Of a folder of cache entries: the records of a whole build.
     Index,
+    /// What a cache mount holds, and which packs have its bytes.
+    MountFiles,
+    MountPack,
+    /// Of a folder of cache entries: what an image weighed.
+    Weight,
+    /// Of a folder of cache entries: what the builds of a branch weighed.
+    Logbook,
 }
 
 impl StoreItemKind {
@@ -33,6 +40,21 @@ impl StoreItemKind {
         (Self::CacheMount, "mounts"),
     ];
 
+    /// What an entry beyond the local store is, by the letter of its key.
+    #[must_use]
+    pub fn of_entry(key: &str) -> Option<Self> {
+        Some(match key.get(..2)? {
+            "r-" => Self::Record,
+            "b-" => Self::Blob,
+            "i-" => Self::Index,
+            "m-" => Self::MountFiles,
+            "p-" => Self::MountPack,
+            "w-" => Self::Weight,
+            "l-" => Self::Logbook,
+            _ => return None,
+        })
+    }
+
     /// As `plimsoll cache ls` shows it.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -46,6 +68,10 @@ impl StoreItemKind {
             Self::Layer => "layer",
             Self::CacheMount => "cache-mount",
             Self::Index => "index",
+            Self::MountFiles => "mount-files",
+            Self::MountPack => "mount-pack",
+            Self::Weight => "weight",
+            Self::Logbook => "logbook",
         }
     }
 }
@@ -130,12 +156,7 @@ impl LocalFolder {
         for entry in entries {
             let path = entry.map_err(StoreError::io(self.folder()))?.path();
             let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
-            let kind = match name.as_deref().and_then(|name| name.get(..2)) {
-                Some("r-") => StoreItemKind::Record,
-                Some("b-") => StoreItemKind::Blob,
-                Some("i-") => StoreItemKind::Index,
-                _ => continue,
-            };
+            let Some(kind) = name.as_deref().and_then(StoreItemKind::of_entry) else { continue };
             items.extend(item(kind, path));
         }
         items.sort_by(|a, b| (a.kind, a.last_used, &a.name).cmp(&(b.kind, b.last_used, &b.name)));
@@ -187,7 +208,7 @@ impl StoreItem {
             fs::remove_file(&self.path)
         };
         if self.kind == StoreItemKind::CacheMount {
-            for suffix in [".id", ".lock"] {
+            for suffix in [".id", ".lock", ".making"] {
                 let _ = fs::remove_file(beside(&self.path, suffix));
             }
         }

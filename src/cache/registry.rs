@@ -1,4 +1,4 @@
-//! `type=registry`: entries in a repository. A blob is a blob of the repository, which images share;
+//! `type=registry`: entries in a repository. A blob or a pack is a blob of the repository, which images share;
 //! any other entry is an artifact whose tag is the key, and that keeps the blobs that it refers to
 //! from being collected.
 
@@ -10,15 +10,11 @@ use tokio::runtime::Handle;
 use super::backend::{CacheBackend, CacheFault, EntryContent, EntryKey, FoundEntry, Saved};
 use crate::digest::{Digest, Sha256Sum};
 use crate::http::RetryPolicy;
-use crate::image::{Descriptor, Manifest, media_type};
+use crate::image::{Descriptor, EMPTY_CONFIG, Manifest, media_type, to_json};
 use crate::registry::{BlobSource, Error, ImageToPush, Reference, Registry};
 
 const ARTIFACT_TYPE: &str = "application/vnd.plimsoll.cache.entry.v1";
 const ENTRY_TYPE: &str = "application/vnd.plimsoll.cache.entry.v1+zstd";
-/// What an artifact without a configuration has for one (image-spec, "Guidance for an Empty
-/// Descriptor").
-const EMPTY_TYPE: &str = "application/vnd.oci.empty.v1+json";
-const EMPTY: &[u8] = b"{}";
 /// The protocol has no longer tags.
 const TAG_LIMIT: usize = 128;
 /// A build does not wait for a cache as it does for its bases.
@@ -76,28 +72,15 @@ impl RegistryCache {
 
     /// An entry as an artifact that refers to `blobs`.
     fn push(&self, name: &Reference, entry: Bytes, blobs: &[Descriptor]) -> Result<(), Error> {
-        let described =
-            |kind: &str, bytes: &[u8]| Descriptor::new(kind, Digest::of(bytes), bytes.len() as u64);
-        let config = described(EMPTY_TYPE, EMPTY);
-        let content = described(ENTRY_TYPE, &entry);
+        let content = Descriptor::new(ENTRY_TYPE, Digest::of(&entry), entry.len() as u64);
         let mut layers = vec![content.clone()];
         layers.extend_from_slice(blobs);
-        let manifest = Manifest {
-            schema_version: 2,
-            media_type: media_type::OCI_MANIFEST.to_owned(),
-            artifact_type: Some(ARTIFACT_TYPE.to_owned()),
-            config: config.clone(),
-            layers,
-            subject: None,
-            annotations: std::collections::BTreeMap::new(),
-        };
-        // Documents of maps with text keys can always be written.
-        let manifest = serde_json::to_vec(&manifest).unwrap_or_default();
+        let manifest = Manifest::artifact(ARTIFACT_TYPE, layers);
         let artifact = ImageToPush {
-            manifest: manifest.into(),
+            manifest: to_json(&manifest).into(),
             media_type: media_type::OCI_MANIFEST.to_owned(),
             blobs: vec![
-                (config, BlobSource::Bytes(Bytes::from_static(EMPTY))),
+                (manifest.config, BlobSource::Bytes(Bytes::from_static(EMPTY_CONFIG))),
                 (content, BlobSource::Bytes(entry)),
             ],
         };
@@ -185,9 +168,13 @@ impl CacheBackend for RegistryCache {
     }
 }
 
-/// The digest in the key of a blob.
+/// The digest in the key of a blob, or of a pack, which is one too.
 fn blob_of(key: &EntryKey) -> Option<Digest> {
-    key.0.strip_prefix("b-").and_then(Sha256Sum::from_hex).map(Digest)
+    key.0
+        .strip_prefix("b-")
+        .or_else(|| key.0.strip_prefix("p-"))
+        .and_then(Sha256Sum::from_hex)
+        .map(Digest)
 }
 
 fn fault(error: Error) -> CacheFault {

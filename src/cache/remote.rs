@@ -18,7 +18,7 @@ use crate::image::Descriptor;
 use crate::plan::History;
 
 /// Keys in one question; the Actions cache takes no more.
-const KEYS_AT_ONCE: usize = 10;
+pub(super) const KEYS_AT_ONCE: usize = 10;
 
 /// Places to read from, in the order in which they are asked.
 #[derive(Debug)]
@@ -71,6 +71,12 @@ impl RemoteCache {
         };
         let reading = places.iter().map(read).collect();
         Self { places, known: Mutex::new(Known { reading, ..Known::default() }) }
+    }
+
+    /// Where it looks.
+    #[must_use]
+    pub fn places(&self) -> &[Arc<Place>] {
+        &self.places
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
@@ -211,7 +217,7 @@ impl RemoteCache {
 }
 
 fn newest(place: &Place, prefix: &str) -> Option<Bundle> {
-    let prefix = place.index_key(prefix);
+    let prefix = place.scoped(prefix);
     place.read(|backend| backend.newest(&prefix), |key, bytes| decode(place, key, bytes))?
 }
 

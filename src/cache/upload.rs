@@ -6,10 +6,11 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::backend::{EntryContent, EntryKey};
 use super::bundle::{Bundle, INLINE_ALL, INLINE_BLOB, blob_entry, record_entry};
+use super::mounts::{MountBudget, MountToSave, SavedMount, save};
 use super::place::Place;
 use super::record::{Record, RecordKey};
 use super::remote::RemoteCache;
@@ -73,6 +74,7 @@ struct Shared {
     index: Mutex<Bundle>,
     /// Of new entries, in all places.
     bytes: Mutex<u64>,
+    mounts: Mutex<Vec<SavedMount>>,
 }
 
 #[derive(Debug, Default)]
@@ -104,6 +106,9 @@ enum Job {
     Step(Box<StepToSave>),
     Record(Box<RecordToSave>),
     Copy(Box<StepToCopy>),
+    Mount(Box<MountToSave>, Arc<MountBudget>),
+    /// An entry that refers to no blob, and its key, where no scope has a part in it.
+    Entry(String, Vec<u8>),
     Index(Index),
 }
 
@@ -144,6 +149,7 @@ impl Uploads {
             settled: Condvar::new(),
             index: Mutex::default(),
             bytes: Mutex::default(),
+            mounts: Mutex::default(),
         }))
     }
 
@@ -156,6 +162,22 @@ impl Uploads {
     /// Saves a result, some time.
     pub fn save(&self, result: StepToSave) {
         self.push(Job::Step(Box::new(result)));
+    }
+
+    /// Saves a cache mount, some time, as far as `budget` allows.
+    pub fn save_mount(&self, mount: MountToSave, budget: &Arc<MountBudget>) {
+        self.push(Job::Mount(Box::new(mount), Arc::clone(budget)));
+    }
+
+    /// What was done with the cache mounts so far.
+    #[must_use]
+    pub fn saved_mounts(&self) -> Vec<SavedMount> {
+        lock(&self.0.mounts).clone()
+    }
+
+    /// Saves an entry of the scope of each place, some time.
+    pub fn save_entry(&self, key: String, entry: Vec<u8>) {
+        self.push(Job::Entry(key, entry));
     }
 
     fn push(&self, job: Job) {
@@ -256,6 +278,11 @@ impl Shared {
                     Job::Step(result) => self.step(&result),
                     Job::Record(record) => self.record(&record),
                     Job::Copy(result) => self.copy(&result),
+                    Job::Mount(mount, budget) => self.mount(&mount, &budget),
+                    Job::Entry(key, entry) => {
+                        let targets = self.targets.iter();
+                        targets.for_each(|target| self.scoped_entry(&target.place, &key, &entry));
+                    }
                     Job::Index(index) => self.index(index),
                 }
                 queue = lock(&self.queue);
@@ -322,10 +349,13 @@ impl Shared {
         index.merge_within(&older.index(), OLDER_RECORDS);
         let Ok(entry) = index.encode() else { return };
         let key = format!("{prefix}{}", &Digest::of(&entry).hex()[..8]);
-        for place in lacking {
-            let key = EntryKey(place.index_key(&key));
-            self.entry(place, &key, EntryContent::Bytes(&entry), &[]);
-        }
+        lacking.into_iter().for_each(|place| self.scoped_entry(place, &key, &entry));
+    }
+
+    /// Saves an entry of the scope of the place that refers to no blob.
+    fn scoped_entry(&self, place: &Place, key: &str, entry: &[u8]) {
+        let key = EntryKey(place.scoped(key));
+        self.entry(place, &key, EntryContent::Bytes(entry), &[]);
     }
 
     fn copy(&self, result: &StepToCopy) {
@@ -376,6 +406,27 @@ impl Shared {
             let content = EntryContent::File(path, blob.size);
             self.entry(place, &key, content, std::slice::from_ref(blob))
         })
+    }
+
+    fn mount(&self, mount: &MountToSave, budget: &MountBudget) {
+        let begun = Instant::now();
+        let targets = self.targets.iter().filter(|t| !t.only_image && t.place.is_writable());
+        let places: Vec<&Place> = targets.map(|target| &*target.place).collect();
+        let check = || match lock(&self.queue).ended {
+            true => Err(io::Error::other("the build has ended")),
+            false => Ok(()),
+        };
+        let put =
+            |place: &Place, key: &EntryKey, content: EntryContent<'_>, blobs: &[Descriptor]| {
+                self.entry(place, key, content, blobs)
+            };
+        if places.is_empty() {
+            return;
+        }
+        if let Some(outcome) = save::save(mount, &places, budget, &put, &check) {
+            let (id, took) = (mount.id.clone(), begun.elapsed());
+            lock(&self.mounts).push(SavedMount { id, outcome, took });
+        }
     }
 
     /// Saves a blob in a place, once; whoever comes later waits for the first.

@@ -98,6 +98,13 @@ pub enum Command {
     /// Takes the flags of build. Nothing is run or written.
     #[command(args_override_self = true)]
     Plan(Box<PlanArgs>),
+    /// Run as a step of GitHub Actions: what the action starts
+    Action(ActionArgs),
+    /// Comment on a pull request with the report of another workflow run
+    ///
+    /// For a workflow on `workflow_run`, which may comment where the token of a pull request from a
+    /// fork may not. Reads the event and GITHUB_TOKEN.
+    Comment(CommentArgs),
     /// Show or empty the local store, a folder of cache entries or GitHub's cache
     Cache(CacheArgs),
 }
@@ -164,6 +171,16 @@ pub struct BuildArgs {
     #[arg(long = "cache-to", value_name = "SPEC")]
     pub cache_to: Vec<String>,
 
+    /// Which cache mounts of RUN are brought back from --cache-from and saved in --cache-to: off, auto
+    /// (all, the default) or ids
+    #[arg(long = "cache-mounts", value_name = "off|auto|ID[,ID…]")]
+    pub cache_mounts: Vec<String>,
+
+    /// The most that one cache mount may hold to be saved, and all of a build, such as 2g,8g
+    /// (default: 1g,4g)
+    #[arg(long = "cache-mount-budget", value_name = "SIZE[,SIZE]")]
+    pub cache_mount_budget: Option<String>,
+
     /// Shorthand for --output=type=registry
     #[arg(long)]
     pub push: bool,
@@ -229,9 +246,14 @@ pub struct BuildArgs {
     #[arg(short, long)]
     pub quiet: bool,
 
-    /// Compare the weight with this image's, named as for weigh
-    #[arg(long, value_name = "IMAGE", help_heading = "Size limits")]
+    /// Compare the weight with an image's, named as for weigh; with auto, with what the base commit
+    /// or branch weighed, and keep this weight for later builds
+    #[arg(long, value_name = "auto|none|IMAGE", help_heading = "Size limits")]
     pub size_baseline: Option<String>,
+
+    /// Write what the image weighs, and how it changed, to a file.md, .html or .svg; can be repeated
+    #[arg(long = "size-report", value_name = "FILE", help_heading = "Size limits")]
+    pub size_reports: Vec<PathBuf>,
 
     #[command(flatten)]
     pub limits: LimitArgs,
@@ -393,6 +415,34 @@ pub struct ReadingArgs {
 
     #[command(flatten)]
     pub registry: RegistryArgs,
+}
+
+#[derive(Debug, Default, Args)]
+pub struct ActionArgs {
+    /// Clean up after the step, as its last act
+    #[arg(long)]
+    pub post: bool,
+
+    /// The variables come through standard input, from a process that is not root.
+    #[arg(long, hide = true)]
+    pub handed_over: bool,
+
+    /// They have come that way.
+    #[arg(long, hide = true)]
+    pub elevated: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct CommentArgs {
+    /// Folder of the report, or one with such folders in it: what the output `size-report` is in
+    pub folder: PathBuf,
+
+    /// Comment only while sizes differ
+    #[arg(long)]
+    pub changed: bool,
+
+    #[command(flatten)]
+    pub limits: LimitArgs,
 }
 
 #[derive(Debug, Args)]

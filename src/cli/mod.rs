@@ -1,5 +1,6 @@
 //! One file per subcommand; exactly what was typed.
 
+mod action;
 mod add_host;
 mod annotation;
 mod args;
@@ -7,6 +8,7 @@ mod build;
 mod build_context;
 mod cache;
 mod cache_github;
+mod cache_mounts;
 mod cache_spec;
 mod caches;
 mod check;
@@ -18,6 +20,7 @@ mod dockerfile;
 mod environment;
 mod flag;
 mod limits;
+mod lineage;
 mod main_context;
 mod output;
 mod plan;
@@ -50,6 +53,7 @@ use args::{Arguments, BuildArgs, Command};
 use environment::Environment;
 use limits::Limits;
 use signal::Signals;
+use sized::ReportFile;
 
 /// What GitHub takes for a comment, in characters; bytes are never fewer.
 const COMMENT_LIMIT: usize = 65_536;
@@ -73,6 +77,8 @@ pub fn run() -> ExitCode {
         Command::Diff(args) => told(diff::run(&args, &environment)),
         Command::Check(args) => check::run(&args, &environment),
         Command::Plan(args) => plan::run(&args, &environment),
+        Command::Action(args) => action::run(&args, &environment),
+        Command::Comment(args) => action::comment(&args, &environment),
         Command::Cache(args) => match cache::run(&args, &environment) {
             Ok(text) => {
                 print(&text);
@@ -100,6 +106,7 @@ impl Prepared {
             fail(&ui, &Error::build(format!("can't watch for signals: {error}")), None)
         })?;
         let outside = build::Outside {
+            confided: build::Confided::default(),
             stdin: &mut std::io::stdin(),
             cancel: &signals.cancel,
             events: &|event| ui.event(&event),
@@ -127,6 +134,10 @@ fn build(args: &BuildArgs, environment: &Environment) -> ExitCode {
         Ok(limits) => limits,
         Err(error) => return prepared.fail(&error),
     };
+    let reports = match ReportFile::all(args) {
+        Ok(reports) => reports,
+        Err(error) => return prepared.fail(&error),
+    };
     prepared.request.weigh |= limits.is_some();
     let Prepared { ui, request, signals } = &prepared;
     if request.outputs.is_empty() {
@@ -146,7 +157,8 @@ fn build(args: &BuildArgs, environment: &Environment) -> ExitCode {
             });
             text.push_str(&sized.text);
             ui.result(&text, &limits::with_verdict(report::json(&result), sized.verdict.as_ref()));
-            match sized.verdict.as_ref().map_or(Ok(()), limits::outcome) {
+            let kept = sized.verdict.as_ref().map_or(Ok(()), limits::outcome);
+            match sized.write(&reports, &result).and(kept) {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(error) => prepared.fail(&error),
             }

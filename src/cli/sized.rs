@@ -1,14 +1,72 @@
 //! The weight of an image that was just built: against a baseline, and against its limits.
 
+use std::path::{Path, PathBuf};
+
 use super::args::BuildArgs;
 use super::limits::{self, Limits};
 use super::reading::Reader;
-use crate::build::BuildResult;
+use super::{COMMENT_LIMIT, write_file};
+use crate::build::{BaselineOrigin, BuildResult};
 use crate::error::Error;
-use crate::report;
+use crate::report::{self, SizeReport};
 use crate::request::BuildRequest;
 use crate::weight::budget::{Judged, Verdict};
 use crate::weight::{Difference, Weight, compare};
+
+/// `--size-baseline`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SizeBaseline {
+    /// No flag, or `none`.
+    None,
+    /// What the build finds.
+    Auto,
+    /// An image, named as for `weigh`.
+    Image(String),
+}
+
+impl SizeBaseline {
+    pub fn of(args: &BuildArgs) -> Self {
+        match args.size_baseline.as_deref() {
+            None | Some("" | "none") => Self::None,
+            Some("auto") => Self::Auto,
+            Some(image) => Self::Image(image.to_owned()),
+        }
+    }
+}
+
+/// A file of `--size-report`, whose name says what is in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReportFile {
+    path: PathBuf,
+    form: Form,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    Markdown,
+    Html,
+    Svg,
+}
+
+impl ReportFile {
+    /// All of them. A name that says nothing is a mistake, told before anything is built.
+    pub fn all(args: &BuildArgs) -> Result<Vec<Self>, Error> {
+        args.size_reports.iter().map(|path| Self::of(path)).collect()
+    }
+
+    fn of(path: &Path) -> Result<Self, Error> {
+        let form = match path.extension().and_then(|extension| extension.to_str()) {
+            Some("md") => Form::Markdown,
+            Some("html") => Form::Html,
+            Some("svg") => Form::Svg,
+            _ => {
+                let text = format!("--size-report: {} has no form", path.display());
+                return Err(Error::usage(text).hinted("End the name in .md, .html or .svg."));
+            }
+        };
+        Ok(Self { path: path.to_owned(), form })
+    }
+}
 
 /// What is told of the size of an image.
 #[derive(Default)]
@@ -16,6 +74,15 @@ pub struct Sized {
     /// Behind the report of the build; empty where nothing was asked for.
     pub text: String,
     pub verdict: Option<Verdict>,
+    pub baseline: Option<Baseline>,
+}
+
+/// What an image was compared with.
+pub struct Baseline {
+    /// In words.
+    pub name: String,
+    pub weight: Weight,
+    pub difference: Difference,
 }
 
 /// Sizes an image. A baseline that can't be had is told through `notice` and no more: the first build
@@ -28,27 +95,112 @@ pub fn size(
     notice: &dyn Fn(String),
 ) -> Sized {
     let Some(weight) = &result.weight else { return Sized::default() };
-    let difference = args.size_baseline.as_ref().and_then(|image| {
-        difference(image, request, weight)
+    let baseline = match SizeBaseline::of(args) {
+        SizeBaseline::None => None,
+        SizeBaseline::Auto => match &result.baseline {
+            Some(found) => Some(Baseline::new(&found.origin, found.weight.clone(), weight)),
+            None => {
+                notice("nothing to compare with: no earlier build is known".to_owned());
+                None
+            }
+        },
+        SizeBaseline::Image(image) => named(&image, request, weight)
             .inspect_err(|error| notice(format!("nothing to compare with: {}", error.message)))
-            .ok()
-    });
+            .ok(),
+    };
     let stages: Vec<(String, u64)> = result
         .stages
         .iter()
         .filter_map(|stage| Some((stage.name.clone(), stage.unpacked_bytes()?)))
         .collect();
-    let judged = Judged { weight, difference: difference.as_ref(), stages: &stages };
+    let difference = baseline.as_ref().map(|baseline| &baseline.difference);
+    let judged = Judged { weight, difference, stages: &stages };
     let verdict = limits.map(|limits| limits.judge(&judged));
     let mut text = String::new();
-    if let Some(difference) = &difference {
+    if let Some(difference) = difference {
         text.push_str(&format!("\n{}", report::difference_text(difference)));
     }
     text.push_str(&limits::paragraph(verdict.as_ref()));
-    Sized { text, verdict }
+    Sized { text, verdict, baseline }
 }
 
-fn difference(image: &str, request: &BuildRequest, new: &Weight) -> Result<Difference, Error> {
+fn named(image: &str, request: &BuildRequest, new: &Weight) -> Result<Baseline, Error> {
     let reader = Reader::of(request.platform.clone(), request.registry.clone(), request.threads)?;
-    Ok(compare(&reader.weigh(image, None)?, new))
+    let weight = reader.weigh(image, None)?;
+    Ok(Baseline::new(&BaselineOrigin::Named { name: image.to_owned() }, weight, new))
+}
+
+impl Baseline {
+    fn new(origin: &BaselineOrigin, weight: Weight, new: &Weight) -> Self {
+        let name = origin.to_string();
+        let mut difference = compare(&weight, new);
+        // Tags of one image say less than its commits.
+        difference.old.image.name.clone_from(&name);
+        Self { name, weight, difference }
+    }
+}
+
+impl Sized {
+    /// Writes the files of `--size-report`.
+    pub fn write(&self, files: &[ReportFile], result: &BuildResult) -> Result<(), Error> {
+        let Some(weight) = &result.weight else { return Ok(()) };
+        for ReportFile { path, form } in files {
+            let baseline = self.baseline.as_ref();
+            let difference = baseline.map(|baseline| &baseline.difference);
+            let content = match (form, difference) {
+                (Form::Markdown, difference) => {
+                    let report = SizeReport {
+                        weight,
+                        difference,
+                        baseline: baseline.map(|baseline| baseline.name.as_str()),
+                        verdict: self.verdict.as_ref(),
+                        build: Some(result),
+                        history: &result.builds,
+                        more: None,
+                    };
+                    report::markdown(&report, COMMENT_LIMIT)
+                }
+                (Form::Html, Some(difference)) => {
+                    report::difference_html(difference, weight, &result.builds)
+                }
+                (Form::Html, None) => report::weight_html(weight, &result.builds),
+                (Form::Svg, Some(difference)) => report::difference_svg(difference, weight),
+                (Form::Svg, None) => report::weight_svg(weight),
+            };
+            write_file("--size-report", path, content)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+
+    #[test]
+    fn two_words_are_no_image() {
+        for (typed, expected) in [
+            (None, SizeBaseline::None),
+            (Some("none"), SizeBaseline::None),
+            (Some(""), SizeBaseline::None),
+            (Some("auto"), SizeBaseline::Auto),
+            (Some("app:1"), SizeBaseline::Image("app:1".to_owned())),
+        ] {
+            let size_baseline = typed.map(str::to_owned);
+            let args = BuildArgs { size_baseline, ..BuildArgs::default() };
+            assert_eq!(SizeBaseline::of(&args), expected);
+        }
+    }
+
+    #[test]
+    fn a_report_is_what_its_name_says() {
+        let form = |name: &str| ReportFile::of(Path::new(name)).map(|file| file.form);
+        assert_eq!(form("a/size.md").unwrap(), Form::Markdown);
+        assert_eq!(form("size.html").unwrap(), Form::Html);
+        assert_eq!(form("size.svg").unwrap(), Form::Svg);
+        for name in ["size", "size.pdf", ".md"] {
+            assert_eq!(form(name).unwrap_err().kind, ErrorKind::Usage, "{name}");
+        }
+    }
 }

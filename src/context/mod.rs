@@ -9,6 +9,7 @@ mod one_file;
 mod program;
 pub mod small;
 mod walk;
+pub mod work_tree;
 
 use std::fmt;
 use std::io::{self, Read};

@@ -15,6 +15,7 @@ pub mod media_type {
     pub const OCI_LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
     pub const OCI_LAYER_GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
     pub const OCI_LAYER_ZSTD: &str = "application/vnd.oci.image.layer.v1.tar+zstd";
+    pub const OCI_EMPTY: &str = "application/vnd.oci.empty.v1+json";
     pub const DOCKER_MANIFEST_LIST: &str =
         "application/vnd.docker.distribution.manifest.list.v2+json";
     pub const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
@@ -72,6 +73,27 @@ pub struct Manifest {
     pub subject: Option<Descriptor>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
+}
+
+/// What an artifact without a configuration has for one (image-spec, "Guidance for an Empty
+/// Descriptor").
+pub const EMPTY_CONFIG: &[u8] = b"{}";
+
+impl Manifest {
+    /// Of an artifact of this kind: blobs that are no image.
+    #[must_use]
+    pub fn artifact(kind: &str, layers: Vec<Descriptor>) -> Self {
+        let size = EMPTY_CONFIG.len() as u64;
+        Self {
+            schema_version: 2,
+            media_type: media_type::OCI_MANIFEST.to_owned(),
+            artifact_type: Some(kind.to_owned()),
+            config: Descriptor::new(media_type::OCI_EMPTY, Digest::of(EMPTY_CONFIG), size),
+            layers,
+            subject: None,
+            annotations: BTreeMap::new(),
+        }
+    }
 }
 
 /// An image index, or Docker's manifest list.

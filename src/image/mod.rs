@@ -9,7 +9,7 @@ mod parts;
 pub use archive::{ArchiveKind, write_archive};
 pub use config::{ContainerConfig, Empty, HealthConfig, History, ImageConfig, RootFs};
 pub use layout::{Layout, LayoutError, LayoutImage, write_layout};
-pub use manifest::{Descriptor, Index, Manifest, media_type};
+pub use manifest::{Descriptor, EMPTY_CONFIG, Index, Manifest, media_type};
 pub use parts::{ImageParts, LayerPart};
 
 /// A document as bytes. Keys stand in the order of the types' fields, maps are sorted: the same

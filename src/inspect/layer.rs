@@ -1,6 +1,6 @@
 //! One pass over each layer.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::{self, BufReader, Read};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -9,8 +9,8 @@ use std::thread;
 
 use super::sources::{Found, FoundLayer};
 use super::{InspectError, Reading, history, lines};
-use crate::layer::{LayerError, Shown, VerifiedLayer, scan_layer_with};
-use crate::tree::{Changes, Entry, Kind, TreePath};
+use crate::layer::{self, LayerError, Shown, VerifiedLayer, scan_layer_with};
+use crate::tree::{Change, Changes, Entry, Kind, TreePath};
 use crate::weight::facts::{self, Facts};
 use crate::weight::{Image, ReadLayer, Step};
 
@@ -27,6 +27,24 @@ pub fn read_contents(tar: impl Read) -> Result<(Changes, Facts), LayerError> {
         |path: &TreePath, entry: &Entry, shown: Shown| looked.look(path, entry, shown.content);
     let changes = scan_layer_with(tar, &mut look)?;
     Ok((changes, looked.facts))
+}
+
+/// What the files of a layer say that is not a tar yet, as [`read_contents`] would find it there:
+/// `open` gives the content of `changes[i]`. Of hard links only the first is opened.
+///
+/// # Errors
+/// When a file can't be read.
+pub fn read_files(changes: &Changes, open: &mut layer::Open) -> io::Result<Facts> {
+    let mut looked = Looked::default();
+    let mut links = HashSet::new();
+    for (index, (path, change)) in changes.changes.iter().enumerate() {
+        let Change::Set(entry) = change else { continue };
+        let Kind::File(file) = &entry.kind else { continue };
+        if file.size > 0 && file.link.is_none_or(|link| links.insert(link)) {
+            looked.look(path, entry, &mut open(index)?)?;
+        }
+    }
+    Ok(looked.facts)
 }
 
 /// Reads all layers, several at a time.

@@ -97,12 +97,17 @@ fn is_of(instruction: &Instruction, history: &str) -> bool {
     let rest = collapsed(rest);
     match &instruction.kind {
         InstructionKind::Run(run) => {
-            let text = match &run.command {
-                Command::Shell(text) => collapsed(text),
-                Command::Exec(words) => collapsed(&words.join(" ")),
+            let is_same = match &run.command {
+                // A SHELL comes before the text.
+                Command::Shell(text) => rest.ends_with(&collapsed(text)),
+                // Buildah writes it as it stands.
+                Command::Exec(words) => {
+                    rest.ends_with(&collapsed(&words.join(" ")))
+                        || collapsed(&instruction.place.text).ends_with(&rest)
+                }
             };
-            // Builders differ in how they write heredocs. A SHELL comes before the text.
-            keyword == "RUN" && (!run.heredocs.is_empty() || rest.ends_with(&text))
+            // Builders differ in how they write heredocs.
+            keyword == "RUN" && (!run.heredocs.is_empty() || is_same)
         }
         InstructionKind::Copy(transfer) => {
             keyword == "COPY" && is_destination(&transfer.destination.text, &rest)
@@ -118,12 +123,22 @@ fn is_of(instruction: &Instruction, history: &str) -> bool {
     }
 }
 
-/// The classic builder writes an absolute destination; a variable is written expanded.
+/// The classic builder writes an absolute destination; a variable is written expanded. Sources and
+/// destination stand one behind the other, whatever blanks they have.
 fn is_destination(written: &str, history: &str) -> bool {
-    let last = history.rsplit(' ').next().unwrap_or_default();
-    let name =
-        |path: &str| path.trim_end_matches('/').rsplit('/').next().unwrap_or_default().to_owned();
-    written.contains('$') || name(written) == "." || name(written) == name(last)
+    let last = |path: &str| -> String {
+        collapsed(path.trim_end_matches('/').rsplit('/').next().unwrap_or_default())
+    };
+    let name = last(written);
+    if written.contains('$') || name == "." {
+        return true;
+    }
+    let history = history.trim_end_matches('/');
+    match history.strip_suffix(&name) {
+        // The root has no name, and is all that is left of its path.
+        Some(before) => before.is_empty() || before.ends_with(['/', ' ']),
+        None => false,
+    }
 }
 
 #[cfg(test)]
@@ -171,6 +186,46 @@ mod tests {
             found(&history).into_iter().map(|(lines, _)| lines).collect::<Vec<_>>(),
             expected
         );
+    }
+
+    /// BuildKit's own words (L-130, L-135, L-141), the classic builder's and Buildah's.
+    #[test]
+    fn destinations_may_have_blanks() {
+        for (written, history, expected) in [
+            ("/json dest/", "sp ace /json dest/", true),
+            ("/c", "a b /c", true),
+            ("/d e", "a b c /d e", true),
+            ("/d e", "a b c /d f", false),
+            ("/e", "a /d-e", false),
+            ("number", "--chown=12 f /number", true),
+            ("/", "f* Docker* /", true),
+            ("/", "a /b", false),
+            ("./sub/", "file:1f4e in /app/sub/ ", true),
+            ("b  c", "dir:1f4e in /b c", true),
+            ("$A/b", "x /whatever", true),
+            (".", "x /app", true),
+            ("/kept", "<<EOF /kept", true),
+        ] {
+            assert_eq!(
+                is_destination(written, &collapsed(history)),
+                expected,
+                "{written} {history}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_instruction_in_json_form_has_its_line() {
+        let file = "FROM scratch\nCOPY [\"a b\", \"/c d/\"]\nADD [\"x\", \"y z\", \"/c\"]\n";
+        let step = |text: &str| Step {
+            instruction: text.to_owned(),
+            lines: None,
+            source: Source::Unknown,
+        };
+        let mut steps = [step("COPY a b /c d/"), step("ADD x y z /c")];
+        find(file, &mut steps);
+        let lines: Vec<_> = steps.iter().map(|step| step.lines).collect();
+        assert_eq!(lines, [Some((2, 2)), Some((3, 3))]);
     }
 
     #[test]

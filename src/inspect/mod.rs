@@ -18,7 +18,7 @@ use crate::weight::{self, SavedError, Weight};
 
 pub use archive::ArchiveError;
 pub use history::steps;
-pub use layer::read_contents;
+pub use layer::{read_contents, read_files};
 pub use reference::{ImageReference, ReferenceError};
 
 /// Why an image can't be weighed.

@@ -106,7 +106,7 @@ impl Registry {
         Ok(found)
     }
 
-    async fn document(
+    pub(super) async fn document(
         &self,
         name: &Reference,
         what: &str,
@@ -122,7 +122,8 @@ impl Registry {
         let asked = Asked::new(&Method::GET, &url, endpoint.name());
         let scopes = [Scope::pull(name.repository())];
         let call = Call::new(Method::GET, url, &scopes);
-        let call = call.header(ACCEPT, format!("{}, application/json", media_type::OCI_MANIFEST));
+        let accepted = [media_type::OCI_MANIFEST, media_type::OCI_INDEX, "application/json"];
+        let call = call.header(ACCEPT, accepted.join(", "));
         let answer = match endpoint.send(&call).await {
             Ok(answer) => answer,
             Err(error) if error.status() == Some(404) => return Ok(None),

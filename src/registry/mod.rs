@@ -15,6 +15,7 @@ mod endpoint;
 mod error;
 mod pull;
 mod push;
+mod referrers;
 mod resolve;
 mod upload;
 
@@ -31,6 +32,7 @@ pub use docker_config::{DockerConfig, DockerConfigError, parse_docker_config};
 pub use error::{Asked, Error, Refusal, Report};
 pub use oci_distribution::Reference;
 pub use push::{ImageToPush, Push, PushedBlobs};
+pub use referrers::Artifact;
 pub use resolve::Resolved;
 pub use upload::{BlobSource, Mount, Session, Transfer};
 
@@ -67,11 +69,16 @@ impl Registry {
     /// `clients` must have been made with `options.ca_certificates`.
     #[must_use]
     pub fn new(options: RegistryOptions, clients: Arc<Clients>) -> Self {
+        let usual = RetryPolicy::default();
+        let policy = match options.attempts {
+            Some(attempts) => RetryPolicy { attempts: attempts.max(1), ..usual },
+            None => usual,
+        };
         Self {
             shared: Arc::new(Shared {
                 options: Arc::new(options),
                 clients,
-                policy: RetryPolicy::default(),
+                policy,
                 chunk_size: 64 * 1024 * 1024,
                 hosts: Mutex::default(),
             }),

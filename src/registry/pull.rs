@@ -55,18 +55,17 @@ impl Registry {
     }
 
     /// A blob that has to be in memory; `limit` in bytes.
-    pub(super) async fn small_blob(
+    ///
+    /// # Errors
+    /// Any [`Error`] of asking, and for what is not what its digest says, or too large.
+    pub async fn small_blob(
         &self,
         image: &Reference,
         blob: &Descriptor,
         limit: usize,
     ) -> Result<Vec<u8>, Error> {
         if blob.size > limit as u64 {
-            return Err(Error::TooLarge {
-                what: "the configuration",
-                name: image.to_string(),
-                limit,
-            });
+            return Err(Error::TooLarge { what: "a blob", name: image.to_string(), limit });
         }
         let pieces = std::pin::pin!(self.blob(image, blob));
         pieces

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::Method;
-use reqwest::header::CONTENT_TYPE;
+use reqwest::header::{CONTENT_TYPE, HeaderMap};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::task::{JoinError, JoinSet};
@@ -303,14 +303,8 @@ impl Registry {
         media_type: &str,
     ) -> Result<(), Error> {
         let digest = Digest::of(manifest);
-        let endpoints = self.endpoints(target.registry())?;
-        let endpoint = own(&endpoints);
-        let url = endpoint.url(target.repository(), &format!("manifests/{under}")).await?;
-        let scopes = [Scope::push(target.repository())];
-        let mut call = Call::new(Method::PUT, url, &scopes).header(CONTENT_TYPE, media_type);
-        call.payload = Payload::Bytes(manifest.clone());
-        let answer = endpoint.send(&call).await?;
-        let header = answer.headers().get("docker-content-digest");
+        let answer = self.put_document(target, under, media_type, manifest.clone()).await?;
+        let header = answer.get("docker-content-digest");
         let found = header.and_then(|value| value.to_str().ok()?.parse::<Digest>().ok());
         match found {
             Some(found) if found != digest => Err(Error::Digest {
@@ -321,6 +315,23 @@ impl Registry {
             }),
             _ => Ok(()),
         }
+    }
+
+    /// Puts a manifest or an index under a tag or its digest; what the answer says of it.
+    pub(super) async fn put_document(
+        &self,
+        target: &Reference,
+        under: &str,
+        kind: &str,
+        bytes: Bytes,
+    ) -> Result<HeaderMap, Error> {
+        let endpoints = self.endpoints(target.registry())?;
+        let endpoint = own(&endpoints);
+        let url = endpoint.url(target.repository(), &format!("manifests/{under}")).await?;
+        let scopes = [Scope::push(target.repository())];
+        let mut call = Call::new(Method::PUT, url, &scopes).header(CONTENT_TYPE, kind);
+        call.payload = Payload::Bytes(bytes);
+        Ok(endpoint.send(&call).await?.headers().clone())
     }
 }
 

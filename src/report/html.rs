@@ -15,7 +15,6 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-pub use chart::Point;
 pub use difference::difference_html;
 pub use weight::weight_html;
 

@@ -9,11 +9,12 @@ mod parts;
 
 use crate::build::BuildResult;
 use crate::weight::budget::{Status, Verdict};
-use crate::weight::{Difference, Weight};
+use crate::weight::{Difference, Logged, Weight};
 
+use super::markup;
 use super::verdict::breach_line;
 use crate::figures::human;
-use escape::code;
+use escape::{block, code};
 
 /// What is told about one image.
 #[derive(Clone, Copy, Debug)]
@@ -26,8 +27,8 @@ pub struct SizeReport<'a> {
     pub verdict: Option<&'a Verdict>,
     /// The build that made the image, for its stages and its cache.
     pub build: Option<&'a BuildResult>,
-    /// Compressed bytes of the last builds of the base branch, the oldest first.
-    pub history: &'a [u64],
+    /// The last builds of the base branch and this one, the oldest first.
+    pub history: &'a [Logged],
     /// Where the whole report is, for what did not fit.
     pub more: Option<&'a str>,
 }
@@ -85,6 +86,29 @@ pub fn markdown(report: &SizeReport<'_>, limit: usize) -> String {
     text
 }
 
+/// As [`markdown`], behind one line: for an image that weighs what it did.
+#[must_use]
+pub fn folded_markdown(report: &SizeReport<'_>, limit: usize) -> String {
+    let weight = report.weight;
+    let size = match weight.size().compressed {
+        Some(compressed) => format!("{} compressed", human(compressed)),
+        None => format!("{} unpacked", human(weight.size().unpacked)),
+    };
+    let name = markup::text(&weight.image.name);
+    let head =
+        format!("<details><summary>Image size: <code>{name}</code> stays at {size}</summary>\n\n");
+    let tail = "\n</details>\n";
+    let inner = markdown(report, limit.saturating_sub(head.len() + tail.len()));
+    head + &inner + tail
+}
+
+/// Why a build failed; `text` is what the log says.
+#[must_use]
+pub fn failure_markdown(text: &str) -> String {
+    let lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    format!("### The build failed\n\n{}", block("text", &lines))
+}
+
 /// `### Size of app` and one line that says all.
 fn headline(report: &SizeReport<'_>) -> String {
     let size = report.weight.size();
@@ -129,12 +153,10 @@ fn headline(report: &SizeReport<'_>) -> String {
         (None, _) => text.push_str(" There is nothing to compare with yet."),
     }
     text.push('\n');
-    if report.history.len() > 1 {
-        text.push_str(&format!(
-            "\n{} compressed, last {} builds\n",
-            sparkline(report.history),
-            report.history.len()
-        ));
+    let sizes: Vec<u64> = report.history.iter().filter_map(|b| b.size.compressed).collect();
+    if sizes.len() > 1 {
+        let builds = sizes.len();
+        text.push_str(&format!("\n{} compressed, last {builds} builds\n", sparkline(&sizes)));
     }
     text
 }

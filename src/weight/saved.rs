@@ -21,8 +21,8 @@ use crate::tree::TreePath;
 const MAGIC: &[u8; 8] = b"plimwgt\x01";
 /// Higher ones take several times as long for a few percent: most bytes are sums of contents.
 const LEVEL: i32 = 9;
-/// Uncompressed, in bytes; a million files take a tenth of that.
-const MAX_PLAIN: u64 = 1 << 30;
+/// Uncompressed, in bytes; a million files take less than half of that.
+const MAX_PLAIN: u64 = 1 << 28;
 /// Of a path, in bytes, as Linux has it.
 const MAX_PATH: u64 = 4096;
 
@@ -33,10 +33,16 @@ pub struct SavedError {
     reason: &'static str,
 }
 
+impl SavedError {
+    pub(super) fn new(reason: &'static str) -> Self {
+        Self { reason }
+    }
+}
+
 type Result<T> = std::result::Result<T, SavedError>;
 
 fn damaged(reason: &'static str) -> SavedError {
-    SavedError { reason }
+    SavedError::new(reason)
 }
 
 /// All but the files.

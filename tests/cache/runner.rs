@@ -101,6 +101,11 @@ impl Project {
 
     /// Makes the base image anew, with more instructions in its own Dockerfile.
     pub fn base(&self, label: &str, more: &str) {
+        self.base_as(label, more, "gzip");
+    }
+
+    /// The same, in another compression.
+    pub fn base_as(&self, label: &str, more: &str, compression: &str) {
         fs::write(
             self.path("base.Dockerfile"),
             format!("FROM scratch\nCOPY . /\nENV PATH=/bin\nLABEL made={label}\n{more}\n"),
@@ -113,7 +118,7 @@ impl Project {
             .arg(self.path("base.Dockerfile"))
             .args(["--build-arg", &format!("SOURCE_DATE_EPOCH={EPOCH}"), "-q"])
             .arg("-o")
-            .arg(image_output(&self.path("base")))
+            .arg(format!("{},compression={compression}", image_output(&self.path("base"))))
             .arg("--store")
             .arg(self.path("base.store"))
             .arg(self.path("root"))

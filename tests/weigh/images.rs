@@ -117,7 +117,16 @@ fn with_tars(layers: Vec<Layer>) -> Vec<(Layer, Vec<u8>)> {
 
 /// An OCI layout.
 pub fn write(folder: &Path, layers: Vec<Layer>) -> Written {
-    let layers = with_tars(layers);
+    write_tars(folder, &with_tars(layers))
+}
+
+/// An OCI layout with one layer, an archive that another program has made.
+pub fn write_tar(folder: &Path, tar: &Path) -> Written {
+    let layer = Layer::new("", Vec::new()).compressed(Compression::None);
+    write_tars(folder, &[(layer, std::fs::read(tar).unwrap())])
+}
+
+fn write_tars(folder: &Path, layers: &[(Layer, Vec<u8>)]) -> Written {
     let store = folder.join("blobs/sha256");
     std::fs::create_dir_all(&store).unwrap();
     let put = |media_type: &str, bytes: &[u8]| -> (Value, PathBuf) {
@@ -129,7 +138,7 @@ pub fn write(folder: &Path, layers: Vec<Layer>) -> Written {
     let blobs: Vec<(&str, Vec<u8>)> = layers.iter().map(|(layer, tar)| layer.blob(tar)).collect();
     let (descriptors, files): (Vec<Value>, Vec<PathBuf>) =
         blobs.iter().map(|(media_type, blob)| put(media_type, blob)).unzip();
-    let (config, config_file) = put(media_type::OCI_CONFIG, &config(&layers));
+    let (config, config_file) = put(media_type::OCI_CONFIG, &config(layers));
     let manifest = json!({ "schemaVersion": 2, "config": config, "layers": descriptors });
     let manifest = serde_json::to_vec(&manifest).unwrap();
     let (descriptor, manifest_file) = put(media_type::OCI_MANIFEST, &manifest);

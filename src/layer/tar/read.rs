@@ -289,9 +289,11 @@ impl<R: Read> TarReader<R> {
         let State { stored, padding, .. } = std::mem::take(&mut self.body);
         let rest = stored.checked_add(padding).ok_or(TarError::Truncated { inside: "a body" })?;
         let skipped = io::copy(&mut (&mut self.input).take(rest), &mut io::sink())?;
-        if skipped < rest {
+        if skipped < stored {
             return Err(TarError::Truncated { inside: "a body" }.into());
         }
+        // umoci leaves out what comes after the last byte of the last file, and Go does without.
+        self.ended |= skipped < rest;
         Ok(())
     }
 }

@@ -232,6 +232,18 @@ fn a_layer_that_is_cut_is_an_error() {
     assert!(error.to_string().contains("ends inside a body"), "{error}");
 }
 
+/// As `umoci insert` writes it.
+#[test]
+fn an_archive_may_end_with_its_last_file() {
+    let tar = raw_tar(&[("one", FILE, b"1"), ("two", FILE, &[2; 700])]);
+    let end = 512 + 512 + 512 + 700;
+    let directory = tempfile::tempdir().unwrap();
+    unpack(&tar[..end], directory.path(), &UnpackOptions::default()).unwrap();
+    assert_eq!(fs::read(directory.path().join("two")).unwrap(), [2; 700]);
+    let directory = tempfile::tempdir().unwrap();
+    assert!(unpack(&tar[..end - 1], directory.path(), &UnpackOptions::default()).is_err());
+}
+
 /// On a small memory file system that is mounted for this test.
 #[test]
 fn a_full_disk_has_its_own_error() {

@@ -5,16 +5,7 @@ use jiff::Timestamp;
 use super::section;
 use crate::figures::human;
 use crate::report::markup::text;
-use crate::weight::Size;
-
-/// One build of a branch.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Point {
-    /// The commit that was built.
-    pub commit: String,
-    pub time: Timestamp,
-    pub size: Size,
-}
+use crate::weight::Logged;
 
 const WIDTH: f64 = 560.0;
 const HEIGHT: f64 = 210.0;
@@ -28,10 +19,10 @@ const LINES: u64 = 4;
 const COMMIT: usize = 9;
 
 /// A chart for each of the two sizes; nothing for fewer than two points.
-pub(super) fn history(points: &[Point]) -> String {
-    let compressed: Vec<(&Point, u64)> =
+pub(super) fn history(points: &[Logged]) -> String {
+    let compressed: Vec<(&Logged, u64)> =
         points.iter().filter_map(|point| Some((point, point.size.compressed?))).collect();
-    let unpacked: Vec<(&Point, u64)> =
+    let unpacked: Vec<(&Logged, u64)> =
         points.iter().map(|point| (point, point.size.unpacked)).collect();
     let charts = chart("Compressed", &compressed) + &chart("Unpacked", &unpacked);
     if charts.is_empty() {
@@ -41,7 +32,7 @@ pub(super) fn history(points: &[Point]) -> String {
     section("History", about, &format!("<div class=\"charts\">{charts}</div>"))
 }
 
-fn chart(name: &str, points: &[(&Point, u64)]) -> String {
+fn chart(name: &str, points: &[(&Logged, u64)]) -> String {
     let (Some((first, _)), Some((last, latest))) = (points.first(), points.last()) else {
         return String::new();
     };
@@ -97,11 +88,16 @@ fn chart(name: &str, points: &[(&Point, u64)]) -> String {
 }
 
 fn short(commit: &str) -> String {
-    commit.chars().take(COMMIT).collect()
+    match commit {
+        "" => "uncommitted".to_owned(),
+        commit => commit.chars().take(COMMIT).collect(),
+    }
 }
 
-fn day(point: &Point) -> String {
-    point.time.strftime("%Y-%m-%d").to_string()
+fn day(point: &Logged) -> String {
+    // A time that no calendar has comes from a logbook that somebody else wrote.
+    let time = Timestamp::from_second(point.time).unwrap_or(Timestamp::UNIX_EPOCH);
+    time.strftime("%Y-%m-%d").to_string()
 }
 
 /// From a round number below all values to one above them.
@@ -150,12 +146,12 @@ fn round(value: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::weight::Size;
 
-    fn points(sizes: &[u64]) -> Vec<Point> {
-        let point = |(index, bytes): (usize, &u64)| Point {
+    fn points(sizes: &[u64]) -> Vec<Logged> {
+        let point = |(index, bytes): (usize, &u64)| Logged {
             commit: format!("{index:040x}"),
-            time: Timestamp::from_second(1_700_000_000 + 86_400 * i64::try_from(index).unwrap())
-                .unwrap(),
+            time: 1_700_000_000 + 86_400 * i64::try_from(index).unwrap(),
             size: Size { unpacked: *bytes, compressed: None },
         };
         sizes.iter().enumerate().map(point).collect()

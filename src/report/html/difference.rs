@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 
-use super::chart::{self, Point};
+use super::chart;
 use super::data::{self, shorten, shorten_path};
 use super::table::{Cell, ROWS, column, grouped, long, number, path, table, words};
 use super::weight::{findings, identity, instruction};
@@ -14,13 +14,13 @@ use crate::report::palette;
 use crate::report::treemap;
 use crate::report::weight_text::{UNKNOWN, bytes, lines, shown};
 use crate::weight::{
-    ChangeKind, Difference, FileChange, LayerChange, LayerSide, PackageChange, PackageSide, Size,
-    Weight,
+    ChangeKind, Difference, FileChange, LayerChange, LayerSide, Logged, PackageChange, PackageSide,
+    Size, Weight,
 };
 
 /// `new` is the newer of the two that were compared; `history` is of its branch, the oldest first.
 #[must_use]
-pub fn difference_html(difference: &Difference, new: &Weight, history: &[Point]) -> String {
+pub fn difference_html(difference: &Difference, new: &Weight, history: &[Logged]) -> String {
     let root = treemap::of_difference(difference, new);
     let sections = [
         section(

@@ -1,6 +1,6 @@
 //! The page of one image.
 
-use super::chart::{self, Point};
+use super::chart;
 use super::data::{self, first, shorten, shorten_path};
 use super::table::{
     Cell, ROWS, column, compressed, count, grouped, long, number, path, share, size, table, words,
@@ -10,7 +10,7 @@ use crate::figures::human;
 use crate::report::markup::text;
 use crate::report::treemap;
 use crate::report::weight_text::{bytes, counted, lines, plain, shown, source, what};
-use crate::weight::{Finding, Identity, Layer, Package, Patch, Size, Weight};
+use crate::weight::{Finding, Identity, Layer, Logged, Package, Patch, Size, Weight};
 
 /// An image with more findings than this has one problem many times.
 const FINDINGS: usize = 200;
@@ -21,7 +21,7 @@ const LONGEST: usize = 2000;
 
 /// `history` is of the branch, the oldest first; fewer than two points are not drawn.
 #[must_use]
-pub fn weight_html(weight: &Weight, history: &[Point]) -> String {
+pub fn weight_html(weight: &Weight, history: &[Logged]) -> String {
     let root = treemap::of_weight(weight);
     let sections = [
         section(

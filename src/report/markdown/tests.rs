@@ -92,7 +92,11 @@ fn growth_is_told_by_line_and_package() {
         &[("ssl", "3.1", 3_500_000)],
     );
     let difference = compare(&old, &new);
-    let history = [10, 20, 80];
+    let history = [10, 20, 80].map(|bytes| Logged {
+        commit: "abc1234".to_owned(),
+        time: 0,
+        size: Size { unpacked: 0, compressed: Some(bytes) },
+    });
     let text =
         markdown(&SizeReport { history: &history, ..report(&new, Some(&difference)) }, 65_536);
     let expected = "### Image size: `boat`\n\n\

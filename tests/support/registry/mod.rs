@@ -41,6 +41,8 @@ pub struct Options {
     pub ignore_ranges: bool,
     /// No `Docker-Content-Digest`.
     pub no_digest_header: bool,
+    /// It lists the manifests that have a subject.
+    pub lists_referrers: bool,
 }
 
 #[derive(Clone, Debug, Default)]

@@ -75,6 +75,9 @@ impl State {
         if let Some((repository, digest)) = path.split_once("/blobs/") {
             return self.read_blob(asked, repository, digest);
         }
+        if let Some((repository, subject)) = path.split_once("/referrers/") {
+            return self.referrers(repository, subject);
+        }
         match path.split_once("/manifests/") {
             Some((repository, under)) => self.manifest(asked, repository, under),
             None => status(404),
@@ -177,7 +180,12 @@ impl State {
             let entry = (asked.header("content-type").to_owned(), Bytes::from(asked.body.clone()));
             self.manifests.insert((repository.to_owned(), digest.clone()), entry.clone());
             self.manifests.insert(key, entry);
-            let answer = Response::builder().status(201).header("docker-content-digest", digest);
+            let mut answer =
+                Response::builder().status(201).header("docker-content-digest", digest);
+            let subject = value["subject"]["digest"].as_str();
+            if let Some(subject) = subject.filter(|_| self.options.lists_referrers) {
+                answer = answer.header("oci-subject", subject);
+            }
             return answer.body(full("")).unwrap();
         }
         let Some((media_type, bytes)) = self.manifests.get(&key) else {
@@ -189,6 +197,34 @@ impl State {
         }
         let body = if asked.method == "HEAD" { full("") } else { full(bytes.clone()) };
         answer.body(body).unwrap()
+    }
+
+    /// All manifests with this subject, whatever their type: a filter is nobody's duty.
+    fn referrers(&self, repository: &str, subject: &str) -> Answer {
+        if !self.options.lists_referrers {
+            return status(404);
+        }
+        let listed = self.manifests.iter().filter_map(|((of, under), (media_type, bytes))| {
+            let manifest: serde_json::Value = serde_json::from_slice(bytes).ok()?;
+            let ours = of == repository && under.contains(':');
+            (ours && manifest["subject"]["digest"] == subject).then(|| {
+                serde_json::json!({
+                    "mediaType": media_type,
+                    "digest": under,
+                    "size": bytes.len(),
+                    "artifactType": manifest["artifactType"],
+                    "annotations": manifest["annotations"],
+                })
+            })
+        });
+        let index = serde_json::json!({
+            "schemaVersion": 2,
+            "mediaType": "application/vnd.oci.image.index.v1+json",
+            "manifests": listed.collect::<Vec<_>>(),
+        });
+        let answer =
+            Response::builder().header("content-type", "application/vnd.oci.image.index.v1+json");
+        answer.body(full(index.to_string())).unwrap()
     }
 
     /// The challenge for a request that may not go on.
@@ -275,7 +311,8 @@ impl State {
 /// The scopes that a request needs, one action each.
 fn needed(asked: &Asked) -> Vec<String> {
     let path = asked.path.strip_prefix("/v2/").unwrap_or_default();
-    let separator = ["/blobs/", "/manifests/"].into_iter().find(|part| path.contains(part));
+    let separator =
+        ["/blobs/", "/manifests/", "/referrers/"].into_iter().find(|part| path.contains(part));
     let Some((repository, rest)) = separator.and_then(|part| path.split_once(part)) else {
         return Vec::new();
     };

@@ -1,0 +1,211 @@
+//! What weighing costs beside what is done anyway: an image in a registry, of 200,000 files, against
+//! fetching and unpacking its layers, and one that is built against the build.
+//!
+//! `cargo bench --bench weigh [-- MEGABYTES]`, of 1,000 unless said. What is compared takes turns, and
+//! the best of each counts. Needs Debian's docker-registry; for the build root and a static busybox.
+
+#[path = "../tests/support/docker_registry.rs"]
+mod docker_registry;
+#[path = "../tests/support/program.rs"]
+mod program;
+
+use std::io::{self, Write as _};
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use docker_registry::DockerRegistry;
+use plimsoll::http::Clients;
+use plimsoll::image::{Descriptor, media_type};
+use plimsoll::inspect::{self, ImageReference, Reading};
+use plimsoll::layer::tar::{TarEntry, TarKind, TarWriter};
+use plimsoll::layer::{LayerWriter, decompress};
+use plimsoll::platform::Platform;
+use plimsoll::registry::{BlobSource, ImageToPush, Registry, parse_reference};
+use plimsoll::request::{Compression, RegistryOptions};
+use plimsoll::tree::Xattrs;
+use program::Home;
+use serde_json::json;
+
+/// What weighing from a registry may take, of fetching and unpacking.
+const FROM_REGISTRY: f64 = 1.3;
+/// What a build with a weight may take, of one without.
+const OF_BUILD: f64 = 1.02;
+const LAYERS: usize = 4;
+const ROUNDS: usize = 3;
+const FILE: usize = 5_000;
+
+fn main() -> ExitCode {
+    // `cargo test --benches` only wants to know that it runs.
+    let full = std::env::args().any(|argument| argument == "--bench");
+    let megabytes = std::env::args().filter_map(|argument| argument.parse().ok()).next();
+    let megabytes: usize = megabytes.unwrap_or(if full { 1000 } else { 4 });
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    println!("load {}", load.trim());
+    let within = [from_registry(megabytes), built(megabytes / 4)].iter().all(|within| *within);
+    if within || !full { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn told(name: &str, one: &str, other: &str, times: (Duration, Duration), limit: f64) -> bool {
+    let ratio = times.1.as_secs_f64() / times.0.as_secs_f64();
+    println!(
+        "{name:10} {one} {:7.3} s   {other} {:7.3} s   ratio {ratio:6.3} (at most {limit})",
+        times.0.as_secs_f64(),
+        times.1.as_secs_f64(),
+    );
+    ratio <= limit
+}
+
+/// The best of a few rounds in which both take turns.
+fn best(mut one: impl FnMut(), mut other: impl FnMut()) -> (Duration, Duration) {
+    let time = |work: &mut dyn FnMut()| {
+        let start = Instant::now();
+        work();
+        start.elapsed()
+    };
+    let rounds: Vec<_> = (0..ROUNDS).map(|_| (time(&mut one), time(&mut other))).collect();
+    let least = |of: fn(&(Duration, Duration)) -> Duration| rounds.iter().map(of).min();
+    (least(|round| round.0).unwrap_or_default(), least(|round| round.1).unwrap_or_default())
+}
+
+/// Words of a small language, which compress as texts and programs do.
+fn content(seed: usize) -> Vec<u8> {
+    let mut state = seed as u64 * 0x9e37_79b9_7f4a_7c15 + 1;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state
+    };
+    let mut text = Vec::with_capacity(FILE + 8);
+    while text.len() < FILE {
+        let word = next() % 4096;
+        text.extend_from_slice(&word.wrapping_mul(0x2545_f491_4f6c_dd1d).to_le_bytes()[..5]);
+        text.push(b' ');
+    }
+    text
+}
+
+fn from_registry(megabytes: usize) -> bool {
+    let Some(server) = DockerRegistry::plain() else { return true };
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("threads");
+    let registry = Registry::new(RegistryOptions::default(), Arc::new(Clients::default()));
+    let name = format!("{}/app:1", server.host);
+    let reference = parse_reference(&name).expect("a name");
+    let files = megabytes * 1_000_000 / FILE / LAYERS;
+    let mut blobs = Vec::new();
+    let mut diff_ids = Vec::new();
+    for layer in 0..LAYERS {
+        let path = folder.path().join(layer.to_string());
+        let (made, blob) = write(&path, layer, files, threads);
+        diff_ids.push(made);
+        blobs.push((blob, BlobSource::File(path)));
+    }
+    let config = json!({
+        "architecture": Platform::host().architecture, "os": "linux",
+        "rootfs": { "type": "layers", "diff_ids": diff_ids }, "history": [],
+    });
+    let config = config.to_string().into_bytes();
+    let layers: Vec<Descriptor> = blobs.iter().map(|(blob, _)| blob.clone()).collect();
+    let digest = plimsoll::digest::Digest::of(&config);
+    let described = Descriptor::new(media_type::OCI_CONFIG, digest, config.len() as u64);
+    let manifest = json!({
+        "schemaVersion": 2, "mediaType": media_type::OCI_MANIFEST,
+        "config": described, "layers": layers,
+    });
+    blobs.push((described, BlobSource::Bytes(config.into())));
+    let image = ImageToPush {
+        manifest: manifest.to_string().into_bytes().into(),
+        media_type: media_type::OCI_MANIFEST.to_owned(),
+        blobs,
+    };
+    let push = registry.push(vec![reference.clone()], runtime.handle());
+    runtime.block_on(push.finish(&image, &|_| {})).expect("the registry takes it");
+
+    let fetch = |blob: &Descriptor| {
+        let never = std::future::pending();
+        let reader = registry.blob_reader(runtime.handle(), &reference, blob, never);
+        let mut tar = decompress(reader).expect("gzip");
+        io::copy(&mut tar, &mut io::sink()).expect("all of it")
+    };
+    let fetch_all = || {
+        let next = std::sync::atomic::AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..threads.min(LAYERS) {
+                scope.spawn(|| {
+                    while let Some(blob) =
+                        layers.get(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed))
+                    {
+                        fetch(blob);
+                    }
+                });
+            }
+        });
+    };
+    let platform = Platform::host();
+    let weigh = || {
+        let reading = Reading {
+            platform: &platform,
+            threads,
+            registry: &registry,
+            runtime: runtime.handle(),
+            dockerfile: None,
+        };
+        let weight = inspect::weigh(&ImageReference::Registry(name.clone()), &reading);
+        assert_eq!(weight.expect("an image").files.len(), files * LAYERS);
+    };
+    let compressed: u64 = layers.iter().map(|layer| layer.size).sum();
+    println!("registry   {megabytes} MB unpacked, {} MB compressed", compressed / 1_000_000);
+    told("registry", "fetch", "weigh", best(fetch_all, weigh), FROM_REGISTRY)
+}
+
+/// A layer of so many files: its diff ID and its blob.
+fn write(
+    path: &Path,
+    layer: usize,
+    files: usize,
+    threads: usize,
+) -> (plimsoll::digest::DiffId, Descriptor) {
+    let file = std::fs::File::create(path).expect("a file");
+    let writer = LayerWriter::new(file, Compression::default(), threads).expect("a layer");
+    let mut tar = TarWriter::new(writer);
+    for number in 0..files {
+        let bytes = content(layer * files + number);
+        let path = format!("srv/layer-{layer}/folder-{:04}/file-{number:06}", number / 50);
+        let kind = TarKind::File { size: bytes.len() as u64 };
+        let path = path.into_bytes().into();
+        let (uid, gid, mtime, xattrs) = (0, 0, 0, Xattrs::new());
+        let entry = TarEntry { path, kind, mode: 0o644, uid, gid, mtime, xattrs };
+        tar.entry(&entry).expect("a header");
+        tar.body().write_all(&bytes).expect("a body");
+        tar.end_body().expect("its end");
+    }
+    let (made, _) = tar.finish().expect("the end").finish().expect("a blob");
+    (made.diff_id, Descriptor::new(media_type::OCI_LAYER_GZIP, made.digest, made.size))
+}
+
+/// A build from nothing: its base is read, files are copied, and a RUN makes as many.
+fn built(megabytes: usize) -> bool {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("SKIPPED: needs root");
+        return true;
+    }
+    let home = Home::new("FROM busybox\nCOPY data /data\nRUN cp -r /data /made && rm -r /made/0\n");
+    for number in 0..megabytes * 1_000_000 / FILE {
+        home.write(&format!("context/data/{}/{number}", number / 50), content(number));
+    }
+    let busybox = program::with_busybox();
+    let build = |flags: &[&str]| {
+        let _ = std::fs::remove_dir_all(home.path().join(".cache"));
+        let flags = [&[busybox.as_str(), "--output=type=oci,dest=image.tar"], flags].concat();
+        home.built(&flags);
+    };
+    build(&[]);
+    let times = best(|| build(&[]), || build(&["--output-weight=weight"]));
+    println!("build      {megabytes} MB copied, and made again by a RUN");
+    told("build", "alone", "with weight", times, OF_BUILD)
+}
