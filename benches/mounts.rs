@@ -109,8 +109,7 @@ fn save(work: &Path, path: &Path, restored: Option<RestoredMount>, now: i64) -> 
         work: work.to_owned(),
     };
     uploads.save_mount(mount, &Arc::new(MountBudget::new(u64::MAX, u64::MAX)));
-    let nothing = RemoteCache::open(Vec::new(), String::new());
-    assert_eq!(uploads.finish("i-", &nothing, None, Duration::from_secs(600)), 0);
+    assert_eq!(uploads.finish(Duration::from_secs(600)), 0);
     uploads.saved_mounts().pop().expect("an outcome").outcome
 }
 

@@ -39,7 +39,7 @@ use rustix::io::Errno;
 
 use crate::cache::StoreError;
 use crate::error::Error;
-use crate::plan::{Op, Plan, StageId};
+use crate::plan::{History, Op, Plan, StageId};
 use crate::request::BuildRequest;
 use crate::sandbox::{self, Cancel, Sandbox};
 use crate::ui::Event;
@@ -100,8 +100,15 @@ fn solve(
     let inputs = inputs::gather(&session, &plan)?;
     let keys = definition_keys(&session, &plan, &images, &inputs)?;
     mounts::tell_unknown(&session, &plan);
-    let known =
-        Known { session: &session, plan: &plan, images: &images, inputs: &inputs, keys: &keys };
+    let history = explain::history(&plan, &keys);
+    let known = Known {
+        session: &session,
+        plan: &plan,
+        images: &images,
+        inputs: &inputs,
+        keys: &keys,
+        history: &history,
+    };
     let made = known.make();
     let compared = made.as_ref().ok().map(|made| compared(&session, search, made)).transpose();
     // What a build has made that failed is there for the next; who cancels one does not wait.
@@ -109,8 +116,10 @@ fn solve(
     if wanted {
         session.mounts.save_rest(&session);
     }
-    let history = explain::history(&plan, &keys);
-    session.saver.finish(&session, history.clone(), wanted);
+    if wanted && made.is_err() {
+        session.saver.save_index(&session, &history);
+    }
+    session.saver.finish(&session, wanted);
     let Made { done, exported, weight } = made?;
     let (baseline, builds) = compared?.unwrap_or_default();
     let result = outcome::summarize(&session, &plan, &images, &keys, &done, exported);
@@ -140,6 +149,7 @@ struct Known<'a, 's> {
     images: &'a Images,
     inputs: &'a Inputs,
     keys: &'a [StageKeys],
+    history: &'a History,
 }
 
 /// The image, and what it took.
@@ -165,7 +175,7 @@ impl<'a, 's> Known<'a, 's> {
     }
 
     fn attempt(&self) -> Result<Made<'a, 's>, Error> {
-        let Self { session, plan, images, inputs, keys } = *self;
+        let Self { session, plan, images, inputs, keys, history } = *self;
         let demands = demands(session, plan, images, keys);
         if session.cache.losses() == 0 {
             session.saver.copy(session, plan, keys);
@@ -176,6 +186,7 @@ impl<'a, 's> Known<'a, 's> {
         let sandbox = sandbox_for(session, plan, &demands)?;
         let done = run_stages(session, plan, images, inputs, keys, &demands, sandbox.as_ref())?;
         session.check_canceled()?;
+        session.saver.save_index(session, history);
         let target = done.stages[plan.target.0].clone().ok_or_else(Error::canceled)?;
         let pushes = &done.pushes;
         let export = export::Export { session, plan, images, target: &target, pushes };

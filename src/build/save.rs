@@ -249,6 +249,12 @@ impl Saver {
         blobs
     }
 
+    /// No more results come: the index of the build is saved, while the image is written.
+    pub(super) fn save_index(&self, session: &Session<'_>, history: &History) {
+        let prefix = format!("{}{}-", self.prefix, session.request.now);
+        self.uploads.save_index(prefix, &session.cache, history.clone());
+    }
+
     /// Saves a cache mount, some time.
     pub(super) fn mount(&self, mount: MountToSave, budget: &Arc<MountBudget>) {
         if self.uploads.is_possible() {
@@ -267,10 +273,9 @@ impl Saver {
     }
 
     /// Waits for what is still being saved, within limits; `wanted` is false where nobody waits.
-    pub(super) fn finish(&self, session: &Session<'_>, history: History, wanted: bool) {
+    pub(super) fn finish(&self, session: &Session<'_>, wanted: bool) {
         if wanted {
-            let prefix = format!("{}{}-", self.prefix, session.request.now);
-            let left = self.uploads.finish(&prefix, &session.cache, Some(history), LAST_WAIT);
+            let left = self.uploads.finish(LAST_WAIT);
             if left > 0 {
                 session.notice(format!(
                     "{left} results were not saved: the cache took longer than {} s",

@@ -8,29 +8,18 @@ use crate::image::Descriptor;
 
 /// The key of an entry: a letter for what it is, a dash, and what it is of. Letters: `r` a record,
 /// `b` a blob (its digest), `i` a build's index of records, `w` the weight of its image, `l` the
-/// logbook of a branch, `m` the manifest and `p` a pack of a cache mount. Keys are of `[a-z0-9-]`, at most 400 characters, and no back end knows more of them.
+/// logbook of a branch, `m` the manifest and `p` a pack of a cache mount. Keys are of `[a-z0-9-]`, at
+/// most 400 characters, and no back end knows more of them.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EntryKey(pub String);
 
 impl EntryKey {
-    /// What it is of, as `plimsoll cache ls` says it.
-    #[must_use]
-    pub fn kind(&self) -> &'static str {
-        match self.0.split('-').next() {
-            Some("r") => "record",
-            Some("b") => "blob",
-            Some("i") => "index",
-            Some("m") => "mount-files",
-            _ => "mount-pack",
-        }
-    }
-
     /// What entries have in common of which only the newest is read: indexes of one kind of build,
-    /// manifests of one cache mount. `None` for what is no such entry.
+    /// manifests of one cache mount, logbooks of one branch. `None` for what is no such entry.
     #[must_use]
     pub fn series(&self) -> Option<&str> {
-        // What differs is the time and a digest.
-        let is_one = self.0.starts_with("i-") || self.0.starts_with("m-");
+        // What differs is the time, and a digest behind it.
+        let is_one = ["i-", "m-", "l-"].iter().any(|kind| self.0.starts_with(kind));
         is_one.then(|| self.0.rsplitn(3, '-').last()).flatten()
     }
 

@@ -40,6 +40,21 @@ impl StoreItemKind {
         (Self::CacheMount, "mounts"),
     ];
 
+    /// What an entry beyond the local store is, by the letter of its key.
+    #[must_use]
+    pub fn of_entry(key: &str) -> Option<Self> {
+        Some(match key.get(..2)? {
+            "r-" => Self::Record,
+            "b-" => Self::Blob,
+            "i-" => Self::Index,
+            "m-" => Self::MountFiles,
+            "p-" => Self::MountPack,
+            "w-" => Self::Weight,
+            "l-" => Self::Logbook,
+            _ => return None,
+        })
+    }
+
     /// As `plimsoll cache ls` shows it.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -141,16 +156,7 @@ impl LocalFolder {
         for entry in entries {
             let path = entry.map_err(StoreError::io(self.folder()))?.path();
             let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
-            let kind = match name.as_deref().and_then(|name| name.get(..2)) {
-                Some("r-") => StoreItemKind::Record,
-                Some("b-") => StoreItemKind::Blob,
-                Some("i-") => StoreItemKind::Index,
-                Some("m-") => StoreItemKind::MountFiles,
-                Some("p-") => StoreItemKind::MountPack,
-                Some("w-") => StoreItemKind::Weight,
-                Some("l-") => StoreItemKind::Logbook,
-                _ => continue,
-            };
+            let Some(kind) = name.as_deref().and_then(StoreItemKind::of_entry) else { continue };
             items.extend(item(kind, path));
         }
         items.sort_by(|a, b| (a.kind, a.last_used, &a.name).cmp(&(b.kind, b.last_used, &b.name)));

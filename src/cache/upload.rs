@@ -5,9 +5,8 @@ use std::any::Any;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::backend::{EntryContent, EntryKey};
 use super::bundle::Bundle;
 use super::mounts::{MountBudget, MountToSave, SavedMount};
 use super::place::Place;
@@ -83,6 +82,10 @@ struct Shared {
 struct Queue {
     waiting: VecDeque<Job>,
     running: usize,
+    /// Results whose blobs are not there yet, so that they are not in the index either.
+    gathering: usize,
+    /// To save as soon as nothing is gathered any more.
+    index: Option<Index>,
     threads: usize,
     /// Nothing more is begun.
     ended: bool,
@@ -90,18 +93,42 @@ struct Queue {
 
 impl Queue {
     fn left(&self) -> usize {
-        self.waiting.len() + self.running
+        self.waiting.len() + self.running + usize::from(self.index.is_some())
+    }
+
+    fn next(&mut self) -> Option<Job> {
+        let index = if self.gathering == 0 { self.index.take() } else { None };
+        index.map(Job::Index).or_else(|| self.waiting.pop_front())
     }
 }
 
 #[derive(Debug)]
 enum Job {
     Step(Box<StepToSave>),
+    Record(Box<RecordToSave>),
     Copy(Box<StepToCopy>),
     Mount(Box<MountToSave>, Arc<MountBudget>),
-    /// An entry that refers to no blob. Its key, where no scope has a part in it, and the places for
-    /// it.
-    Entry(String, Vec<u8>, Vec<Arc<Place>>),
+    /// An entry that refers to no blob, and its key, where no scope has a part in it.
+    Entry(String, Vec<u8>),
+    Index(Index),
+}
+
+/// A record whose blobs are there.
+#[derive(Debug)]
+struct RecordToSave {
+    place: Arc<Place>,
+    key: RecordKey,
+    entry: Arc<[u8]>,
+    blobs: Vec<Descriptor>,
+}
+
+/// What to save of a whole build.
+#[derive(Debug)]
+struct Index {
+    /// How its key begins, where no scope has a part in it.
+    prefix: String,
+    older: Arc<RemoteCache>,
+    history: History,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,23 +178,14 @@ impl Uploads {
 
     /// Saves an entry of the scope of each place, some time.
     pub fn save_entry(&self, key: String, entry: Vec<u8>) {
-        let places = self.0.targets.iter().map(|target| Arc::clone(&target.place));
-        self.push(Job::Entry(key, entry, places.collect()));
+        self.push(Job::Entry(key, entry));
     }
 
     fn push(&self, job: Job) {
-        let mut queue = lock(&self.0.queue);
-        if queue.ended {
-            return;
-        }
-        queue.waiting.push_back(job);
-        if queue.threads < THREADS.min(queue.waiting.len() + queue.running) {
-            queue.threads += 1;
-            let shared = Arc::clone(&self.0);
-            // Not joined: a request that hangs must not keep a build that has ended.
-            std::thread::spawn(move || shared.work());
-        }
-        self.0.changed.notify_all();
+        self.0.add(|queue| {
+            queue.gathering += usize::from(matches!(job, Job::Step(_)));
+            queue.waiting.push_back(job);
+        });
     }
 
     /// Saves a result that a cache has, some time, where it is not known to be.
@@ -189,39 +207,20 @@ impl Uploads {
         lock(&self.0.index).forget(lost);
     }
 
-    /// Waits until all is saved, at most for `limit`, and saves the index then, with what fits of the
-    /// one that `older` has read; its key begins with `prefix`. Returns how many results were left.
-    pub fn finish(
-        &self,
-        prefix: &str,
-        older: &RemoteCache,
-        history: Option<History>,
-        limit: Duration,
-    ) -> usize {
-        let until = Instant::now() + limit;
-        let mut left = self.wait(until);
-        let mut index = lock(&self.0.index).clone();
-        index.history = history;
-        let places = self.0.targets.iter().map(|target| &target.place);
-        let lacking: Vec<_> = places.filter(|p| !older.is_indexed(p, &index)).cloned().collect();
-        if left == 0 && !index.is_empty() && !lacking.is_empty() {
-            index.merge_within(&older.index(), OLDER_RECORDS);
-            if let Ok(entry) = index.encode() {
-                let name = &Digest::of(&entry).hex()[..8];
-                self.push(Job::Entry(format!("{prefix}{name}"), entry, lacking));
-                left = self.wait(until);
-            }
-        }
-        self.end();
-        left
+    /// Saves the build's index as soon as the results are in it that were handed over, with what fits
+    /// of the one that `older` has read; its key begins with `prefix`.
+    pub fn save_index(&self, prefix: String, older: &Arc<RemoteCache>, history: History) {
+        let older = Arc::clone(older);
+        self.0.add(|queue| queue.index = Some(Index { prefix, older, history }));
     }
 
-    /// Waits until nothing is left, or there is no more time; what is left.
-    fn wait(&self, until: Instant) -> usize {
-        let limit = until.saturating_duration_since(Instant::now());
+    /// Waits until all is saved, at most for `limit`, and ends. Returns how much was left.
+    pub fn finish(&self, limit: Duration) -> usize {
         let busy = |queue: &mut Queue| queue.left() > 0;
         let waited = self.0.changed.wait_timeout_while(lock(&self.0.queue), limit, busy);
-        waited.unwrap_or_else(PoisonError::into_inner).0.left()
+        let left = waited.unwrap_or_else(PoisonError::into_inner).0.left();
+        self.end();
+        left
     }
 
     /// Begins nothing more.
@@ -229,6 +228,7 @@ impl Uploads {
         let mut queue = lock(&self.0.queue);
         queue.ended = true;
         queue.waiting.clear();
+        queue.index = None;
         self.0.changed.notify_all();
     }
 
@@ -252,23 +252,43 @@ impl Drop for Uploads {
 }
 
 impl Shared {
-    fn work(&self) {
+    /// Changes the queue, and sees to it that there are threads for what is in it.
+    fn add(self: &Arc<Self>, change: impl FnOnce(&mut Queue)) {
+        let mut queue = lock(&self.queue);
+        if queue.ended {
+            return;
+        }
+        change(&mut queue);
+        if queue.threads < THREADS.min(queue.left()) {
+            queue.threads += 1;
+            let shared = Arc::clone(self);
+            // Not joined: a request that hangs must not keep a build that has ended.
+            std::thread::spawn(move || shared.work());
+        }
+        self.changed.notify_all();
+    }
+
+    fn work(self: Arc<Self>) {
         let mut queue = lock(&self.queue);
         loop {
-            if let Some(job) = queue.waiting.pop_front() {
+            if let Some(job) = queue.next() {
                 queue.running += 1;
                 drop(queue);
+                let gathered = usize::from(matches!(job, Job::Step(_)));
                 match job {
                     Job::Step(result) => self.step(&result),
+                    Job::Record(record) => self.record(&record),
                     Job::Copy(result) => self.copy(&result),
                     Job::Mount(mount, budget) => self.mount(&mount, &budget),
-                    Job::Entry(key, entry, places) => places.iter().for_each(|place| {
-                        let key = EntryKey(place.scoped(&key));
-                        self.entry(place, &key, EntryContent::Bytes(&entry), &[]);
-                    }),
+                    Job::Entry(key, entry) => {
+                        let targets = self.targets.iter();
+                        targets.for_each(|target| self.scoped_entry(&target.place, &key, &entry));
+                    }
+                    Job::Index(index) => self.index(index),
                 }
                 queue = lock(&self.queue);
                 queue.running -= 1;
+                queue.gathering -= gathered;
                 self.changed.notify_all();
             } else if queue.ended {
                 return;

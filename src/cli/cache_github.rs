@@ -11,8 +11,8 @@ use super::cache_spec::{self, GithubRepository};
 use super::environment::Environment;
 use super::flag::FlagError;
 use super::size;
-use crate::cache::CacheFault;
 use crate::cache::github::{FREE_SPACE, ListedEntry, RepositoryCaches};
+use crate::cache::{CacheFault, EntryKey, StoreItemKind};
 use crate::error::Error;
 use crate::figures::human;
 use crate::http::Clients;
@@ -48,7 +48,7 @@ impl GithubEntries {
         let entries = self.entries()?;
         let mut text = String::new();
         for ListedEntry { key, scope, size, used, .. } in &entries {
-            let (kind, size) = (key.kind(), human(*size));
+            let (kind, size) = (kind(key), human(*size));
             let _ = writeln!(text, "{kind:<12} {size:>10}  {}  {scope}  {used}", key.0);
         }
         Ok(text + &total(&entries) + "\n")
@@ -58,7 +58,7 @@ impl GithubEntries {
         let entries = self.entries()?;
         let mut kinds: BTreeMap<_, (usize, u64)> = BTreeMap::new();
         for entry in &entries {
-            let (count, size) = kinds.entry(entry.key.kind()).or_default();
+            let (count, size) = kinds.entry(kind(&entry.key)).or_default();
             *count += 1;
             *size += entry.size;
         }
@@ -179,6 +179,10 @@ fn judge(
         .collect()
 }
 
+fn kind(key: &EntryKey) -> &'static str {
+    StoreItemKind::of_entry(&key.0).map_or("other", StoreItemKind::name)
+}
+
 fn total(entries: &[ListedEntry]) -> String {
     let size = entries.iter().map(|entry| entry.size).sum();
     format!("{} entries, {} compressed", entries.len(), human(size))
@@ -192,7 +196,6 @@ fn failed(fault: CacheFault) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cache::EntryKey;
 
     fn entry(id: u64, key: &str, scope: &str, used: i64) -> ListedEntry {
         ListedEntry {

@@ -2,10 +2,12 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
-use super::{Shared, StepToCopy, StepToSave, Target, Upload, lock};
+use super::{
+    Index, Job, OLDER_RECORDS, RecordToSave, Shared, StepToCopy, StepToSave, Target, Upload, lock,
+};
 use crate::cache::Saved;
 use crate::cache::backend::{EntryContent, EntryKey};
 use crate::cache::bundle::{Bundle, INLINE_ALL, INLINE_BLOB, blob_entry, record_entry};
@@ -16,7 +18,7 @@ use crate::image::Descriptor;
 use crate::layer::Verify;
 
 impl Shared {
-    pub(super) fn step(&self, result: &StepToSave) {
+    pub(super) fn step(self: &Arc<Self>, result: &StepToSave) {
         let (inline, apart) = split(&result.blobs);
         let mut bundle = Bundle::default();
         for (blob, path) in inline {
@@ -27,16 +29,22 @@ impl Shared {
         bundle.insert(result.key, result.record.clone());
         let blobs: Vec<Descriptor> = apart.iter().map(|(blob, _)| blob.clone()).collect();
         let Ok(entry) = bundle.encode() else { return };
+        let entry: Arc<[u8]> = entry.into();
         let mut somewhere = false;
         for (number, Target { place, only_image }) in self.targets.iter().enumerate() {
             if *only_image && !result.in_image {
                 continue;
             }
             let whole = apart.iter().all(|(blob, path)| self.blob(number, blob, path));
-            let key = place.current(&record_entry(&result.key));
-            somewhere |= whole
-                && (result.only_in_index && place.is_writable()
-                    || self.entry(place, &key, EntryContent::Bytes(&entry), &blobs));
+            if !whole || !place.is_writable() {
+                continue;
+            }
+            somewhere = true;
+            if !result.only_in_index {
+                let (place, entry) = (Arc::clone(place), Arc::clone(&entry));
+                let record = RecordToSave { place, key: result.key, entry, blobs: blobs.clone() };
+                self.add(|queue| queue.waiting.push_back(Job::Record(Box::new(record))));
+            }
         }
         if somewhere {
             // What this build has made comes before what an index had of the same step.
@@ -44,6 +52,31 @@ impl Shared {
             bundle.merge(std::mem::take(&mut *index));
             *index = bundle;
         }
+    }
+
+    pub(super) fn record(&self, RecordToSave { place, key, entry, blobs }: &RecordToSave) {
+        let key = place.current(&record_entry(key));
+        self.entry(place, &key, EntryContent::Bytes(entry), blobs);
+    }
+
+    pub(super) fn index(&self, Index { prefix, older, history }: Index) {
+        let mut index = lock(&self.index).clone();
+        index.history = Some(history);
+        let places = self.targets.iter().map(|target| &target.place);
+        let lacking: Vec<_> = places.filter(|place| !older.is_indexed(place, &index)).collect();
+        if index.is_empty() || lacking.is_empty() {
+            return;
+        }
+        index.merge_within(&older.index(), OLDER_RECORDS);
+        let Ok(entry) = index.encode() else { return };
+        let key = format!("{prefix}{}", &Digest::of(&entry).hex()[..8]);
+        lacking.into_iter().for_each(|place| self.scoped_entry(place, &key, &entry));
+    }
+
+    /// Saves an entry of the scope of the place that refers to no blob.
+    pub(super) fn scoped_entry(&self, place: &Place, key: &str, entry: &[u8]) {
+        let key = EntryKey(place.scoped(key));
+        self.entry(place, &key, EntryContent::Bytes(entry), &[]);
     }
 
     pub(super) fn copy(&self, result: &StepToCopy) {
@@ -138,7 +171,7 @@ impl Shared {
         saved
     }
 
-    pub(super) fn entry(
+    fn entry(
         &self,
         place: &Place,
         key: &EntryKey,
