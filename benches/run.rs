@@ -115,6 +115,7 @@ fn run_true(sandbox: &Sandbox, work: &WorkDir, lowers: &[PathBuf], network: Netw
         user: UserIds::default(),
         hostname: "bench".into(),
         hosts: Vec::new(),
+        dns: Vec::new(),
         network,
         security: Security::Sandbox,
         shm_size: None,

@@ -12,6 +12,8 @@ pub enum ErrorKind {
     Canceled,
     /// The command line, the Dockerfile's place or another input can't be used.
     Usage,
+    /// This machine can't run the steps of a build.
+    Machine,
     /// The image is over its size budget.
     Size,
 }
@@ -22,7 +24,7 @@ impl ErrorKind {
     pub fn exit_code(self) -> u8 {
         match self {
             Self::Build | Self::Canceled => 1,
-            Self::Usage => 2,
+            Self::Usage | Self::Machine => 2,
             Self::Size => 3,
         }
     }

@@ -13,6 +13,7 @@ pub mod digest;
 pub mod dockerfile;
 pub mod error;
 pub mod figures;
+pub mod github;
 pub mod http;
 pub mod ignore;
 pub mod image;

@@ -1,5 +1,5 @@
-//! One build, resolved and validated. The command line is one door to it; the action and
-//! `.plimsoll.yml` will be others.
+//! One build, resolved and validated. The command line is one door to it, the inputs of the
+//! action are another.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -32,6 +32,8 @@ pub struct BuildRequest {
     /// Asked in order, after the local store.
     pub cache_from: Vec<CachePlace>,
     pub cache_to: Vec<CacheTarget>,
+    /// Which cache mounts go there, and come from there.
+    pub cache_mounts: CacheMountOptions,
     pub outputs: Vec<Output>,
     /// By id.
     pub secrets: BTreeMap<String, Secret>,
@@ -152,6 +154,43 @@ pub struct CacheTarget {
     pub only_result: bool,
 }
 
+/// `--cache-mounts`, `--cache-mount-budget`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CacheMountOptions {
+    pub kept: KeptMounts,
+    /// Of one; bytes of its files.
+    pub each: u64,
+    /// Of all together; bytes of their files.
+    pub all: u64,
+}
+
+impl Default for CacheMountOptions {
+    fn default() -> Self {
+        Self { kept: KeptMounts::default(), each: 1 << 30, all: 4 << 30 }
+    }
+}
+
+/// Cache mounts that outlive the machine.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum KeptMounts {
+    None,
+    #[default]
+    All,
+    /// Those with these ids.
+    Ids(Vec<String>),
+}
+
+impl KeptMounts {
+    #[must_use]
+    pub fn contains(&self, id: &str) -> bool {
+        match self {
+            Self::None => false,
+            Self::All => true,
+            Self::Ids(ids) => ids.iter().any(|kept| kept == id),
+        }
+    }
+}
+
 /// `-o` (several at once).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Output {
@@ -257,6 +296,7 @@ pub struct RunOptions {
     pub entitlements: Entitlements,
     /// `--add-host NAME:ADDRESS`
     pub add_hosts: Vec<(String, IpAddr)>,
+    pub dns: Vec<IpAddr>,
     /// Bytes; 64 MiB unless said.
     pub shm_size: Option<u64>,
     pub ulimits: Vec<Ulimit>,
@@ -311,6 +351,8 @@ pub struct RegistryOptions {
     pub credential_helpers: BTreeMap<String, String>,
     /// The helper for every other host.
     pub credential_store: Option<String>,
+    /// How often a request is tried, unless as often as usual.
+    pub attempts: Option<u32>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

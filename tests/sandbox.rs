@@ -94,6 +94,7 @@ impl Machine {
             user: UserIds::default(),
             hostname: "buildkitsandbox".into(),
             hosts: Vec::new(),
+            dns: Vec::new(),
             network: Network::Default,
             security: Security::Sandbox,
             shm_size: None,

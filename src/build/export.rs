@@ -52,6 +52,8 @@ pub(super) struct Made {
     diff_ids: Vec<DiffId>,
     /// For each layer the image that it comes from, if it does.
     pub(super) bases: Vec<Option<ImageId>>,
+    /// The registries have it from an earlier build, and need no file of it.
+    pub(super) is_pushed: bool,
 }
 
 /// A layer as one output has it.
@@ -134,10 +136,35 @@ impl Export<'_, '_> {
     /// The image as `output` has it: its layers' compression and media types; and where the layers
     /// are that are no files here.
     fn image(&self, output: &Output) -> Result<Made, Error> {
+        if let Some(made) = self.pushed_before(output)? {
+            return Ok(made);
+        }
         let layers =
             super::in_parallel(self.session.request.threads, &self.target.layers, |layer| {
                 self.output_layer(output, layer)
             })?;
+        Ok(self.assemble(output, layers))
+    }
+
+    /// The image, if nothing of it is new and its manifest is where it is to be pushed.
+    fn pushed_before(&self, output: &Output) -> Result<Option<Made>, Error> {
+        let mut layers = Vec::with_capacity(self.target.layers.len());
+        for layer in &self.target.layers {
+            let Finished { diff_id, mut descriptor } = layer.finished()?;
+            let kind = &descriptor.media_type;
+            if layer.made().is_some() || !takes_as_is(self.session, output, layer, kind) {
+                return Ok(None);
+            }
+            descriptor.media_type = media_type_for(kind, output.oci_media_types);
+            layers.push(OutputLayer { diff_id, descriptor, file: None, base: layer.base() });
+        }
+        let made = Made { is_pushed: true, ..self.assemble(output, layers) };
+        let digest = &made.parts.descriptor.digest;
+        let is_there = self.pushes.have(output, digest);
+        Ok(is_there.then_some(made))
+    }
+
+    fn assemble(&self, output: &Output, layers: Vec<OutputLayer>) -> Made {
         let times: Vec<i64> = self
             .target
             .layers
@@ -161,7 +188,7 @@ impl Export<'_, '_> {
             &self.session.request.annotations,
             self.session.names(output).to_vec(),
         );
-        Ok(Made { parts, diff_ids, bases })
+        Made { parts, diff_ids, bases, is_pushed: false }
     }
 
     fn output_layer(&self, output: &Output, layer: &StageLayer) -> Result<OutputLayer, Error> {

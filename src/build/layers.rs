@@ -212,8 +212,7 @@ pub(super) fn contents(
         return Ok(Arc::clone(contents));
     }
     let finished = layer.finished()?;
-    let contents = match session.tree(&finished.diff_id).or_else(|| fetch_contents(session, layer))
-    {
+    let contents = match known_contents(session, layer)? {
         Some(contents) => contents,
         None => {
             let (contents, facts) = read_tar(session, images, layer, Extent::Whole, |tar| {
@@ -227,6 +226,35 @@ pub(super) fn contents(
         }
     };
     Ok(Arc::clone(layer.0.contents.get_or_init(|| Arc::new(contents))))
+}
+
+/// The table of contents where it need not be read off the layer.
+fn known_contents(session: &Session<'_>, layer: &StageLayer) -> Result<Option<Changes>, Error> {
+    let here = session.tree(&layer.finished()?.diff_id);
+    Ok(here.or_else(|| fetch_contents(session, layer)))
+}
+
+/// Unpacks those of `layers`, on which a RUN will stand, that have to be read for their table of
+/// contents anyway: one reading is enough. Where a weight is wanted, that reading has more to do.
+pub(super) fn unpack_unread(
+    session: &Session<'_>,
+    images: &Images,
+    layers: &[StageLayer],
+) -> Result<(), Error> {
+    if session.request.weigh {
+        return Ok(());
+    }
+    super::in_parallel(session.request.threads, layers, |layer| {
+        let known = layer.0.contents.get().is_some();
+        if !known {
+            match known_contents(session, layer)? {
+                Some(contents) => drop(layer.0.contents.set(Arc::new(contents))),
+                None => drop(directory(session, images, layer)?),
+            }
+        }
+        Ok(())
+    })?;
+    Ok(())
 }
 
 /// The layer as a directory for overlayfs.

@@ -19,6 +19,7 @@ mod images;
 mod inputs;
 mod keys;
 mod layers;
+mod mounts;
 mod outcome;
 mod progress;
 mod push;
@@ -98,13 +99,18 @@ fn solve(
     let (plan, images) = plan_and_warn(&session, &file)?;
     let inputs = inputs::gather(&session, &plan)?;
     let keys = definition_keys(&session, &plan, &images, &inputs)?;
+    mounts::tell_unknown(&session, &plan);
     let known =
         Known { session: &session, plan: &plan, images: &images, inputs: &inputs, keys: &keys };
     let made = known.make();
     let compared = made.as_ref().ok().map(|made| compared(&session, search, made)).transpose();
-    let canceled = session.check_canceled().is_err();
+    // What a build has made that failed is there for the next; who cancels one does not wait.
+    let wanted = made.as_ref().err().is_none_or(|error| !error.is_canceled());
+    if wanted {
+        session.mounts.save_rest(&session);
+    }
     let history = explain::history(&plan, &keys);
-    session.saver.finish(&session, history.clone(), made.is_ok() || !canceled);
+    session.saver.finish(&session, history.clone(), wanted);
     let Made { done, exported, weight } = made?;
     let (baseline, builds) = compared?.unwrap_or_default();
     let result = outcome::summarize(&session, &plan, &images, &keys, &done, exported);
@@ -150,7 +156,9 @@ impl<'a, 's> Known<'a, 's> {
         loop {
             let losses = self.session.cache.losses();
             match self.attempt() {
-                Err(_) if self.session.cache.losses() > losses => {}
+                Err(_) if self.session.cache.losses() > losses => {
+                    self.session.saver.forget(&self.session.cache.lost());
+                }
                 result => return result,
             }
         }
@@ -159,6 +167,10 @@ impl<'a, 's> Known<'a, 's> {
     fn attempt(&self) -> Result<Made<'a, 's>, Error> {
         let Self { session, plan, images, inputs, keys } = *self;
         let demands = demands(session, plan, images, keys);
+        if session.cache.losses() == 0 {
+            session.saver.copy(session, plan, keys);
+        }
+        session.mounts.expect(plan, &demands);
         session.saver.tell(session);
         // Before any layer is fetched: a machine that can't run the steps is told so at once.
         let sandbox = sandbox_for(session, plan, &demands)?;

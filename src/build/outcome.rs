@@ -98,6 +98,7 @@ pub(super) fn summarize(
         builds: Vec::new(),
         notices: session.notices(),
         looked_in: session.cache.traffic().into_iter().map(looked_in).collect(),
+        cache_mounts: session.mounts.results(session),
         not_saved: session.saver.skipped(),
         took: session.since.elapsed(),
     }

@@ -11,6 +11,7 @@ use super::images::{Images, Origin};
 use super::layers::{self, StageLayer};
 use super::progress::Running;
 use super::session::Session;
+use crate::digest::Digest;
 use crate::error::Error;
 use crate::image::{Descriptor, Manifest};
 use crate::plan::{ImageId, Plan, StageFrom, StageId};
@@ -94,15 +95,30 @@ impl<'a, 's> Pushes<'a, 's> {
     ) -> Result<Vec<(Reference, u64)>, Error> {
         let push = self.pushes.iter().find(|push| push.output == output);
         let Some(OutputPush { names, push, .. }) = push else { return Ok(Vec::new()) };
+        let failed = |error| {
+            let shown: Vec<String> = names.iter().map(Reference::whole).collect();
+            Error::from(error).about(format!("can't push {}", shown.join(", ")))
+        };
+        if made.is_pushed {
+            let manifest = Bytes::from(made.parts.manifest.clone());
+            let tagged = push.tag(&manifest, &made.parts.descriptor.media_type);
+            self.session.wait(tagged)?.map_err(failed)?;
+            return Ok(names.iter().map(|name| (name.clone(), 0)).collect());
+        }
         let image = self.image(made, names.first())?;
         // How much it will be shows only at its end, as the registry may have much of it.
         let progress = |sent| running.progress("layers", sent, None);
-        let shown: Vec<String> = names.iter().map(Reference::whole).collect();
-        let pushed = self.session.wait(push.finish(&image, &progress))?;
-        let pushed = pushed.map_err(|error| {
-            Error::from(error).about(format!("can't push {}", shown.join(", ")))
-        })?;
+        let pushed = self.session.wait(push.finish(&image, &progress))?.map_err(failed)?;
         Ok(names.iter().cloned().zip(pushed.iter().map(|pushed| pushed.bytes)).collect())
+    }
+
+    /// All registries that `output` goes to have this image. Where that can't be found out, it is
+    /// pushed as any other.
+    pub(super) fn have(&self, output: &Output, manifest: &Digest) -> bool {
+        let push = self.pushes.iter().find(|push| push.output == output);
+        push.is_some_and(|OutputPush { push, .. }| {
+            matches!(self.session.wait(push.is_there(manifest)), Ok(Ok(true)))
+        })
     }
 
     /// The registry that `output` goes to has a layer of an earlier build that is not here, so that it

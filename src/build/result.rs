@@ -7,6 +7,7 @@ use serde::{Serialize, Serializer};
 
 use super::baseline::Baseline;
 use crate::digest::{DiffId, Digest};
+use crate::figures::{human, time};
 use crate::image::Descriptor;
 use crate::plan::Lines;
 use crate::platform::Platform;
@@ -29,6 +30,8 @@ pub struct BuildResult {
     pub notices: Vec<String>,
     /// What `--cache-from` was asked.
     pub looked_in: Vec<LookedIn>,
+    /// Those that were brought back or could have changed.
+    pub cache_mounts: Vec<CacheMountResult>,
     /// Results that `--cache-to` did not get: they are as quickly made as fetched.
     pub not_saved: Vec<NotSaved>,
     #[serde(rename = "seconds", serialize_with = "seconds")]
@@ -117,6 +120,65 @@ pub struct LookedIn {
     /// Spent waiting for it.
     #[serde(rename = "seconds", serialize_with = "seconds")]
     pub took: Duration,
+}
+
+/// What became of a cache mount that outlives the machine.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct CacheMountResult {
+    /// As the Dockerfile has it.
+    pub id: String,
+    /// `None` where nothing came from a cache: there was none, or none was needed.
+    pub restored: Option<RestoredFrom>,
+    /// `None` where no cache was to have it, or none could.
+    pub saved: Option<MountSaved>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct RestoredFrom {
+    pub place: String,
+    pub unpacked_bytes: u64,
+    pub compressed_bytes: u64,
+    #[serde(rename = "seconds", serialize_with = "seconds")]
+    pub took: Duration,
+}
+
+impl std::fmt::Display for RestoredFrom {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { place, unpacked_bytes, compressed_bytes, took } = self;
+        let (unpacked, compressed) = (human(*unpacked_bytes), human(*compressed_bytes));
+        let took = time(*took);
+        write!(f, "restored {unpacked} unpacked, {compressed} compressed, from {place} in {took}")
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum MountSaved {
+    /// It is as it was.
+    Unchanged,
+    Saved {
+        /// Compressed, to all caches.
+        bytes: u64,
+        #[serde(rename = "seconds", serialize_with = "seconds")]
+        took: Duration,
+    },
+    /// The next build begins with an empty one.
+    Dropped { why: String },
+    /// The next build has what was saved before.
+    NotSaved { why: String },
+}
+
+impl std::fmt::Display for MountSaved {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Unchanged => write!(f, "unchanged"),
+            Self::Saved { bytes, took } => {
+                write!(f, "saved {} compressed in {}", human(*bytes), time(*took))
+            }
+            Self::Dropped { why } => write!(f, "dropped: {why}"),
+            Self::NotSaved { why } => write!(f, "not saved: {why}"),
+        }
+    }
 }
 
 /// What no cache got of a stage, from its last saved step up to this one.
@@ -309,6 +371,7 @@ pub(crate) mod tests {
                 skipped_bytes: 3_400_000,
             }],
             looked_in: Vec::new(),
+            cache_mounts: Vec::new(),
             not_saved: Vec::new(),
             weight: None,
             baseline: None,

@@ -2,19 +2,21 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::copy;
 use super::files::{Files, write_directories};
 use super::inputs::Selection;
 use super::layers::{self, StageLayer};
+use super::mounts::Wanted;
 use super::progress::Running;
 use super::stage::Work;
 use crate::cache::{CacheMount, MountLease};
 use crate::error::Error;
 use crate::layer::{self, Stubs};
 use crate::plan::{CopyFrom, Input, Mount, MountKind, RunOp};
+use crate::platform::Platform;
 use crate::request::SshSource;
 use crate::sandbox::{self, RunError, RunMount, RunMountKind, RunSpec, UserIds};
 use crate::tree::{CopyOptions, User, What, clean_path};
@@ -27,6 +29,7 @@ const SSH_AUTH_SOCK: &str = "SSH_AUTH_SOCK";
 pub(super) fn run(
     work: &Work<'_, '_>,
     op: &RunOp,
+    platform: &Platform,
     files: &Files,
     running: &Running<'_>,
 ) -> Result<StageLayer, Error> {
@@ -41,7 +44,7 @@ pub(super) fn run(
     }
     let mut mounts = Mounts::default();
     for mount in &op.mounts {
-        mounts.add(work, mount)?;
+        mounts.add(work, mount, platform)?;
     }
     let secrets: Vec<&[u8]> = session.request.secrets.values().map(|s| s.0.as_slice()).collect();
     let spec = RunSpec {
@@ -55,6 +58,7 @@ pub(super) fn run(
         user: UserIds { uid: user.uid, gid: user.gid, groups: user.groups },
         hostname: op.hostname.clone(),
         hosts: session.request.run.add_hosts.clone(),
+        dns: session.request.run.dns.clone(),
         network: op.network,
         security: op.security,
         shm_size: session.request.run.shm_size,
@@ -150,8 +154,13 @@ struct Mounts {
 }
 
 impl Mounts {
-    fn add(&mut self, work: &Work<'_, '_>, mount: &Mount) -> Result<(), Error> {
-        let request = work.session.request;
+    fn add(
+        &mut self,
+        work: &Work<'_, '_>,
+        mount: &Mount,
+        platform: &Platform,
+    ) -> Result<(), Error> {
+        let (session, request) = (work.session, work.session.request);
         match &mount.kind {
             MountKind::Bind { from, source, writable } => {
                 let (lowers, subpath) = bind_source(work, from, source)?;
@@ -160,16 +169,18 @@ impl Mounts {
             }
             MountKind::Tmpfs { size } => self.push(mount, RunMountKind::Tmpfs { size: *size }),
             MountKind::Cache { id, seed, subpath, sharing, readonly, mode, uid, gid } => {
-                let id = match seed {
+                // Another seed makes another cache.
+                let own = match seed {
                     Some((from, source)) => &format!("{id} of {}", seed_key(work, from, source)?),
                     None => id,
                 };
-                let wanted =
-                    CacheMount { id, sharing: *sharing, mode: *mode, uid: *uid, gid: *gid };
-                let lease = work.session.store.cache_mount(&wanted).map_err(Error::build)?;
-                if let (true, Some((from, source))) = (lease.fresh, seed) {
-                    fill(work, from, source, &lease)?;
-                }
+                let (sharing, mode, uid, gid) = (*sharing, *mode, *uid, *gid);
+                let folder = CacheMount { id: own, sharing, mode, uid, gid };
+                let wanted = Wanted { id, folder, platform, readonly: *readonly };
+                let lease = session.mounts.lease(session, wanted, |directory| match seed {
+                    Some((from, source)) => fill(work, from, source, directory),
+                    None => Ok(()),
+                })?;
                 let directory = lease.path.clone();
                 let (subpath, readonly) = (subpath.clone(), *readonly);
                 self.push(mount, RunMountKind::Cache { directory, subpath, readonly });
@@ -258,7 +269,7 @@ fn context_selection<'a>(from: &'a CopyFrom, source: &str) -> Selection<'a> {
     }
 }
 
-/// What a cache mount is seeded with: another seed makes another cache.
+/// What a cache mount is seeded with.
 fn seed_key(work: &Work<'_, '_>, from: &CopyFrom, source: &str) -> Result<String, Error> {
     let key = match from {
         CopyFrom::Context | CopyFrom::Named(_) => {
@@ -275,15 +286,10 @@ fn seed_key(work: &Work<'_, '_>, from: &CopyFrom, source: &str) -> Result<String
 }
 
 /// Puts the seed of a new cache mount into it.
-fn fill(
-    work: &Work<'_, '_>,
-    from: &CopyFrom,
-    source: &str,
-    lease: &MountLease,
-) -> Result<(), Error> {
+fn fill(work: &Work<'_, '_>, from: &CopyFrom, source: &str, directory: &Path) -> Result<(), Error> {
     let selection = seed_selection(from, source);
     let layer = copy::context_layer(work, &selection)?;
-    layers::unpack_into(&layer, &lease.path)
+    layers::unpack_into(&layer, directory)
 }
 
 fn seed_selection<'a>(from: &'a CopyFrom, source: &str) -> Selection<'a> {

@@ -8,17 +8,19 @@ use std::time::Duration;
 use tokio::runtime::{Handle, Runtime};
 
 use super::compress::StepResult;
+use super::keys::StageKeys;
 use super::result::{NotSaved, Written, WrittenKind};
 use super::session::{RecordPlace, Session};
 use crate::cache::github::GithubCache;
 use crate::cache::{
-    LocalFolder, Place, Record, RecordKey, RegistryCache, StepToSave, Target, Uploads, bytes_apart,
+    LocalFolder, MountBudget, MountOutcome, MountToSave, Place, Record, RecordKey, RegistryCache,
+    SavedMount, StepToCopy, StepToSave, Target, Uploads, bytes_apart,
 };
 use crate::digest::Digest;
 use crate::error::Error;
 use crate::http::Clients;
 use crate::image::Descriptor;
-use crate::plan::{ContentKey, History, StageId};
+use crate::plan::{ContentKey, History, Plan, StageId};
 use crate::registry::{Registry, parse_reference};
 use crate::request::{BuildRequest, CachePlace, CacheTarget, OutputKind};
 
@@ -171,7 +173,7 @@ impl Saver {
         if place == RecordPlace::Remote {
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
             state.saved.extend(record.blobs().map(|blob| blob.digest));
-            self.uploads.add_to_index(key, record, &session.cache);
+            self.uploads.add_to_index(key, &record, &session.cache);
             return;
         }
         let blobs = self.blobs(session, in_image, &mut record);
@@ -179,6 +181,40 @@ impl Saver {
         if worth || bytes_apart(&blobs) == 0 {
             self.uploads.save(StepToSave { key, record, blobs, only_in_index: !worth, in_image });
         }
+    }
+
+    /// Brings what a cache knows of this build to the other places, by the same rule: whoever moves to
+    /// another cache has it whole.
+    pub(super) fn copy(&self, session: &Session<'_>, plan: &Plan, keys: &[StageKeys]) {
+        if !self.uploads.is_possible() {
+            return;
+        }
+        let lineage = plan.lineage(plan.target);
+        for (index, stage) in keys.iter().enumerate() {
+            let mut steps = stage.steps.clone();
+            // A step that changes the configuration only has the key of the one before.
+            steps.dedup();
+            for key in steps.into_iter().map(RecordKey::from) {
+                let Some(record) = session.cache.known_record(&key) else { continue };
+                let bytes = session.cache.bytes_apart(key, &record);
+                if Duration::from_millis(record.made_millis) > 2 * fetch_time(bytes) {
+                    self.uploads.copy(StepToCopy {
+                        key,
+                        record,
+                        in_image: lineage.contains(&StageId(index)),
+                        from: Arc::clone(&session.cache),
+                        folder: session.store.work().path().to_owned(),
+                    });
+                }
+            }
+        }
+    }
+
+    /// What needs these blobs is of no use, and whoever makes them again has them to save.
+    pub(super) fn forget(&self, lost: &BTreeSet<Digest>) {
+        self.uploads.forget(lost);
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.saved.retain(|digest| !lost.contains(digest));
     }
 
     /// The blobs of a record that are here and nowhere else, and their files. Says in the record where
@@ -213,6 +249,18 @@ impl Saver {
         blobs
     }
 
+    /// Saves a cache mount, some time.
+    pub(super) fn mount(&self, mount: MountToSave, budget: &Arc<MountBudget>) {
+        if self.uploads.is_possible() {
+            self.uploads.save_mount(mount, budget);
+        }
+    }
+
+    /// What was done with the cache mounts.
+    pub(super) fn mounts(&self) -> Vec<SavedMount> {
+        self.uploads.saved_mounts()
+    }
+
     /// Saves an entry that no record refers to.
     pub(super) fn entry(&self, key: String, entry: Vec<u8>) {
         self.uploads.save_entry(key, entry);
@@ -231,6 +279,17 @@ impl Saver {
             }
         } else {
             self.uploads.end();
+        }
+        for SavedMount { id, outcome, .. } in self.mounts() {
+            match outcome {
+                MountOutcome::Unchanged | MountOutcome::Saved(_) => {}
+                MountOutcome::Dropped(why) => session.notice(format!(
+                    "the cache mount {id} is dropped: {why}; the next build begins with an empty one"
+                )),
+                MountOutcome::NotSaved(why) => session.notice(format!(
+                    "the cache mount {id} is not saved: {why}; the next build has what was saved before"
+                )),
+            }
         }
         self.tell(session);
     }

@@ -11,6 +11,7 @@ use tokio::net::UnixStream;
 use tokio::runtime::Runtime;
 
 use super::fetch::{Access, Fetcher};
+use super::mounts::CacheMounts;
 use super::progress::Progress;
 use super::save::{Saver, places};
 use crate::cache::{Record, RecordKey, RemoteCache, Store, StoredBlob};
@@ -36,9 +37,10 @@ pub(super) struct Session<'a> {
     pub(super) registry: Registry,
     pub(super) progress: Progress<'a>,
     /// What `--cache-from` names.
-    pub(super) cache: RemoteCache,
+    pub(super) cache: Arc<RemoteCache>,
     /// What `--cache-to` names.
     pub(super) saver: Saver,
+    pub(super) mounts: CacheMounts,
     pub(super) cancel: &'a Cancel,
     pub(super) since: Instant,
     /// What of the main context is ignored.
@@ -86,8 +88,9 @@ impl<'a> Session<'a> {
             registry,
             // Bringing the context here was the first step.
             progress: Progress::new(events, cancel, if is_fetched { 2 } else { 1 }),
-            cache: RemoteCache::open(sources.clone(), prefix.clone()),
+            cache: Arc::new(RemoteCache::open(sources.clone(), prefix.clone())),
             saver: Saver::new(sources, targets, prefix, runtime),
+            mounts: CacheMounts::new(&request.cache_mounts),
             cancel,
             since: Instant::now(),
             ignore,

@@ -99,6 +99,9 @@ impl Work<'_, '_> {
             trace.resize(stage.steps.len(), StepTrace { cached: true, took: Duration::ZERO });
             return Ok(StageFiles { layers: start, files: Arc::default(), made, steps: trace });
         }
+        if stage.steps[demand.first..].iter().any(|step| matches!(step.op, Op::Run(_))) {
+            layers::unpack_unread(self.session, self.images, &start)?;
+        }
         let mut files = Files::of(self.session, self.images, start)?;
         for (index, step) in stage.steps.iter().enumerate().skip(demand.first) {
             self.session.check_canceled()?;
@@ -167,13 +170,16 @@ impl Work<'_, '_> {
                     session.progress.cached(step.title.clone());
                     Laid { layer, known_by, cached: true }
                 } else {
-                    let layer = session
-                        .progress
-                        .step(step.title.clone(), |running| run::run(self, op, files, running))?;
+                    let platform = &self.plan.stages[at.stage.0].platform;
+                    let run = |running: &Running<'_>| run::run(self, op, platform, files, running);
+                    let layer = session.progress.step(step.title.clone(), run)?;
                     Laid { layer, known_by, cached: false }
                 }
             }
         };
+        if let Op::Run(op) = &step.op {
+            session.mounts.ended(session, op);
+        }
         let changes = layers::contents(session, self.images, &layer)?;
         files.push(layer.clone(), &changes);
         cost += since.elapsed();

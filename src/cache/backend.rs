@@ -12,6 +12,38 @@ use crate::image::Descriptor;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EntryKey(pub String);
 
+impl EntryKey {
+    /// What it is of, as `plimsoll cache ls` says it.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self.0.split('-').next() {
+            Some("r") => "record",
+            Some("b") => "blob",
+            Some("i") => "index",
+            Some("m") => "mount-files",
+            _ => "mount-pack",
+        }
+    }
+
+    /// What entries have in common of which only the newest is read: indexes of one kind of build,
+    /// manifests of one cache mount. `None` for what is no such entry.
+    #[must_use]
+    pub fn series(&self) -> Option<&str> {
+        // What differs is the time and a digest.
+        let is_one = self.0.starts_with("i-") || self.0.starts_with("m-");
+        is_one.then(|| self.0.rsplitn(3, '-').last()).flatten()
+    }
+
+    /// The key of what replaces an entry that was spoiled so many times; entries never change.
+    #[must_use]
+    pub(super) fn replacement(&self, number: u32) -> Self {
+        match number {
+            0 => self.clone(),
+            number => Self(format!("{}-{number}", self.0)),
+        }
+    }
+}
+
 /// An entry that a back end has. Its `Debug` form leaves `place` out.
 #[derive(Clone, PartialEq, Eq)]
 pub struct FoundEntry {

@@ -1,6 +1,6 @@
 //! What is in the entries that hold records: some records, and the small blobs that they refer to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 
 use base64::Engine as _;
@@ -48,13 +48,13 @@ impl Bundle {
     }
 
     /// Adds a record, and those of its blobs that `other` has.
-    pub(super) fn insert_from(&mut self, key: RecordKey, record: Record, other: &Self) {
+    pub(super) fn insert_from(&mut self, key: RecordKey, record: &Record, other: &Self) {
         for digest in record.blobs().map(|blob| blob.digest) {
             if let Some(blob) = other.blobs.get(&digest) {
                 self.blobs.entry(digest).or_insert_with(|| blob.clone());
             }
         }
-        self.records.insert(key, record);
+        self.records.insert(key, record.clone());
     }
 
     pub(super) fn insert_blob(&mut self, digest: Digest, bytes: &[u8]) {
@@ -65,6 +65,20 @@ impl Bundle {
     pub(super) fn blob(&self, digest: &Digest) -> Option<Vec<u8>> {
         let bytes = STANDARD.decode(self.blobs.get(digest)?).ok()?;
         (Digest::of(&bytes) == *digest).then_some(bytes)
+    }
+
+    pub(super) fn has_blob(&self, digest: &Digest) -> bool {
+        self.blobs.contains_key(digest)
+    }
+
+    /// Drops the records of layers that are lost; their keys.
+    pub(super) fn forget(&mut self, lost: &BTreeSet<Digest>) -> Vec<RecordKey> {
+        let gone = self.records.iter().filter(|(_, record)| record.needs_any(lost));
+        let gone: Vec<RecordKey> = gone.map(|(key, _)| *key).collect();
+        for key in &gone {
+            self.records.remove(key);
+        }
+        gone
     }
 
     /// Where the table of contents of a layer is, as some record has it.

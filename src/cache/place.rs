@@ -1,11 +1,15 @@
 //! A back end that may fail: what is wrong is told once, and a place that is gone is left alone.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::backend::{CacheBackend, CacheFault, EntryKey, FoundEntry, Saved};
 use crate::digest::Sha256Sum;
+
+/// How many entries may replace a spoiled one, and then each other.
+const REPLACEMENTS: u32 = 7;
 
 /// One of `--cache-from` and `--cache-to`, for one build.
 pub struct Place {
@@ -23,7 +27,10 @@ struct State {
     denied: bool,
     told: bool,
     notices: Vec<String>,
+    lost: BTreeSet<EntryKey>,
     traffic: Traffic,
+    /// How many entries of a key were found to be of no use.
+    spoiled: BTreeMap<EntryKey, u32>,
 }
 
 /// What reading from a place came to.
@@ -117,6 +124,12 @@ impl Place {
         judged
     }
 
+    /// Whether there is an entry, as far as one can tell.
+    pub(super) fn has(&self, key: &EntryKey) -> bool {
+        let found = self.ask(|backend| backend.find(std::slice::from_ref(key)));
+        found.flatten().is_some()
+    }
+
     /// What was read here so far.
     pub(super) fn traffic(&self) -> Traffic {
         self.state().traffic
@@ -144,9 +157,33 @@ impl Place {
         }
     }
 
+    /// What an entry is found and saved under here: after one that is of no use, under another key.
+    pub(super) fn current(&self, key: &EntryKey) -> EntryKey {
+        key.replacement(self.state().spoiled.get(key).copied().unwrap_or_default())
+    }
+
+    /// Notes that the current entry of `key` is of no use: it is damaged, or names what is lost.
+    /// Whether there may be one that replaces it.
+    pub(super) fn spoil(&self, key: &EntryKey) -> bool {
+        let mut state = self.state();
+        let spoiled = state.spoiled.entry(key.clone()).or_default();
+        let more = *spoiled < REPLACEMENTS;
+        *spoiled += u32::from(more);
+        more
+    }
+
     pub(super) fn is_writable(&self) -> bool {
         let state = self.state();
         !state.gone && !state.denied
+    }
+
+    /// Notes that an entry is damaged or gone: nothing new may refer to it.
+    pub(super) fn lose(&self, key: &EntryKey) {
+        self.state().lost.insert(key.clone());
+    }
+
+    pub(super) fn has_lost(&self, key: &EntryKey) -> bool {
+        self.state().lost.contains(key)
     }
 
     /// Notes a fault. The first is told; what follows it has often the same cause.
@@ -281,6 +318,19 @@ pub(super) mod tests {
         let [one, two] = ["one", "two"].map(|scope| place(Some(scope)).scoped("i-app-1"));
         assert!(one != two && one.starts_with("i-") && one.ends_with("-app-1"), "{one} {two}");
         assert!(one.starts_with(&place(Some("one")).scoped("i-app-")));
+    }
+
+    #[test]
+    fn what_is_spoiled_is_replaced_a_few_times() {
+        let place = Place::new(Box::new(Fake::new(Mood::Well)));
+        let key = EntryKey("r-1".to_owned());
+        assert_eq!(place.current(&key), key);
+        for number in 1..=REPLACEMENTS {
+            assert!(place.spoil(&key));
+            assert_eq!(place.current(&key).0, format!("r-1-{number}"));
+        }
+        assert!(!place.spoil(&key), "there are no more names");
+        assert_eq!(place.current(&EntryKey("r-2".to_owned())).0, "r-2");
     }
 
     fn try_save(place: &Place) -> bool {

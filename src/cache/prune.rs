@@ -19,6 +19,9 @@ pub enum StoreItemKind {
     CacheMount,
     /// Of a folder of cache entries: the records of a whole build.
     Index,
+    /// What a cache mount holds, and which packs have its bytes.
+    MountFiles,
+    MountPack,
     /// Of a folder of cache entries: what an image weighed.
     Weight,
     /// Of a folder of cache entries: what the builds of a branch weighed.
@@ -50,6 +53,8 @@ impl StoreItemKind {
             Self::Layer => "layer",
             Self::CacheMount => "cache-mount",
             Self::Index => "index",
+            Self::MountFiles => "mount-files",
+            Self::MountPack => "mount-pack",
             Self::Weight => "weight",
             Self::Logbook => "logbook",
         }
@@ -140,6 +145,8 @@ impl LocalFolder {
                 Some("r-") => StoreItemKind::Record,
                 Some("b-") => StoreItemKind::Blob,
                 Some("i-") => StoreItemKind::Index,
+                Some("m-") => StoreItemKind::MountFiles,
+                Some("p-") => StoreItemKind::MountPack,
                 Some("w-") => StoreItemKind::Weight,
                 Some("l-") => StoreItemKind::Logbook,
                 _ => continue,
@@ -195,7 +202,7 @@ impl StoreItem {
             fs::remove_file(&self.path)
         };
         if self.kind == StoreItemKind::CacheMount {
-            for suffix in [".id", ".lock"] {
+            for suffix in [".id", ".lock", ".making"] {
                 let _ = fs::remove_file(beside(&self.path, suffix));
             }
         }

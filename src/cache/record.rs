@@ -1,12 +1,13 @@
 //! What is known of a finished step: enough to use its result without running it.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
 use super::sealed::{seal, unseal};
 use super::store::{Store, StoreError};
-use crate::digest::{DiffId, Sha256Sum};
+use crate::digest::{DiffId, Digest, Sha256Sum};
 use crate::image::Descriptor;
 use crate::plan::{ContentKey, DefinitionKey};
 
@@ -61,11 +62,27 @@ impl Record {
         Self { layers, made_millis: self.made_millis }
     }
 
-    /// The blobs of the layers that are no layers of a base image, and the tables of contents of all.
+    /// The layers that are no layers of a base image.
+    fn own_layers(&self) -> impl Iterator<Item = &RecordLayer> {
+        self.layers.iter().filter(|layer| layer.created.is_some())
+    }
+
+    /// The blobs of its own layers, and the tables of contents of all.
     pub fn blobs(&self) -> impl Iterator<Item = &Descriptor> {
-        let own = self.layers.iter().filter(|layer| layer.created.is_some());
         let contents = self.layers.iter().filter_map(|layer| layer.contents.as_ref());
-        own.map(|layer| &layer.descriptor).chain(contents)
+        self.own_layers().map(|layer| &layer.descriptor).chain(contents)
+    }
+
+    /// As [`Record::blobs`], less those that an image in a registry has.
+    pub(super) fn cached_blobs(&self) -> impl Iterator<Item = &Descriptor> {
+        let contents = self.layers.iter().filter_map(|layer| layer.contents.as_ref());
+        let cached = self.own_layers().filter(|layer| layer.pushed_to.is_none());
+        cached.map(|layer| &layer.descriptor).chain(contents)
+    }
+
+    /// Whether it is of no use without these blobs. A table of contents can be made again.
+    pub(super) fn needs_any(&self, lost: &BTreeSet<Digest>) -> bool {
+        self.own_layers().any(|layer| lost.contains(&layer.descriptor.digest))
     }
 }
 
@@ -115,7 +132,6 @@ impl Store {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::digest::Digest;
     use crate::image::media_type;
 
     /// Of one layer, all of whose bytes are `name`.

@@ -1,4 +1,4 @@
-//! `type=registry`: entries in a repository. A blob is a blob of the repository, which images share;
+//! `type=registry`: entries in a repository. A blob or a pack is a blob of the repository, which images share;
 //! any other entry is an artifact whose tag is the key, and that keeps the blobs that it refers to
 //! from being collected.
 
@@ -139,6 +139,11 @@ impl CacheBackend for RegistryCache {
         content: EntryContent<'_>,
         blobs: &[Descriptor],
     ) -> Result<Saved, CacheFault> {
+        if key.0.starts_with("b-") && blob_of(key).is_none() {
+            // Its name is its digest.
+            let text = format!("{}: a damaged blob can't be replaced in a registry", key.0);
+            return Err(CacheFault::Failed(text));
+        }
         let saved = match (content, blob_of(key), blobs) {
             (EntryContent::File(path, _), Some(_), [blob]) => {
                 self.push_blob(blob, &BlobSource::File(path.to_owned()))
@@ -163,9 +168,13 @@ impl CacheBackend for RegistryCache {
     }
 }
 
-/// The digest in the key of a blob.
+/// The digest in the key of a blob, or of a pack, which is one too.
 fn blob_of(key: &EntryKey) -> Option<Digest> {
-    key.0.strip_prefix("b-").and_then(Sha256Sum::from_hex).map(Digest)
+    key.0
+        .strip_prefix("b-")
+        .or_else(|| key.0.strip_prefix("p-"))
+        .and_then(Sha256Sum::from_hex)
+        .map(Digest)
 }
 
 fn fault(error: Error) -> CacheFault {

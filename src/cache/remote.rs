@@ -29,31 +29,47 @@ pub struct RemoteCache {
 
 #[derive(Debug, Default)]
 struct Known {
-    /// Reads the indexes while the build resolves its bases.
-    reading: Option<JoinHandle<Bundle>>,
-    /// From the indexes and from entries.
-    bundle: Bundle,
+    /// Read the indexes, one of each place, while the build resolves its bases.
+    reading: Vec<JoinHandle<Bundle>>,
+    /// Of each place, from its index and from entries. No record in them needs what is lost.
+    bundles: Vec<Bundle>,
     /// Of the indexes alone.
-    index: Bundle,
+    indexes: Vec<Bundle>,
     asked: BTreeSet<RecordKey>,
     /// What can't be had though a record has it.
     lost: BTreeSet<Digest>,
+}
+
+impl Known {
+    fn record(&self, key: &RecordKey) -> Option<&Record> {
+        self.bundles.iter().find_map(|bundle| bundle.record(key))
+    }
+
+    /// The first of `keys` that has a record.
+    fn position(&self, keys: &[RecordKey]) -> Option<usize> {
+        keys.iter().position(|key| self.record(key).is_some())
+    }
+
+    /// Nobody has this blob. Another record of the same step may do without it: it is asked for anew.
+    fn lose(&mut self, digest: Digest) {
+        self.lost.insert(digest);
+        for bundle in self.bundles.iter_mut().chain(&mut self.indexes) {
+            for key in bundle.forget(&self.lost) {
+                self.asked.remove(&key);
+            }
+        }
+    }
 }
 
 impl RemoteCache {
     /// Starts to read the newest index of each place whose key begins with `prefix`.
     #[must_use]
     pub fn open(places: Vec<Arc<Place>>, prefix: String) -> Self {
-        let reading = (!places.is_empty()).then(|| {
-            let places = places.clone();
-            std::thread::spawn(move || {
-                let mut bundle = Bundle::default();
-                for place in places {
-                    bundle.merge(newest(&place, &prefix).unwrap_or_default());
-                }
-                bundle
-            })
-        });
+        let read = |place: &Arc<Place>| {
+            let (place, prefix) = (Arc::clone(place), prefix.clone());
+            std::thread::spawn(move || newest(&place, &prefix).unwrap_or_default())
+        };
+        let reading = places.iter().map(read).collect();
         Self { places, known: Mutex::new(Known { reading, ..Known::default() }) }
     }
 
@@ -65,62 +81,81 @@ impl RemoteCache {
 
     fn known(&self) -> MutexGuard<'_, Known> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(reading) = known.reading.take() {
+        for reading in std::mem::take(&mut known.reading) {
             // A back end that panicked has told nothing.
-            known.index = reading.join().unwrap_or_default();
-            known.bundle = known.index.clone();
+            let bundle = reading.join().unwrap_or_default();
+            known.indexes.push(bundle.clone());
+            known.bundles.push(bundle);
         }
         known
     }
 
     /// A record that was had, with the blobs that came along.
-    pub(super) fn excerpt(&self, key: RecordKey, record: Record) -> Bundle {
+    pub(super) fn excerpt(&self, key: RecordKey, record: &Record) -> Bundle {
         let mut excerpt = Bundle::default();
-        excerpt.insert_from(key, record, &self.known().bundle);
+        for bundle in &self.known().bundles {
+            excerpt.insert_from(key, record, bundle);
+        }
         excerpt
     }
 
-    /// The newest index, as it was read.
+    /// Whether a place has told of a record.
+    pub(super) fn is_from(&self, place: &Arc<Place>, key: &RecordKey) -> bool {
+        let known = self.known();
+        let mut pairs = self.places.iter().zip(&known.bundles);
+        pairs.any(|(other, bundle)| Arc::ptr_eq(other, place) && bundle.record(key).is_some())
+    }
+
+    /// The newest indexes, as they were read, less what is lost.
     pub(super) fn index(&self) -> Bundle {
-        self.known().index.clone()
+        let mut all = Bundle::default();
+        self.known().indexes.iter().for_each(|index| all.merge(index.clone()));
+        all
+    }
+
+    /// Whether the newest index of a place has all of `index`.
+    pub(super) fn is_indexed(&self, place: &Arc<Place>, index: &Bundle) -> bool {
+        let known = self.known();
+        let mut pairs = self.places.iter().zip(&known.indexes);
+        pairs.any(|(other, newest)| Arc::ptr_eq(other, place) && newest.has_all_of(index))
     }
 
     /// What the newest build was made of that an index tells of.
     #[must_use]
     pub fn history(&self) -> Option<History> {
-        self.known().index.history.clone()
+        self.known().indexes.iter().find_map(|index| index.history.clone())
     }
 
     /// The first of `keys` that has a record, and its position.
     #[must_use]
     pub fn first(&self, keys: &[RecordKey]) -> Option<(usize, Record)> {
         let mut known = self.known();
-        let known_at = |known: &Known, end: usize| {
-            keys[..end].iter().position(|key| known.bundle.record(key).is_some())
-        };
-        let mut end = known_at(&known, keys.len()).unwrap_or(keys.len());
-        for place in &self.places {
+        let mut end = known.position(keys).unwrap_or(keys.len());
+        for (number, place) in self.places.iter().enumerate() {
             let wanted: Vec<RecordKey> =
                 keys[..end].iter().filter(|key| !known.asked.contains(key)).copied().collect();
-            let found = wanted.chunks(KEYS_AT_ONCE).find_map(|keys| find_record(place, keys));
-            known.bundle.merge(found.unwrap_or_default());
-            end = known_at(&known, end).unwrap_or(end);
+            let mut chunks = wanted.chunks(KEYS_AT_ONCE);
+            if let Some(found) = chunks.find_map(|keys| find_record(place, keys, &known.lost)) {
+                known.bundles[number].merge(found);
+            }
+            end = known.position(&keys[..end]).unwrap_or(end);
         }
         known.asked.extend(&keys[..end]);
         let key = keys.get(end)?;
-        Some((end, known.bundle.record(key)?.clone()))
+        Some((end, known.record(key)?.clone()))
     }
 
     /// The record of a key that is worth no question of its own.
     #[must_use]
     pub fn known_record(&self, key: &RecordKey) -> Option<Record> {
-        self.known().bundle.record(key).cloned()
+        self.known().record(key).cloned()
     }
 
     /// The table of contents of a layer, where some record says where it is.
     #[must_use]
     pub fn contents(&self, diff_id: &DiffId) -> Option<Descriptor> {
-        self.known().bundle.contents(diff_id).cloned()
+        let known = self.known();
+        known.bundles.iter().find_map(|bundle| bundle.contents(diff_id)).cloned()
     }
 
     /// Gives `take` the bytes of a blob, of one place after the other until it is content with them.
@@ -130,21 +165,22 @@ impl RemoteCache {
         blob: &Descriptor,
         take: &mut dyn FnMut(&mut dyn Read) -> io::Result<()>,
     ) -> bool {
-        let inline = self.known().bundle.blob(&blob.digest);
-        if inline.is_some_and(|bytes| take(&mut Cursor::new(bytes)).is_ok()) {
-            return true;
+        let had = !self.is_lost(&blob.digest) && self.take_blob(blob, take);
+        if !had {
+            self.known().lose(blob.digest);
         }
-        let key = [blob_entry(&blob.digest)];
-        for place in &self.places {
-            let taken = place.read(|backend| backend.find(&key), |_, bytes| take(bytes));
-            match taken {
-                Some(Ok(())) => return true,
-                Some(Err(error)) => place.fault(&format!("{}: {error}", key[0].0)),
-                None => {}
-            }
-        }
-        self.known().lost.insert(blob.digest);
-        false
+        had
+    }
+
+    /// As [`RemoteCache::read_blob`], for those who can do without.
+    pub(super) fn take_blob(
+        &self,
+        blob: &Descriptor,
+        take: &mut dyn FnMut(&mut dyn Read) -> io::Result<()>,
+    ) -> bool {
+        let inline = self.known().bundles.iter().find_map(|bundle| bundle.blob(&blob.digest));
+        inline.is_some_and(|bytes| take(&mut Cursor::new(bytes)).is_ok())
+            || self.places.iter().any(|place| blob_from(place, blob, take))
     }
 
     /// Whether [`RemoteCache::read_blob`] has failed for this blob.
@@ -159,10 +195,24 @@ impl RemoteCache {
         self.places.iter().map(|place| (place.name(), place.traffic())).collect()
     }
 
+    /// The blobs that [`RemoteCache::read_blob`] has failed for.
+    #[must_use]
+    pub fn lost(&self) -> BTreeSet<Digest> {
+        self.known().lost.clone()
+    }
+
     /// How many blobs are lost.
     #[must_use]
     pub fn losses(&self) -> usize {
         self.known().lost.len()
+    }
+
+    /// How many bytes of a record's blobs are entries of their own.
+    #[must_use]
+    pub fn bytes_apart(&self, key: RecordKey, record: &Record) -> u64 {
+        let inline = self.excerpt(key, record);
+        let apart = record.cached_blobs().filter(|blob| !inline.has_blob(&blob.digest));
+        apart.map(|blob| blob.size).sum()
     }
 }
 
@@ -171,21 +221,47 @@ fn newest(place: &Place, prefix: &str) -> Option<Bundle> {
     place.read(|backend| backend.newest(&prefix), |key, bytes| decode(place, key, bytes))?
 }
 
-/// The first of `keys` that the place has an entry of that is whole and has that record.
-fn find_record(place: &Place, mut keys: &[RecordKey]) -> Option<Bundle> {
+/// The first of `keys` that the place has an entry of that is whole and has that record, which needs
+/// nothing that is lost.
+fn find_record(place: &Place, mut keys: &[RecordKey], lost: &BTreeSet<Digest>) -> Option<Bundle> {
     while !keys.is_empty() {
-        let entries: Vec<EntryKey> = keys.iter().map(record_entry).collect();
+        let entries: Vec<EntryKey> =
+            keys.iter().map(|key| place.current(&record_entry(key))).collect();
         let read = |key: &EntryKey, bytes: &mut dyn Read| (key.clone(), decode(place, key, bytes));
         let (entry, bundle) = place.read(|backend| backend.find(&entries), read)?;
         let position = entries.iter().position(|asked| *asked == entry)?;
-        match bundle {
-            Some(bundle) if bundle.record(&keys[position]).is_some() => return Some(bundle),
-            Some(_) => place.fault(&format!("{} holds another record", entry.0)),
-            None => {}
+        let key = &keys[position];
+        if let Some(bundle) = bundle {
+            match bundle.record(key) {
+                Some(record) if !record.needs_any(lost) => return Some(bundle),
+                Some(_) => {}
+                None => place.fault(&format!("{} holds another record", entry.0)),
+            }
         }
-        keys = &keys[position + 1..];
+        let replaced = place.spoil(&record_entry(key));
+        keys = &keys[position + usize::from(!replaced)..];
     }
     None
+}
+
+/// Gives `take` the blob as a place has it. One that is damaged may have been replaced.
+fn blob_from(
+    place: &Place,
+    blob: &Descriptor,
+    take: &mut dyn FnMut(&mut dyn Read) -> io::Result<()>,
+) -> bool {
+    let key = blob_entry(&blob.digest);
+    loop {
+        let current = [place.current(&key)];
+        match place.read(|backend| backend.find(&current), |_, bytes| take(bytes)) {
+            None => return false,
+            Some(Ok(())) => return true,
+            Some(Err(error)) => place.fault(&format!("{}: {error}", current[0].0)),
+        }
+        if !place.spoil(&key) {
+            return false;
+        }
+    }
 }
 
 fn decode(place: &Place, key: &EntryKey, bytes: &mut dyn Read) -> Option<Bundle> {
@@ -270,9 +346,36 @@ mod tests {
         let cache = open(&fake);
         assert!(!read(&cache));
         assert_eq!(cache.losses(), 1);
-        put(&fake, &blob_entry(&blob.digest).0, b"layer".to_vec());
+        let entry = blob_entry(&blob.digest);
+        assert_eq!(cache.places[0].current(&entry), entry.replacement(1));
+        put(&fake, &entry.replacement(1).0, b"layer".to_vec());
         let cache = open(&fake);
-        assert!(read(&cache) && !cache.is_lost(&blob.digest));
+        assert!(read(&cache) && !cache.is_lost(&blob.digest), "there is what replaced it");
+    }
+
+    #[test]
+    fn a_record_of_a_lost_blob_gives_way_to_the_one_that_replaced_it() {
+        let fake = Fake::new(Mood::Well);
+        let entry = record_entry(&key("step"));
+        let saved = |name: &str| {
+            let mut bundle = Bundle::default();
+            bundle.insert(key("step"), record(name));
+            bundle.encode().unwrap()
+        };
+        put(&fake, "i-app-1", saved("lost"));
+        put(&fake, &entry.0, saved("lost"));
+        put(&fake, &entry.replacement(1).0, saved("lost too"));
+        let cache = open(&fake);
+        let lose = |name: &str| {
+            assert_eq!(cache.first(&[key("step")]), Some((0, record(name))));
+            let blob = &record(name).layers[0].descriptor;
+            assert!(!cache.read_blob(blob, &mut |_| Ok(())));
+        };
+        lose("lost");
+        assert!(cache.index().is_empty(), "it is not handed on");
+        lose("lost too");
+        assert_eq!(cache.first(&[key("step")]), None);
+        assert_eq!(cache.places[0].current(&entry), entry.replacement(2));
     }
 
     #[test]
@@ -290,7 +393,7 @@ mod tests {
         let mut expected = Bundle::default();
         expected.insert_blob(blob, b"of it");
         expected.insert(key("a"), record.clone());
-        assert_eq!(cache.excerpt(key("a"), record), expected);
+        assert_eq!(cache.excerpt(key("a"), &record), expected);
     }
 
     #[test]

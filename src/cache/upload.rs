@@ -2,19 +2,24 @@
 //! with what it refers to before it, so that what a canceled job had finished is there for the next.
 
 use std::any::Any;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::backend::{EntryContent, EntryKey};
-use super::bundle::{Bundle, INLINE_ALL, INLINE_BLOB, blob_entry, record_entry};
+use super::bundle::Bundle;
+use super::mounts::{MountBudget, MountToSave, SavedMount};
 use super::place::Place;
 use super::record::{Record, RecordKey};
 use super::remote::RemoteCache;
 use crate::digest::Digest;
 use crate::image::Descriptor;
 use crate::plan::History;
+
+mod jobs;
+
+pub use jobs::bytes_apart;
 
 /// Results under way at once.
 const THREADS: usize = 6;
@@ -32,6 +37,17 @@ pub struct StepToSave {
     pub only_in_index: bool,
     /// The image consists of it; some targets want nothing else.
     pub in_image: bool,
+}
+
+/// A result that a cache has, for those that lack it.
+#[derive(Clone, Debug)]
+pub struct StepToCopy {
+    pub key: RecordKey,
+    pub record: Record,
+    pub in_image: bool,
+    pub from: Arc<RemoteCache>,
+    /// For blobs on their way.
+    pub folder: PathBuf,
 }
 
 /// A place to save in.
@@ -60,6 +76,7 @@ struct Shared {
     index: Mutex<Bundle>,
     /// Of new entries, in all places.
     bytes: Mutex<u64>,
+    mounts: Mutex<Vec<SavedMount>>,
 }
 
 #[derive(Debug, Default)]
@@ -80,8 +97,11 @@ impl Queue {
 #[derive(Debug)]
 enum Job {
     Step(Box<StepToSave>),
-    /// An entry that refers to no blob. Its key, where no scope has a part in it.
-    Entry(String, Vec<u8>),
+    Copy(Box<StepToCopy>),
+    Mount(Box<MountToSave>, Arc<MountBudget>),
+    /// An entry that refers to no blob. Its key, where no scope has a part in it, and the places for
+    /// it.
+    Entry(String, Vec<u8>, Vec<Arc<Place>>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,6 +123,7 @@ impl Uploads {
             settled: Condvar::new(),
             index: Mutex::default(),
             bytes: Mutex::default(),
+            mounts: Mutex::default(),
         }))
     }
 
@@ -117,9 +138,21 @@ impl Uploads {
         self.push(Job::Step(Box::new(result)));
     }
 
+    /// Saves a cache mount, some time, as far as `budget` allows.
+    pub fn save_mount(&self, mount: MountToSave, budget: &Arc<MountBudget>) {
+        self.push(Job::Mount(Box::new(mount), Arc::clone(budget)));
+    }
+
+    /// What was done with the cache mounts so far.
+    #[must_use]
+    pub fn saved_mounts(&self) -> Vec<SavedMount> {
+        lock(&self.0.mounts).clone()
+    }
+
     /// Saves an entry of the scope of each place, some time.
     pub fn save_entry(&self, key: String, entry: Vec<u8>) {
-        self.push(Job::Entry(key, entry));
+        let places = self.0.targets.iter().map(|target| Arc::clone(&target.place));
+        self.push(Job::Entry(key, entry, places.collect()));
     }
 
     fn push(&self, job: Job) {
@@ -137,10 +170,23 @@ impl Uploads {
         self.0.changed.notify_all();
     }
 
+    /// Saves a result that a cache has, some time, where it is not known to be.
+    pub fn copy(&self, result: StepToCopy) {
+        let lacks = |target: &Target| result.wanted_by(target);
+        if self.0.targets.iter().any(lacks) {
+            self.push(Job::Copy(Box::new(result)));
+        }
+    }
+
     /// Adds a record that was had from `cache` to the build's index.
-    pub fn add_to_index(&self, key: RecordKey, record: Record, cache: &RemoteCache) {
+    pub fn add_to_index(&self, key: RecordKey, record: &Record, cache: &RemoteCache) {
         let excerpt = cache.excerpt(key, record);
         lock(&self.0.index).merge(excerpt);
+    }
+
+    /// Takes what needs these blobs out of the build's index.
+    pub fn forget(&self, lost: &BTreeSet<Digest>) {
+        lock(&self.0.index).forget(lost);
     }
 
     /// Waits until all is saved, at most for `limit`, and saves the index then, with what fits of the
@@ -155,13 +201,14 @@ impl Uploads {
         let until = Instant::now() + limit;
         let mut left = self.wait(until);
         let mut index = lock(&self.0.index).clone();
-        let old = older.index();
         index.history = history;
-        if left == 0 && !index.is_empty() && !old.has_all_of(&index) {
-            index.merge_within(&old, OLDER_RECORDS);
+        let places = self.0.targets.iter().map(|target| &target.place);
+        let lacking: Vec<_> = places.filter(|p| !older.is_indexed(p, &index)).cloned().collect();
+        if left == 0 && !index.is_empty() && !lacking.is_empty() {
+            index.merge_within(&older.index(), OLDER_RECORDS);
             if let Ok(entry) = index.encode() {
                 let name = &Digest::of(&entry).hex()[..8];
-                self.push(Job::Entry(format!("{prefix}{name}"), entry));
+                self.push(Job::Entry(format!("{prefix}{name}"), entry, lacking));
                 left = self.wait(until);
             }
         }
@@ -213,9 +260,11 @@ impl Shared {
                 drop(queue);
                 match job {
                     Job::Step(result) => self.step(&result),
-                    Job::Entry(key, entry) => self.targets.iter().for_each(|target| {
-                        let key = EntryKey(target.place.scoped(&key));
-                        self.entry(&target.place, &key, EntryContent::Bytes(&entry), &[]);
+                    Job::Copy(result) => self.copy(&result),
+                    Job::Mount(mount, budget) => self.mount(&mount, &budget),
+                    Job::Entry(key, entry, places) => places.iter().for_each(|place| {
+                        let key = EntryKey(place.scoped(&key));
+                        self.entry(place, &key, EntryContent::Bytes(&entry), &[]);
                     }),
                 }
                 queue = lock(&self.queue);
@@ -228,95 +277,6 @@ impl Shared {
             }
         }
     }
-
-    fn step(&self, result: &StepToSave) {
-        let (inline, apart) = split(&result.blobs);
-        let mut bundle = Bundle::default();
-        for (blob, path) in inline {
-            // A file that went away meanwhile: the record would miss a blob.
-            let Ok(bytes) = std::fs::read(path) else { return };
-            bundle.insert_blob(blob.digest, &bytes);
-        }
-        bundle.insert(result.key, result.record.clone());
-        let blobs: Vec<Descriptor> = apart.iter().map(|(blob, _)| blob.clone()).collect();
-        let Ok(entry) = bundle.encode() else { return };
-        let key = record_entry(&result.key);
-        let mut somewhere = false;
-        for (number, Target { place, only_image }) in self.targets.iter().enumerate() {
-            if *only_image && !result.in_image {
-                continue;
-            }
-            let whole = apart.iter().all(|(blob, path)| self.blob(number, blob, path));
-            somewhere |= whole
-                && (result.only_in_index && place.is_writable()
-                    || self.entry(place, &key, EntryContent::Bytes(&entry), &blobs));
-        }
-        if somewhere {
-            lock(&self.index).merge(bundle);
-        }
-    }
-
-    /// Saves a blob in a place, once; whoever comes later waits for the first.
-    fn blob(&self, target: usize, blob: &Descriptor, path: &std::path::Path) -> bool {
-        let name = (target, blob.digest);
-        let mut blobs = lock(&self.blobs);
-        loop {
-            match blobs.get(&name) {
-                Some(Upload::Ended { saved }) => return *saved,
-                Some(Upload::UnderWay) => {
-                    blobs = self.settled.wait(blobs).unwrap_or_else(PoisonError::into_inner);
-                }
-                None => break,
-            }
-        }
-        blobs.insert(name, Upload::UnderWay);
-        drop(blobs);
-        let content = EntryContent::File(path, blob.size);
-        let blobs = std::slice::from_ref(blob);
-        let saved =
-            self.entry(&self.targets[target].place, &blob_entry(&blob.digest), content, blobs);
-        lock(&self.blobs).insert(name, Upload::Ended { saved });
-        self.settled.notify_all();
-        saved
-    }
-
-    fn entry(
-        &self,
-        place: &Place,
-        key: &EntryKey,
-        content: EntryContent<'_>,
-        blobs: &[Descriptor],
-    ) -> bool {
-        let size = match content {
-            EntryContent::Bytes(bytes) => bytes.len() as u64,
-            EntryContent::File(_, size) => size,
-        };
-        place.save(|backend| {
-            let saved = backend.save(key, content, blobs)?;
-            if saved == super::Saved::New {
-                *lock(&self.bytes) += size;
-            }
-            Ok(saved)
-        })
-    }
-}
-
-/// The blobs that travel with the record, and those that are entries of their own.
-fn split(
-    blobs: &[(Descriptor, PathBuf)],
-) -> (Vec<&(Descriptor, PathBuf)>, Vec<&(Descriptor, PathBuf)>) {
-    let mut room = INLINE_ALL;
-    blobs.iter().partition(|(blob, _)| {
-        let fits = blob.size <= INLINE_BLOB.min(room);
-        room -= if fits { blob.size } else { 0 };
-        fits
-    })
-}
-
-/// Bytes of `blobs` that are entries of their own, when they are saved with their record.
-#[must_use]
-pub fn bytes_apart(blobs: &[(Descriptor, PathBuf)]) -> u64 {
-    split(blobs).1.iter().map(|(blob, _)| blob.size).sum()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -324,143 +284,4 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::path::Path;
-
-    use super::super::place::tests::{Fake, Mood};
-    use super::super::record::tests::record;
-    use super::*;
-    use crate::digest::Sha256Sum;
-
-    const LONG: Duration = Duration::from_secs(20);
-
-    fn uploads(fake: &Fake) -> Uploads {
-        Uploads::new(vec![target(Place::new(Box::new(fake.clone())))], Arc::new(()))
-    }
-
-    fn nothing_older() -> RemoteCache {
-        RemoteCache::open(Vec::new(), String::new())
-    }
-
-    fn target(place: Arc<Place>) -> Target {
-        Target { place, only_image: false }
-    }
-
-    /// A result with one blob of its own, of `size` bytes.
-    fn result(folder: &Path, name: &str, size: usize) -> StepToSave {
-        let bytes = name.as_bytes().repeat(size / name.len());
-        let mut record = record(name);
-        record.layers[0].descriptor = Descriptor::new("", Digest::of(&bytes), bytes.len() as u64);
-        let path = folder.join(name);
-        std::fs::write(&path, bytes).unwrap();
-        StepToSave {
-            key: RecordKey(Sha256Sum::of(name.as_bytes())),
-            blobs: vec![(record.layers[0].descriptor.clone(), path)],
-            record,
-            only_in_index: false,
-            in_image: false,
-        }
-    }
-
-    #[test]
-    fn blobs_come_before_their_record_and_small_ones_with_it() {
-        let dir = tempfile::tempdir().unwrap();
-        let fake = Fake::new(Mood::Well);
-        let uploads = uploads(&fake);
-        let large = result(dir.path(), "large", 1_000_000);
-        for _ in 0..3 {
-            uploads.save(large.clone());
-        }
-        uploads.save(result(dir.path(), "small", 1000));
-        assert_eq!(uploads.finish("i-1-", &nothing_older(), None, LONG), 0);
-        let requests = fake.requests.lock().unwrap().clone();
-        assert_eq!(fake.count("save b-"), 1, "{requests:?}");
-        assert_eq!(fake.count("save r-"), 4, "{requests:?}");
-        assert_eq!(requests.last().unwrap()[.."save i-1-".len()], *"save i-1-");
-        let position = |what: &str| requests.iter().position(|r| *r == format!("save {what}"));
-        let blob = blob_entry(&large.record.layers[0].descriptor.digest).0;
-        assert!(position(&blob) < position(&record_entry(&large.key).0));
-    }
-
-    #[test]
-    fn after_a_denial_nothing_more_is_tried() {
-        let dir = tempfile::tempdir().unwrap();
-        let fake = Fake::new(Mood::ReadOnly);
-        let uploads = uploads(&fake);
-        uploads.save(result(dir.path(), "first", 1_000_000));
-        while uploads.is_possible() {
-            std::thread::yield_now();
-        }
-        uploads.save(result(dir.path(), "second", 1_000_000));
-        assert_eq!(uploads.finish("i-1-", &nothing_older(), None, LONG), 0);
-        assert_eq!(fake.count("save"), 1);
-    }
-
-    #[test]
-    fn an_index_takes_over_what_the_last_one_had_and_is_not_repeated() {
-        let dir = tempfile::tempdir().unwrap();
-        let fake = Fake::new(Mood::Well);
-        let place = Place::new(Box::new(fake.clone()));
-        let build = |number: u32, names: &[&str]| {
-            let from = RemoteCache::open(vec![Arc::clone(&place)], "i-".to_owned());
-            let uploads = Uploads::new(vec![target(Arc::clone(&place))], Arc::new(()));
-            for name in names {
-                let only_in_index = true;
-                uploads.save(StepToSave { only_in_index, ..result(dir.path(), name, 10) });
-            }
-            uploads.finish(&format!("i-{number}-"), &from, None, LONG);
-            from
-        };
-        build(1, &["aa"]);
-        build(2, &["bb"]);
-        let read = build(3, &["aa"]);
-        let keys = ["aa", "bb"].map(|name| RecordKey(Sha256Sum::of(name.as_bytes())));
-        for key in keys {
-            assert!(read.first(&[key]).is_some());
-        }
-        assert_eq!(fake.entries.lock().unwrap().len(), 2, "nothing new the third time");
-    }
-
-    #[test]
-    fn a_request_that_hangs_is_left_behind() {
-        #[derive(Debug)]
-        struct Hanging;
-        impl crate::cache::CacheBackend for Hanging {
-            fn name(&self) -> String {
-                "hanging".to_owned()
-            }
-            fn find(
-                &self,
-                _: &[EntryKey],
-            ) -> Result<Option<crate::cache::FoundEntry>, crate::cache::CacheFault> {
-                Ok(None)
-            }
-            fn newest(
-                &self,
-                _: &str,
-            ) -> Result<Option<crate::cache::FoundEntry>, crate::cache::CacheFault> {
-                Ok(None)
-            }
-            fn open(
-                &self,
-                _: &crate::cache::FoundEntry,
-            ) -> Result<Box<dyn std::io::Read + Send>, crate::cache::CacheFault> {
-                Ok(Box::new(std::io::empty()))
-            }
-            fn save(
-                &self,
-                _: &EntryKey,
-                _: EntryContent<'_>,
-                _: &[Descriptor],
-            ) -> Result<crate::cache::Saved, crate::cache::CacheFault> {
-                loop {
-                    std::thread::park();
-                }
-            }
-        }
-        let dir = tempfile::tempdir().unwrap();
-        let uploads = Uploads::new(vec![target(Place::new(Box::new(Hanging)))], Arc::new(()));
-        uploads.save(result(dir.path(), "a", 10));
-        assert_eq!(uploads.finish("i-1-", &nothing_older(), None, Duration::from_millis(50)), 1);
-    }
-}
+mod tests;

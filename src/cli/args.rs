@@ -1,6 +1,7 @@
 //! What was typed, exactly as typed: the flags of `plimsoll`, named as `docker buildx build` names
 //! them. What a value means is the business of the other files of this folder.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{
@@ -98,7 +99,14 @@ pub enum Command {
     /// Takes the flags of build. Nothing is run or written.
     #[command(args_override_self = true)]
     Plan(Box<PlanArgs>),
-    /// Show or empty the local store, or a folder of cache entries
+    /// Run as a step of GitHub Actions: what the action starts
+    Action(ActionArgs),
+    /// Comment on a pull request with the report of another workflow run
+    ///
+    /// For a workflow on `workflow_run`, which may comment where the token of a pull request from a
+    /// fork may not. Reads the event and GITHUB_TOKEN.
+    Comment(CommentArgs),
+    /// Show or empty the local store, a folder of cache entries or GitHub's cache
     Cache(CacheArgs),
 }
 
@@ -164,6 +172,16 @@ pub struct BuildArgs {
     #[arg(long = "cache-to", value_name = "SPEC")]
     pub cache_to: Vec<String>,
 
+    /// Which cache mounts of RUN are brought back from --cache-from and saved in --cache-to: off, auto
+    /// (all, the default) or ids
+    #[arg(long = "cache-mounts", value_name = "off|auto|ID[,ID…]")]
+    pub cache_mounts: Vec<String>,
+
+    /// The most that one cache mount may hold to be saved, and all of a build, such as 2g,8g
+    /// (default: 1g,4g)
+    #[arg(long = "cache-mount-budget", value_name = "SIZE[,SIZE]")]
+    pub cache_mount_budget: Option<String>,
+
     /// Shorthand for --output=type=registry
     #[arg(long)]
     pub push: bool,
@@ -196,6 +214,10 @@ pub struct BuildArgs {
     /// Line of /etc/hosts for RUN
     #[arg(long = "add-host", value_name = "NAME:ADDRESS")]
     pub add_hosts: Vec<String>,
+
+    /// Name server for RUN, in place of this machine's
+    #[arg(long, value_name = "ADDRESS")]
+    pub dns: Vec<IpAddr>,
 
     /// Size of /dev/shm for RUN, such as 128m
     #[arg(long, value_name = "SIZE")]
@@ -400,6 +422,34 @@ pub struct ReadingArgs {
     pub registry: RegistryArgs,
 }
 
+#[derive(Debug, Default, Args)]
+pub struct ActionArgs {
+    /// Clean up after the step, as its last act
+    #[arg(long)]
+    pub post: bool,
+
+    /// The variables come through standard input, from a process that is not root.
+    #[arg(long, hide = true)]
+    pub handed_over: bool,
+
+    /// They have come that way.
+    #[arg(long, hide = true)]
+    pub elevated: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct CommentArgs {
+    /// Folder of the report, or one with such folders in it: what the output `size-report` is in
+    pub folder: PathBuf,
+
+    /// Comment only while sizes differ
+    #[arg(long)]
+    pub changed: bool,
+
+    #[command(flatten)]
+    pub limits: LimitArgs,
+}
+
 #[derive(Debug, Args)]
 pub struct CacheArgs {
     #[command(subcommand)]
@@ -408,17 +458,39 @@ pub struct CacheArgs {
 
 #[derive(Debug, Subcommand)]
 pub enum CacheCommand {
-    /// List what the local store or a folder of cache entries holds
+    /// List what the local store, a folder of cache entries or GitHub's cache holds
     Ls(HeldArgs),
     /// Tell how much room that takes, by kind
     Du(HeldArgs),
     /// Delete it, less what the flags keep
     Prune(PruneArgs),
+    /// Delete of GitHub's cache what no job will read any more
+    Gc(GcArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct GcArgs {
+    /// The repository and a token that may delete (default: $GITHUB_REPOSITORY, $GITHUB_TOKEN)
+    #[arg(
+        long = "cache-from",
+        value_name = "type=gha[,repository=OWNER/NAME][,ghtoken=TOKEN]",
+        default_value = "type=gha"
+    )]
+    pub cache_from: String,
+
+    /// Delete the least recently used, too, until what remains is at most this large, such as 5g
+    #[arg(long = "max-used-space", value_name = "SIZE")]
+    pub keep: Option<String>,
+
+    /// Only say what would be deleted
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 #[derive(Debug, Args)]
 pub struct HeldArgs {
-    /// Instead of the local store, a folder of cache entries: type=local,src=DIR
+    /// Instead of the local store, a folder of cache entries: type=local,src=DIR; or
+    /// type=gha[,repository=OWNER/NAME][,ghtoken=TOKEN] (default: $GITHUB_REPOSITORY, $GITHUB_TOKEN)
     #[arg(long = "cache-from", value_name = "SPEC", conflicts_with = "store")]
     pub cache_from: Option<String>,
 

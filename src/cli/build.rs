@@ -10,21 +10,33 @@ use super::environment::Environment;
 use super::flag::{FlagError, each};
 use super::sized::SizeBaseline;
 use super::{
-    add_host, annotation, build_context, docker_config, lineage, main_context, output, reference,
-    registry, secret, size, ssh, store, ulimit,
+    add_host, annotation, build_context, cache_mounts, docker_config, lineage, main_context,
+    output, reference, registry, secret, size, ssh, store, ulimit,
 };
 use crate::build::{Access, Fetching};
 use crate::error::Error;
 use crate::platform::Platform;
 use crate::request::{
-    BuildRequest, Destination, Entitlements, Network, NoCache, Output, OutputKind, RunOptions,
-    Secret,
+    BuildRequest, Credential, Destination, Entitlements, Network, NoCache, Output, OutputKind,
+    RunOptions, Secret,
 };
 use crate::sandbox::Cancel;
 use crate::ui::Event;
 
+/// Secrets that no argument holds, since arguments are for all to see.
+#[derive(Debug, Default)]
+pub struct Confided {
+    /// By id; they come before those that were typed.
+    pub secrets: BTreeMap<String, Secret>,
+    /// By host; they come before those of Docker's configuration.
+    pub credentials: BTreeMap<String, Credential>,
+    /// By host; for those that nobody else has credentials for.
+    pub spare_credentials: BTreeMap<String, Credential>,
+}
+
 /// What a request may need besides what was typed.
 pub struct Outside<'a> {
+    pub confided: Confided,
     pub stdin: &'a mut (dyn Read + Send),
     /// Ends the fetching of a context.
     pub cancel: &'a Cancel,
@@ -47,14 +59,24 @@ pub fn request(
     let platform = platform(&args.platforms)?;
     let build_args = build_args(&args.build_args, environment, config.proxies)?;
     let source_date_epoch = source_date_epoch(&build_args)?;
-    let secrets = secrets(&args.secrets, environment)?;
+    let mut secrets = secrets(&args.secrets, environment)?;
+    secrets.extend(outside.confided.secrets);
     let ssh = collect("--ssh", &args.ssh, |text| ssh::parse(text, environment))?;
     let git_environment = environment.for_git();
-    let registry = registry::options(&args.registry, config.registries)?;
+    let mut registry = registry::options(&args.registry, config.registries)?;
+    registry.credentials.extend(outside.confided.credentials);
+    for (host, credential) in outside.confided.spare_credentials {
+        let helped =
+            registry.credential_store.is_some() || registry.credential_helpers.contains_key(&host);
+        if !helped {
+            registry.credentials.entry(host).or_insert(credential);
+        }
+    }
     let store = store::directory(args.store.store.as_ref(), environment)?;
     let threads = environment.threads.max(1);
     let outputs = outputs(args, &tags, environment)?;
     let caches = Caches::of(args, environment)?;
+    let cache_mounts = cache_mounts::parse(&args.cache_mounts, args.cache_mount_budget.as_deref())?;
     let build_contexts = collect("--build-context", &args.build_contexts, build_context::parse)?;
     // Last, since it may take long, and a mistake should be told at once.
     let fetching = Fetching {
@@ -87,6 +109,7 @@ pub fn request(
         pull: args.pull,
         cache_from: caches.from,
         cache_to: caches.to,
+        cache_mounts,
         secrets,
         ssh,
         git_environment,
@@ -238,6 +261,7 @@ fn run_options(args: &BuildArgs) -> Result<RunOptions, Error> {
             security_insecure: args.allow.contains(&Entitlement::SecurityInsecure),
         },
         add_hosts: each("--add-host", &args.add_hosts, add_host::parse)?.concat(),
+        dns: args.dns.clone(),
         shm_size: each("--shm-size", &shm_size, size::parse)?.pop(),
         ulimits: each("--ulimit", &args.ulimits, ulimit::parse)?,
     })

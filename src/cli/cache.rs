@@ -1,4 +1,4 @@
-//! `plimsoll cache ls`, `du` and `prune`.
+//! `plimsoll cache ls`, `du`, `prune` and `gc`.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::SystemTime;
 
 use super::args::{CacheArgs, CacheCommand, HeldArgs, PruneArgs};
+use super::cache_github::GithubEntries;
 use super::environment::Environment;
 use super::flag::FlagError;
 use super::{cache_spec, size, store};
@@ -17,9 +18,15 @@ use crate::request::CachePlace;
 /// Does it; the text for standard output.
 pub fn run(args: &CacheArgs, environment: &Environment) -> Result<String, Error> {
     match &args.command {
-        CacheCommand::Ls(args) => Ok(list(&Held::of(args, environment)?.items()?)),
-        CacheCommand::Du(args) => Ok(sums(&Held::of(args, environment)?.items()?)),
+        CacheCommand::Ls(args) => Held::of(args, environment)?.list(),
+        CacheCommand::Du(args) => Held::of(args, environment)?.sums(),
         CacheCommand::Prune(args) => prune(args, environment),
+        CacheCommand::Gc(args) => match GithubEntries::of(&args.cache_from, environment)? {
+            Some(entries) => entries.gc(args),
+            None => Err(FlagError::new("gc is for type=gha")
+                .hinted("`plimsoll cache prune` empties a folder.")
+                .of("--cache-from", &args.cache_from)),
+        },
     }
 }
 
@@ -27,6 +34,7 @@ pub fn run(args: &CacheArgs, environment: &Environment) -> Result<String, Error>
 enum Held {
     Store(PathBuf),
     Folder(LocalFolder),
+    Github(Box<GithubEntries>),
 }
 
 impl Held {
@@ -34,24 +42,33 @@ impl Held {
         let Some(text) = &args.cache_from else {
             return Ok(Self::Store(store::directory(args.store.store.as_ref(), environment)?));
         };
+        if let Some(entries) = GithubEntries::of(text, environment)? {
+            return Ok(Self::Github(Box::new(entries)));
+        }
         let fail = |error: FlagError| error.of("--cache-from", text);
         match cache_spec::source(text, environment).map_err(fail)? {
             Ok(CachePlace::Local(folder)) => Ok(Self::Folder(LocalFolder::new(folder))),
-            Ok(CachePlace::Registry(_)) => Err(fail(
+            // GitHub's was looked for before.
+            Ok(CachePlace::Registry(_) | CachePlace::Github { .. }) | Err(_) => Err(fail(
                 FlagError::new("what a registry keeps is its own matter")
                     .hinted("Delete the repository\'s tags, or let the registry expire them."),
-            )),
-            Ok(CachePlace::Github { .. }) | Err(_) => Err(fail(
-                FlagError::new("what GitHub keeps is its own matter")
-                    .hinted("`gh cache list` shows it, `gh cache delete` deletes it."),
             )),
         }
     }
 
-    fn items(&self) -> Result<Vec<StoreItem>, Error> {
+    fn list(&self) -> Result<String, Error> {
         Ok(match self {
-            Self::Store(root) => Store::list(root)?,
-            Self::Folder(folder) => folder.list()?,
+            Self::Store(root) => list(&Store::list(root)?),
+            Self::Folder(folder) => list(&folder.list()?),
+            Self::Github(entries) => entries.list()?,
+        })
+    }
+
+    fn sums(&self) -> Result<String, Error> {
+        Ok(match self {
+            Self::Store(root) => sums(&Store::list(root)?),
+            Self::Folder(folder) => sums(&folder.list()?),
+            Self::Github(entries) => entries.sums()?,
         })
     }
 }
@@ -94,6 +111,11 @@ fn prune(args: &PruneArgs, environment: &Environment) -> Result<String, Error> {
     let now = SystemTime::now();
     let removed = match Held::of(&args.held, environment)? {
         Held::Folder(folder) => folder.prune(&filter, now)?,
+        Held::Github(_) => {
+            return Err(FlagError::new("prune is for folders")
+                .hinted("`plimsoll cache gc` deletes what no job will read any more.")
+                .of_flag_alone("--cache-from"));
+        }
         Held::Store(root) => Store::prune(&root, &filter, now)?.ok_or_else(|| {
             Error::build(format!("a build is using {}", root.display()))
                 .hinted("Try again when it has ended.")

@@ -12,8 +12,9 @@ use crate::registry::parse_reference;
 use crate::request::{CachePlace, CacheTarget};
 
 const TYPES: [&str; 3] = ["gha", "local", "registry"];
+const GITHUB_API: &str = "https://api.github.com";
 /// `url`, `version`: of the service's version 1. `timeout`: a build waits for a minute at most.
-/// `repository`, `ghtoken`: nothing is asked of the REST API.
+/// `repository`, `ghtoken`: a build asks nothing of the REST API.
 const GITHUB_SOURCE: [&str; 8] =
     ["scope", "url_v2", "token", "url", "version", "timeout", "repository", "ghtoken"];
 /// What the tags of entries begin with where the reference has no tag.
@@ -63,6 +64,38 @@ pub fn target(
     }
     let place = spec.place("dest", environment)?;
     Ok(place.map(|place| CacheTarget { place, only_result }))
+}
+
+/// Whose caches GitHub's REST API is asked for, and by whom.
+pub struct GithubRepository {
+    pub api: String,
+    /// `OWNER/NAME`
+    pub name: String,
+    pub token: String,
+}
+
+/// The repository that `type=gha` means for those who list and delete; `None` for other types.
+pub fn github_repository(
+    text: &str,
+    environment: &Environment,
+) -> Result<Option<GithubRepository>, FlagError> {
+    let mut spec = Spec::parse(text)?;
+    if spec.kind != "gha" {
+        return Ok(None);
+    }
+    spec.known(&[("gha", &GITHUB_SOURCE)])?;
+    let variable = |name: &str| Some(environment.get(name)?.to_str()?.to_owned());
+    let set = |value: Option<String>| value.filter(|value| !value.is_empty());
+    let mut needed = |key: &str, name: &str| {
+        set(spec.take(key)).or_else(|| set(variable(name))).ok_or_else(|| {
+            FlagError::new(format!("{key}= is missing, and {name} is not set"))
+                .hinted("In a workflow: `env: GITHUB_TOKEN: ${{ github.token }}`.")
+        })
+    };
+    let (name, token) =
+        (needed("repository", "GITHUB_REPOSITORY")?, needed("ghtoken", "GITHUB_TOKEN")?);
+    let api = set(variable("GITHUB_API_URL")).unwrap_or_else(|| GITHUB_API.to_owned());
+    Ok(Some(GithubRepository { api, name, token }))
 }
 
 struct Spec {

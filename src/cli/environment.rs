@@ -46,6 +46,16 @@ impl Environment {
         self.variables.get(OsStr::new(name)).map(OsString::as_os_str)
     }
 
+    pub fn all(&self) -> Vec<(OsString, OsString)> {
+        self.variables.clone().into_iter().collect()
+    }
+
+    /// Those that are text.
+    pub fn texts(&self) -> BTreeMap<String, String> {
+        let texts = self.variables.iter();
+        texts.filter_map(|(n, v)| Some((n.to_str()?.to_owned(), v.to_str()?.to_owned()))).collect()
+    }
+
     /// A path from a variable that is set to something.
     pub fn path(&self, name: &str) -> Option<PathBuf> {
         self.get(name).filter(|value| !value.is_empty()).map(PathBuf::from)

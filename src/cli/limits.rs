@@ -40,6 +40,11 @@ impl Limits {
         Ok(Some(Self { settings, typed, gate, waiver: args.size_waiver.clone() }))
     }
 
+    /// Accepts whatever is broken, unless that was done already.
+    pub fn waive(&mut self, reason: String) {
+        self.waiver.get_or_insert(reason);
+    }
+
     pub fn judge(&self, judged: &Judged<'_>) -> Verdict {
         let image = &judged.weight.image;
         let named = self.settings.budget(repository(&image.name), &image.platform);
@@ -49,7 +54,7 @@ impl Limits {
 }
 
 /// A name without its tag and digest.
-fn repository(name: &str) -> &str {
+pub fn repository(name: &str) -> &str {
     let name = name.split('@').next().unwrap_or_default();
     match name.rsplit_once(':') {
         Some((repository, tag)) if !tag.contains('/') => repository,

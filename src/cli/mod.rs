@@ -1,11 +1,14 @@
 //! One file per subcommand; exactly what was typed.
 
+mod action;
 mod add_host;
 mod annotation;
 mod args;
 mod build;
 mod build_context;
 mod cache;
+mod cache_github;
+mod cache_mounts;
 mod cache_spec;
 mod caches;
 mod check;
@@ -74,6 +77,8 @@ pub fn run() -> ExitCode {
         Command::Diff(args) => told(diff::run(&args, &environment)),
         Command::Check(args) => check::run(&args, &environment),
         Command::Plan(args) => plan::run(&args, &environment),
+        Command::Action(args) => action::run(&args, &environment),
+        Command::Comment(args) => action::comment(&args, &environment),
         Command::Cache(args) => match cache::run(&args, &environment) {
             Ok(text) => {
                 print(&text);
@@ -101,6 +106,7 @@ impl Prepared {
             fail(&ui, &Error::build(format!("can't watch for signals: {error}")), None)
         })?;
         let outside = build::Outside {
+            confided: build::Confided::default(),
             stdin: &mut std::io::stdin(),
             cancel: &signals.cancel,
             events: &|event| ui.event(&event),

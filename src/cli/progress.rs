@@ -27,7 +27,9 @@ pub fn form(args: &BuildArgs, environment: &Environment) -> Result<Form, Error> 
         }
         ProgressMode::Tty => Ok(Form::Terminal),
         // A runner's log is no terminal, and its commands must be kept from the steps in any case.
-        _ if environment.is_true("GITHUB_ACTIONS") => Ok(Form::Groups { token: token() }),
+        _ if environment.is_true("GITHUB_ACTIONS") => {
+            Ok(Form::Groups { token: token(), annotate: true })
+        }
         ProgressMode::Auto if environment.stderr_is_terminal => Ok(Form::Terminal),
         ProgressMode::Auto | ProgressMode::Plain | ProgressMode::Quiet => Ok(Form::Plain),
     }
@@ -39,7 +41,7 @@ pub fn is_quiet(args: &BuildArgs) -> bool {
 
 /// A word that no step can guess: the standard library's hashers have keys from the system's source
 /// of randomness.
-fn token() -> String {
+pub fn token() -> String {
     let word = || RandomState::new().hash_one(());
     format!("plimsoll-{:016x}{:016x}", word(), word())
 }

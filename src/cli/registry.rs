@@ -41,6 +41,7 @@ pub fn options(args: &RegistryArgs, config: DockerConfig) -> Result<RegistryOpti
         credentials,
         credential_helpers: config.credential_helpers,
         credential_store: config.credential_store,
+        attempts: None,
     })
 }
 

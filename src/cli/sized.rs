@@ -74,9 +74,15 @@ pub struct Sized {
     /// Behind the report of the build; empty where nothing was asked for.
     pub text: String,
     pub verdict: Option<Verdict>,
-    difference: Option<Difference>,
+    pub baseline: Option<Baseline>,
+}
+
+/// What an image was compared with.
+pub struct Baseline {
     /// In words.
-    baseline: Option<String>,
+    pub name: String,
+    pub weight: Weight,
+    pub difference: Difference,
 }
 
 /// Sizes an image. A baseline that can't be had is told through `notice` and no more: the first build
@@ -89,47 +95,49 @@ pub fn size(
     notice: &dyn Fn(String),
 ) -> Sized {
     let Some(weight) = &result.weight else { return Sized::default() };
-    let (difference, origin) = match SizeBaseline::of(args) {
-        SizeBaseline::None => (None, None),
+    let baseline = match SizeBaseline::of(args) {
+        SizeBaseline::None => None,
         SizeBaseline::Auto => match &result.baseline {
-            Some(found) => {
-                let mut difference = compare(&found.weight, weight);
-                // Tags of one image say less than its commits.
-                difference.old.image.name = found.origin.to_string();
-                (Some(difference), Some(found.origin.clone()))
-            }
+            Some(found) => Some(Baseline::new(&found.origin, found.weight.clone(), weight)),
             None => {
                 notice("nothing to compare with: no earlier build is known".to_owned());
-                (None, None)
+                None
             }
         },
-        SizeBaseline::Image(name) => match difference(&name, request, weight) {
-            Ok(difference) => (Some(difference), Some(BaselineOrigin::Named { name })),
-            Err(error) => {
-                notice(format!("nothing to compare with: {}", error.message));
-                (None, None)
-            }
-        },
+        SizeBaseline::Image(image) => named(&image, request, weight)
+            .inspect_err(|error| notice(format!("nothing to compare with: {}", error.message)))
+            .ok(),
     };
     let stages: Vec<(String, u64)> = result
         .stages
         .iter()
         .filter_map(|stage| Some((stage.name.clone(), stage.unpacked_bytes()?)))
         .collect();
-    let judged = Judged { weight, difference: difference.as_ref(), stages: &stages };
+    let difference = baseline.as_ref().map(|baseline| &baseline.difference);
+    let judged = Judged { weight, difference, stages: &stages };
     let verdict = limits.map(|limits| limits.judge(&judged));
-    let baseline = origin.map(|origin| origin.to_string());
     let mut text = String::new();
-    if let Some(difference) = &difference {
+    if let Some(difference) = difference {
         text.push_str(&format!("\n{}", report::difference_text(difference)));
     }
     text.push_str(&limits::paragraph(verdict.as_ref()));
-    Sized { text, verdict, difference, baseline }
+    Sized { text, verdict, baseline }
 }
 
-fn difference(image: &str, request: &BuildRequest, new: &Weight) -> Result<Difference, Error> {
+fn named(image: &str, request: &BuildRequest, new: &Weight) -> Result<Baseline, Error> {
     let reader = Reader::of(request.platform.clone(), request.registry.clone(), request.threads)?;
-    Ok(compare(&reader.weigh(image, None)?, new))
+    let weight = reader.weigh(image, None)?;
+    Ok(Baseline::new(&BaselineOrigin::Named { name: image.to_owned() }, weight, new))
+}
+
+impl Baseline {
+    fn new(origin: &BaselineOrigin, weight: Weight, new: &Weight) -> Self {
+        let name = origin.to_string();
+        let mut difference = compare(&weight, new);
+        // Tags of one image say less than its commits.
+        difference.old.image.name.clone_from(&name);
+        Self { name, weight, difference }
+    }
 }
 
 impl Sized {
@@ -137,12 +145,14 @@ impl Sized {
     pub fn write(&self, files: &[ReportFile], result: &BuildResult) -> Result<(), Error> {
         let Some(weight) = &result.weight else { return Ok(()) };
         for ReportFile { path, form } in files {
-            let content = match (form, &self.difference) {
+            let baseline = self.baseline.as_ref();
+            let difference = baseline.map(|baseline| &baseline.difference);
+            let content = match (form, difference) {
                 (Form::Markdown, difference) => {
                     let report = SizeReport {
                         weight,
-                        difference: difference.as_ref(),
-                        baseline: self.baseline.as_deref(),
+                        difference,
+                        baseline: baseline.map(|baseline| baseline.name.as_str()),
                         verdict: self.verdict.as_ref(),
                         build: Some(result),
                         history: &result.builds,

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use sha2::{Digest as _, Sha256};
 
 use super::error::{LayerError, Result};
+use super::read_ahead::read_ahead;
 use crate::digest::{DiffId, Digest};
 
 /// A stream may grow this many times over; a smaller one than [`FREE`] as it likes.
@@ -126,23 +127,25 @@ pub struct Expected {
 }
 
 /// The uncompressed bytes of a layer's blob. Reading to the end succeeds only if the blob was what
-/// is expected; until then nothing that was read may be believed.
-pub struct VerifiedLayer<'a> {
-    content: Verify<Box<dyn Read + Send + 'a>>,
+/// is expected; until then nothing that was read may be believed. Fetching and decompressing have a
+/// thread of their own.
+pub struct VerifiedLayer {
+    content: Verify<Box<dyn Read + Send>>,
 }
 
-impl<'a> VerifiedLayer<'a> {
-    pub fn new(blob: impl Read + Send + 'a, expected: Expected) -> Result<Self> {
+impl VerifiedLayer {
+    pub fn new(blob: impl Read + Send + 'static, expected: Expected) -> Result<Self> {
         let Expected { digest, size, diff_id } = expected;
         let blob = Verify::blob(blob, digest, size);
         // Layers have no other encodings (OCI image-spec, layer); a tar may well start with a file
         // whose name looks like one.
         let of_layers = |found| matches!(found, Encoding::Gzip | Encoding::Zstd);
-        Ok(Self { content: Verify::content(decode(blob, of_layers)?, diff_id) })
+        let content = read_ahead(decode(blob, of_layers)?)?;
+        Ok(Self { content: Verify::content(Box::new(content), diff_id) })
     }
 }
 
-impl Read for VerifiedLayer<'_> {
+impl Read for VerifiedLayer {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.content.read(buffer)
     }

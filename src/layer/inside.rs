@@ -12,7 +12,7 @@ use super::contents::split;
 use super::error::{LayerError, shown};
 
 /// A tree on disk whose paths hold no links: what leads through one is an error.
-pub(super) struct Inside {
+pub(crate) struct Inside {
     root: OwnedFd,
     /// For messages.
     path: PathBuf,
@@ -21,18 +21,18 @@ pub(super) struct Inside {
 }
 
 impl Inside {
-    pub(super) fn new(path: &Path) -> io::Result<Self> {
+    pub(crate) fn new(path: &Path) -> io::Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = rustix::fs::open(path, flags, Mode::empty())?;
         Ok(Self { root, path: path.to_owned(), last: None })
     }
 
-    pub(super) fn root(&self) -> BorrowedFd<'_> {
+    pub(crate) fn root(&self) -> BorrowedFd<'_> {
         self.root.as_fd()
     }
 
     /// Opens a path; its last part is not followed either.
-    pub(super) fn open(&self, path: &[u8], flags: OFlags) -> io::Result<OwnedFd> {
+    pub(crate) fn open(&self, path: &[u8], flags: OFlags) -> io::Result<OwnedFd> {
         let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let path = if path.is_empty() { &b"."[..] } else { path };
         let resolve =
@@ -56,7 +56,7 @@ impl Inside {
     }
 
     /// The directory that holds `path`, and the name in it.
-    pub(super) fn parent<'p>(&mut self, path: &'p [u8]) -> io::Result<(BorrowedFd<'_>, &'p [u8])> {
+    pub(crate) fn parent<'p>(&mut self, path: &'p [u8]) -> io::Result<(BorrowedFd<'_>, &'p [u8])> {
         let (parent, name) = split(path);
         if parent.is_empty() {
             return Ok((self.root.as_fd(), name));
@@ -76,7 +76,7 @@ impl Inside {
     }
 
     /// Bytes that an ordinary user can still write.
-    pub(super) fn free(&self) -> io::Result<u64> {
+    pub(crate) fn free(&self) -> io::Result<u64> {
         let stat = rustix::fs::fstatvfs(&self.root)?;
         Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
     }

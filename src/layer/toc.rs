@@ -96,7 +96,8 @@ pub fn decode(bytes: &[u8]) -> Result<Changes> {
     }
 }
 
-fn is_tree_path(path: &[u8]) -> bool {
+/// Whether `path` is as a [`TreePath`] has to be.
+pub(crate) fn is_tree_path(path: &[u8]) -> bool {
     path.is_empty()
         || path.len() <= MAX_PATH
             && !path.contains(&0)

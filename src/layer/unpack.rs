@@ -7,9 +7,8 @@ use std::path::Path;
 
 use rustix::fd::{AsFd, BorrowedFd};
 use rustix::fs::{
-    AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid, XattrFlags, chownat, fchmod,
-    fchown, fsetxattr, futimens, linkat, makedev, mkdirat, mknodat, openat, symlinkat, unlinkat,
-    utimensat,
+    AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid, XattrFlags, chownat,
+    fsetxattr, linkat, makedev, mkdirat, mknodat, openat, symlinkat, unlinkat, utimensat,
 };
 use rustix::io::Errno;
 
@@ -17,6 +16,7 @@ use super::contents::{Contents, Dialect, Node, Slot};
 use super::decompress::decompress;
 use super::error::{LayerError, Result, shown};
 use super::inside::Inside;
+use super::metadata::Metadata;
 use super::scan::{self, Content, Destination};
 use crate::digest::ContentSum;
 use crate::tree::{Change, Changes, Entry, FileInfo, Kind, TreePath};
@@ -179,25 +179,12 @@ impl Rootfs {
         make().map_err(|source| self.inside.error("create", path, source))
     }
 
-    /// Owner first, since a change of it clears the setuid bits and capabilities that follow.
     fn apply(&self, path: &[u8], entry: &Entry, file: BorrowedFd<'_>) -> Result<()> {
-        let apply = || -> Result<(), Errno> {
-            if self.owners {
-                let (uid, gid) = (Uid::from_raw(entry.uid), Gid::from_raw(entry.gid));
-                fchown(file, Some(uid), Some(gid))?;
-            }
-            fchmod(file, Mode::from_raw_mode(entry.mode))?;
-            for (name, value) in &entry.xattrs {
-                match fsetxattr(file, &**name, value, XattrFlags::empty()) {
-                    // What this file system or user can't have, but nothing a program relies on.
-                    Err(Errno::OPNOTSUPP | Errno::PERM)
-                        if !self.owners || **name != *b"security.capability" => {}
-                    set => set?,
-                }
-            }
-            futimens(file, &times(entry.mtime))
-        };
-        apply().map_err(|source| self.inside.error("set the metadata of", path, source))
+        let Entry { mode, uid, gid, mtime, xattrs, .. } = entry;
+        let mtime = Timespec { tv_sec: *mtime, tv_nsec: 0 };
+        Metadata { mode: *mode, uid: *uid, gid: *gid, mtime, xattrs }
+            .apply(file, self.owners)
+            .map_err(|source| self.inside.error("set the metadata of", path, source))
     }
 
     /// Marks what the layer hides, then gives directories, the deepest first, what they are.

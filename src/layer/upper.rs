@@ -258,14 +258,14 @@ impl Scan<'_> {
     }
 }
 
-struct Attributes {
-    kept: Xattrs,
+pub(crate) struct Attributes {
+    pub(crate) kept: Xattrs,
     opaque: bool,
 }
 
 /// The extended attributes that go into a layer; what overlayfs and the host's security modules
 /// keep for themselves does not.
-fn attributes(path: &[u8], file: BorrowedFd<'_>) -> Result<Attributes> {
+pub(crate) fn attributes(path: &[u8], file: BorrowedFd<'_>) -> Result<Attributes> {
     let fail = |source: Errno| at("read the attributes of", path, source.into());
     let mut attributes = Attributes { kept: Xattrs::new(), opaque: false };
     let names = match whole(|buffer| rustix::fs::flistxattr(file, buffer)) {

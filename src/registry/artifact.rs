@@ -43,6 +43,17 @@ impl Registry {
             .map_err(|error| Error::NotAnImage { name: name.to_string(), what: error.to_string() })
     }
 
+    /// Whether the repository of `name` has a manifest, and so all that it refers to: registries take
+    /// none without.
+    ///
+    /// # Errors
+    /// Any [`Error`] of asking.
+    pub async fn has_manifest(&self, name: &Reference, manifest: &Digest) -> Result<bool, Error> {
+        let found =
+            self.document(name, &format!("manifests/{manifest}"), &[], MANIFEST_LIMIT).await?;
+        Ok(found.is_some_and(|bytes| Digest::of(&bytes) == *manifest))
+    }
+
     /// How large a blob of the repository of `name` is; bytes. `None` where it is not there.
     ///
     /// # Errors

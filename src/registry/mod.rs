@@ -69,11 +69,16 @@ impl Registry {
     /// `clients` must have been made with `options.ca_certificates`.
     #[must_use]
     pub fn new(options: RegistryOptions, clients: Arc<Clients>) -> Self {
+        let usual = RetryPolicy::default();
+        let policy = match options.attempts {
+            Some(attempts) => RetryPolicy { attempts: attempts.max(1), ..usual },
+            None => usual,
+        };
         Self {
             shared: Arc::new(Shared {
                 options: Arc::new(options),
                 clients,
-                policy: RetryPolicy::default(),
+                policy,
                 chunk_size: 64 * 1024 * 1024,
                 hosts: Mutex::default(),
             }),

@@ -199,15 +199,42 @@ impl Push {
             }
         }
         let digest = Digest::of(&image.manifest);
-        for target in self.hosts.iter().flat_map(|host| &host.repositories) {
-            self.registry.put_manifest(target, &digest.to_string(), image, digest).await?;
+        for target in self.repositories() {
+            let under = digest.to_string();
+            self.registry.put_manifest(target, &under, &image.manifest, &image.media_type).await?;
         }
-        for name in &self.names {
-            if let Some(tag) = name.tag() {
-                self.registry.put_manifest(name, tag, image, digest).await?;
+        self.tag(&image.manifest, &image.media_type).await?;
+        Ok(self.counted())
+    }
+
+    /// Whether all repositories have an image of earlier, which then only wants its tags.
+    ///
+    /// # Errors
+    /// The first [`Error`] of asking.
+    pub async fn is_there(&self, manifest: &Digest) -> Result<bool, Error> {
+        for target in self.repositories() {
+            if !self.registry.has_manifest(target, manifest).await? {
+                return Ok(false);
             }
         }
-        Ok(self.counted())
+        Ok(true)
+    }
+
+    /// Puts the tags on an image that all repositories have.
+    ///
+    /// # Errors
+    /// The first [`Error`].
+    pub async fn tag(&self, manifest: &Bytes, media_type: &str) -> Result<(), Error> {
+        for name in &self.names {
+            if let Some(tag) = name.tag() {
+                self.registry.put_manifest(name, tag, manifest, media_type).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn repositories(&self) -> impl Iterator<Item = &Reference> {
+        self.hosts.iter().flat_map(|host| &host.repositories)
     }
 
     fn forget_failures(&self) {
@@ -272,11 +299,11 @@ impl Registry {
         &self,
         target: &Reference,
         under: &str,
-        image: &ImageToPush,
-        digest: Digest,
+        manifest: &Bytes,
+        media_type: &str,
     ) -> Result<(), Error> {
-        let manifest = image.manifest.clone();
-        let answer = self.put_document(target, under, &image.media_type, manifest).await?;
+        let digest = Digest::of(manifest);
+        let answer = self.put_document(target, under, media_type, manifest.clone()).await?;
         let header = answer.get("docker-content-digest");
         let found = header.and_then(|value| value.to_str().ok()?.parse::<Digest>().ok());
         match found {

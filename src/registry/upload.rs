@@ -86,6 +86,29 @@ impl Registry {
         }
     }
 
+    /// Whether the registry lets us write into the repository of `target`: opens an upload, and gives it
+    /// up again.
+    ///
+    /// # Errors
+    /// Any [`Error`] of asking but a refusal.
+    pub async fn may_push(&self, target: &Reference) -> Result<bool, Error> {
+        let endpoints = self.endpoints(target.registry())?;
+        let endpoint = own(&endpoints);
+        let scopes = [Scope::push(target.repository())];
+        let url = endpoint.url(target.repository(), "blobs/uploads/").await?;
+        match endpoint.send(&Call::new(Method::POST, url.clone(), &scopes).once()).await {
+            Ok(answer) => {
+                let session = Session::opened(endpoint, &url, &answer)?;
+                // It ends by itself where a registry does not know how.
+                let _ =
+                    endpoint.send(&Call::new(Method::DELETE, session.url, &scopes).once()).await;
+                Ok(true)
+            }
+            Err(error) if matches!(error.status(), Some(401 | 403)) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Asks the registry to take the blob from `from`, a repository of the same registry.
     ///
     /// # Errors

@@ -13,6 +13,7 @@ pub fn json(result: &BuildResult) -> Value {
         "image": result.image,
         "written": result.written,
         "notices": result.notices,
+        "cache_mounts": result.cache_mounts,
         "not_saved": result.not_saved,
         "looked_in": result.looked_in,
         "baseline": result.baseline,

@@ -11,9 +11,10 @@ use crate::build::BuildResult;
 use crate::weight::budget::{Status, Verdict};
 use crate::weight::{Difference, Logged, Weight};
 
+use super::markup;
 use super::verdict::breach_line;
 use crate::figures::human;
-use escape::code;
+use escape::{block, code};
 
 /// What is told about one image.
 #[derive(Clone, Copy, Debug)]
@@ -83,6 +84,29 @@ pub fn markdown(report: &SizeReport<'_>, limit: usize) -> String {
         text.push_str(&note);
     }
     text
+}
+
+/// As [`markdown`], behind one line: for an image that weighs what it did.
+#[must_use]
+pub fn folded_markdown(report: &SizeReport<'_>, limit: usize) -> String {
+    let weight = report.weight;
+    let size = match weight.size().compressed {
+        Some(compressed) => format!("{} compressed", human(compressed)),
+        None => format!("{} unpacked", human(weight.size().unpacked)),
+    };
+    let name = markup::text(&weight.image.name);
+    let head =
+        format!("<details><summary>Image size: <code>{name}</code> stays at {size}</summary>\n\n");
+    let tail = "\n</details>\n";
+    let inner = markdown(report, limit.saturating_sub(head.len() + tail.len()));
+    head + &inner + tail
+}
+
+/// Why a build failed; `text` is what the log says.
+#[must_use]
+pub fn failure_markdown(text: &str) -> String {
+    let lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    format!("### The build failed\n\n{}", block("text", &lines))
 }
 
 /// `### Size of app` and one line that says all.

@@ -1,7 +1,8 @@
 //! The end of a build's log: the table of stages, and what the image weighs.
 
 use crate::build::{
-    BuildResult, LookedIn, NotSaved, Outcome, StageResult, StepResult, Written, WrittenKind,
+    BuildResult, CacheMountResult, LookedIn, NotSaved, Outcome, StageResult, StepResult, Written,
+    WrittenKind,
 };
 
 use super::table::{Align, Column, render};
@@ -55,6 +56,12 @@ pub fn text(result: &BuildResult) -> String {
     }
     for (title, why) in result.causes() {
         line("Ran", format!("{title}: {why}"));
+    }
+    for CacheMountResult { id, restored, saved } in &result.cache_mounts {
+        let restored = restored.as_ref().map(ToString::to_string);
+        let parts: Vec<String> =
+            restored.into_iter().chain(saved.as_ref().map(ToString::to_string)).collect();
+        line("Cache mount", format!("{id}: {}", parts.join("; ")));
     }
     for NotSaved { title, bytes, seconds } in &result.not_saved {
         let (size, made) = (human(*bytes), time(std::time::Duration::from_secs_f64(*seconds)));

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
@@ -61,7 +61,7 @@ pub struct Unavailable {
 
 impl From<Unavailable> for Error {
     fn from(unavailable: Unavailable) -> Self {
-        let mut error = Self::usage(&unavailable);
+        let mut error = Self::new(ErrorKind::Machine, &unavailable);
         error.hints = unavailable.hints;
         error
     }

@@ -77,6 +77,7 @@ impl Orders {
             hosts: files::hosts(&spec.hostname, &spec.hosts),
             resolv_conf: files::resolv_conf(
                 std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default(),
+                &spec.dns,
             ),
             no_network: spec.network == Network::None,
             insecure: spec.security == Security::Insecure,

@@ -48,6 +48,7 @@ fn attempt(sandbox: &Sandbox, work: &WorkDir) -> Result<(), RunError> {
         user: UserIds::default(),
         hostname: "probe".into(),
         hosts: Vec::new(),
+        dns: Vec::new(),
         network: Network::None,
         security: Security::Sandbox,
         shm_size: None,

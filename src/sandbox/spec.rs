@@ -26,6 +26,8 @@ pub struct RunSpec {
     pub hostname: String,
     /// `--add-host`: lines of `/etc/hosts` after those for this machine.
     pub hosts: Vec<(String, IpAddr)>,
+    /// `--dns`: servers of `/etc/resolv.conf` in place of this machine's.
+    pub dns: Vec<IpAddr>,
     pub network: Network,
     pub security: Security,
     /// Of `/dev/shm`, in bytes; 64 MiB unless said.

@@ -35,9 +35,11 @@ pub fn failure(error: &Error, dockerfile: Option<(&str, &[u8])>) -> String {
 #[must_use]
 pub fn message(error: &Error) -> String {
     match error.kind {
-        ErrorKind::Usage if error.locations.is_empty() => error.message.clone(),
+        ErrorKind::Usage | ErrorKind::Machine if error.locations.is_empty() => {
+            error.message.clone()
+        }
         ErrorKind::Size | ErrorKind::Canceled => error.message.clone(),
-        ErrorKind::Usage | ErrorKind::Build => {
+        ErrorKind::Usage | ErrorKind::Machine | ErrorKind::Build => {
             format!("failed to build: failed to solve: {}", error.message)
         }
     }

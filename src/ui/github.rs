@@ -5,6 +5,9 @@ use crate::error::Error;
 
 use super::{clean, excerpt};
 
+/// Bytes.
+const SHORTEST_MASKED: usize = 4;
+
 /// `::group::TITLE`
 pub(super) fn group(title: &str) -> String {
     format!("::group::{}", data(title))
@@ -24,6 +27,19 @@ pub(super) const END_GROUP: &str = "::endgroup::";
 /// An annotation of the run; `level` is `notice` or `warning`.
 pub(super) fn annotation(level: &str, text: &str) -> String {
     format!("::{level}::{}", data(text))
+}
+
+/// `::add-mask::LINE` for each line of a secret. A line of few characters is more likely to be an
+/// ordinary word, which the runner would hide everywhere.
+pub(super) fn mask(secret: &str) -> Vec<String> {
+    let lines = secret.lines().map(str::trim).filter(|line| line.len() >= SHORTEST_MASKED);
+    lines.map(|line| format!("::add-mask::{}", data(line))).collect()
+}
+
+/// Text in which the runner's page finds no command of the older form, which may stand anywhere in a
+/// line: `##[error]`.
+pub(super) fn tame(text: &str) -> String {
+    text.replace("##[", "## [")
 }
 
 /// `::warning file=F,line=N,endLine=N,title=RULE::MESSAGE`
@@ -86,5 +102,11 @@ mod tests {
                 .starts_with("::error file=D,line=3,endLine=3,col=5::")
         );
         assert_eq!(error_commands(&Error::usage("x"), Some("D")), ["::error::x"]);
+    }
+
+    #[test]
+    fn each_line_of_a_secret_is_masked() {
+        let secret = "-----BEGIN KEY-----\r\n50%AAAA\n}\n\n";
+        assert_eq!(mask(secret), ["::add-mask::-----BEGIN KEY-----", "::add-mask::50%25AAAA"]);
     }
 }

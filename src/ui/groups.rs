@@ -18,6 +18,7 @@ pub(super) struct Groups<W: Write> {
     out: W,
     feed: Feed,
     token: String,
+    annotate: bool,
     live: Option<StepId>,
     /// In the order in which they started.
     waiting: Vec<Waiting>,
@@ -32,9 +33,10 @@ struct Waiting {
 }
 
 impl<W: Write> Groups<W> {
-    /// `token` is a word that no step can guess.
-    pub(super) fn new(out: W, token: String) -> Self {
-        Self { out, feed: Feed::default(), token, live: None, waiting: Vec::new() }
+    /// `token` is a word that no step can guess. Without `annotate`, notices and warnings are lines of
+    /// the log and no more.
+    pub(super) fn new(out: W, token: String, annotate: bool) -> Self {
+        Self { out, feed: Feed::default(), token, annotate, live: None, waiting: Vec::new() }
     }
 
     pub(super) fn event(&mut self, event: &Event, now: Duration) {
@@ -46,10 +48,15 @@ impl<W: Write> Groups<W> {
                 self.lines(step, &lines);
                 self.end(step);
             }
-            Fed::Notice(text) => self.annotate(github::annotation("notice", &text)),
-            Fed::Warning(text) => self.annotate(github::annotation("warning", &text)),
+            Fed::Notice(text) => {
+                self.remark(&github::annotation("notice", &text), &format!("note: {text}"));
+            }
+            Fed::Warning(text) => {
+                self.remark(&github::annotation("warning", &text), &format!("warning: {text}"));
+            }
             Fed::Finding(file, finding) => {
-                self.annotate(github::finding_command(&file, &finding));
+                let text = format!("warning: {}", super::findings::line(&finding));
+                self.remark(&github::finding_command(&file, &finding), &text);
             }
         }
     }
@@ -58,6 +65,7 @@ impl<W: Write> Groups<W> {
     pub(super) fn text(&mut self, text: &str) {
         self.close_all();
         let (stop, resume) = (github::stop(&self.token), github::resume(&self.token));
+        let text = github::tame(text);
         super::write(&mut self.out, &format!("{stop}\n{text}{resume}\n"));
     }
 
@@ -67,17 +75,27 @@ impl<W: Write> Groups<W> {
         super::write(&mut self.out, &text);
     }
 
-    fn annotate(&mut self, command: String) {
-        let mut lines = vec![command];
-        if self.live.is_some() {
-            lines.insert(0, github::resume(&self.token));
-            lines.push(github::stop(&self.token));
+    /// Commands that make annotations, where these are wanted. Belongs behind a [`Self::text`].
+    pub(super) fn annotate(&mut self, commands: &[String]) {
+        if self.annotate {
+            self.commands(commands);
         }
+    }
+
+    /// Something that is told in the middle of a step: an annotation, or a line of text.
+    fn remark(&mut self, command: &str, text: &str) {
+        let (stop, resume) = (github::stop(&self.token), github::resume(&self.token));
+        let lines = match (self.annotate, self.live.is_some()) {
+            (true, true) => vec![resume, command.to_owned(), stop],
+            (true, false) => vec![command.to_owned()],
+            (false, true) => vec![github::tame(text)],
+            (false, false) => vec![stop, github::tame(text), resume],
+        };
         self.commands(&lines);
     }
 
     fn open(&mut self, step: StepId, header: &str) {
-        self.commands(&[github::group(header), github::stop(&self.token)]);
+        self.commands(&[github::group(&github::tame(header)), github::stop(&self.token)]);
         self.live = Some(step);
     }
 
@@ -94,6 +112,7 @@ impl<W: Write> Groups<W> {
 
     fn lines(&mut self, step: StepId, lines: &[String]) {
         let text: String = lines.iter().flat_map(|line| [line, "\n"]).collect();
+        let text = github::tame(&text);
         if self.live.is_none() {
             self.open(step, &format!("#{}", step.0));
         }
@@ -166,7 +185,7 @@ mod tests {
     #[test]
     fn groups_do_not_mix_and_steps_give_no_commands() {
         let mut out = Vec::new();
-        let mut groups = Groups::new(&mut out, "tok".to_owned());
+        let mut groups = Groups::new(&mut out, "tok".to_owned(), true);
         for (millis, event) in parallel() {
             groups.event(&event, Duration::from_millis(millis));
         }
@@ -214,7 +233,7 @@ the end
             took: Duration::ZERO,
         };
         let mut out = Vec::new();
-        let mut groups = Groups::new(&mut out, "tok".to_owned());
+        let mut groups = Groups::new(&mut out, "tok".to_owned(), true);
         for event in [
             start(1, "a"),
             start(2, "b"),

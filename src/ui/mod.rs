@@ -34,6 +34,8 @@ pub enum Form {
     /// Groups and annotations of GitHub's runner. The token is a word that no step can guess.
     Groups {
         token: String,
+        /// Notices, warnings and errors are shown at the head of the run too.
+        annotate: bool,
     },
     Terminal,
     Json,
@@ -61,7 +63,9 @@ impl Ui {
         let stderr = std::io::stderr();
         let printer = match form {
             Form::Plain => Printer::Plain(plain::Plain::new(stderr)),
-            Form::Groups { token } => Printer::Groups(groups::Groups::new(stderr, token)),
+            Form::Groups { token, annotate } => {
+                Printer::Groups(groups::Groups::new(stderr, token, annotate))
+            }
             Form::Terminal => Printer::Terminal(terminal::Terminal::new()),
             Form::Json => Printer::Json(json::Json::new(stderr)),
             Form::Quiet => Printer::Quiet(tail::Tails::default()),
@@ -81,6 +85,14 @@ impl Ui {
                     write(&mut std::io::stderr(), &tail.failure(outcome));
                 }
             }
+        }
+    }
+
+    /// Tells the runner never to show these values, whoever prints them.
+    pub fn mask(&self, values: &[&str]) {
+        if let Printer::Groups(groups) = &mut *self.printer() {
+            groups
+                .commands(&values.iter().flat_map(|value| github::mask(value)).collect::<Vec<_>>());
         }
     }
 
@@ -109,7 +121,7 @@ impl Ui {
             Printer::Plain(plain) => plain.text(&text),
             Printer::Groups(groups) => {
                 groups.text(&text);
-                groups.commands(&github::error_commands(error, name));
+                groups.annotate(&github::error_commands(error, name));
             }
             Printer::Terminal(terminal) => {
                 terminal.end();

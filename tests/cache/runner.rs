@@ -3,10 +3,12 @@
 
 #![allow(dead_code, reason = "no test uses all of it")]
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Mutex;
 
 use serde_json::Value;
 
@@ -41,8 +43,12 @@ pub fn begin(titles: &[String], beginnings: &[&str]) {
     }
 }
 
+/// Files and their bytes.
+type Inputs = Vec<(PathBuf, Vec<u8>)>;
+
 pub struct Project {
     directory: tempfile::TempDir,
+    images: Mutex<BTreeMap<Inputs, String>>,
 }
 
 impl Project {
@@ -57,7 +63,8 @@ impl Project {
             eprintln!("SKIPPED: needs root and a static busybox (Debian package busybox-static)");
             return None;
         };
-        let project = Self { directory: tempfile::tempdir().unwrap() };
+        let directory = tempfile::tempdir().unwrap();
+        let project = Self { directory, images: Mutex::default() };
         let root = project.path("root");
         fs::create_dir_all(root.join("bin")).unwrap();
         fs::copy(busybox, root.join("bin/busybox")).unwrap();
@@ -94,6 +101,11 @@ impl Project {
 
     /// Makes the base image anew, with more instructions in its own Dockerfile.
     pub fn base(&self, label: &str, more: &str) {
+        self.base_as(label, more, "gzip");
+    }
+
+    /// The same, in another compression.
+    pub fn base_as(&self, label: &str, more: &str, compression: &str) {
         fs::write(
             self.path("base.Dockerfile"),
             format!("FROM scratch\nCOPY . /\nENV PATH=/bin\nLABEL made={label}\n{more}\n"),
@@ -106,7 +118,7 @@ impl Project {
             .arg(self.path("base.Dockerfile"))
             .args(["--build-arg", &format!("SOURCE_DATE_EPOCH={EPOCH}"), "-q"])
             .arg("-o")
-            .arg(image_output(&self.path("base")))
+            .arg(format!("{},compression={compression}", image_output(&self.path("base"))))
             .arg("--store")
             .arg(self.path("base.store"))
             .arg(self.path("root"))
@@ -123,6 +135,25 @@ impl Project {
     /// What a machine builds that neither has nor asks for anything.
     pub fn without_cache(&self) -> Built {
         self.machine().build(&[])
+    }
+
+    /// The image of [`Project::without_cache`], which is built once for all that it is built from.
+    pub fn image_without_cache(&self) -> String {
+        let base = fs::read(self.path("base/index.json")).unwrap();
+        let mut inputs = vec![("base".into(), base)];
+        let mut folders = vec![self.path("context")];
+        while let Some(folder) = folders.pop() {
+            for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+                match path.is_dir() {
+                    true => folders.push(path),
+                    false => inputs.push((path.clone(), fs::read(&path).unwrap())),
+                }
+            }
+        }
+        inputs.sort();
+        // Under the lock: two that want the same wait for one build.
+        let mut images = self.images.lock().unwrap();
+        images.entry(inputs).or_insert_with(|| self.without_cache().image().to_owned()).clone()
     }
 }
 

@@ -1,6 +1,8 @@
 //! A small HTTP/1.1 server on a free port of the loopback interface, for fakes: a function from
 //! requests to replies, with replies that go wrong on purpose. It ends when it is dropped.
 
+#![allow(dead_code, reason = "no test uses all of it")]
+
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::net::SocketAddr;

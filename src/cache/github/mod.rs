@@ -26,7 +26,7 @@ use service::{Reservation, Service};
 use upload::Source;
 
 pub use access::{Access, CacheMode, Scope};
-pub use repository::{ListedEntry, RepositoryCaches, Usage};
+pub use repository::{FREE_SPACE, ListedEntry, RepositoryCaches, Usage};
 pub use service::Traffic;
 pub use settings::{GithubSettings, NoService};
 

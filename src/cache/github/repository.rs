@@ -34,6 +34,9 @@ pub struct ListedEntry {
     pub used: Timestamp,
 }
 
+/// What GitHub keeps of a repository before it evicts, unless more is paid for; bytes.
+pub const FREE_SPACE: u64 = 10_000_000_000;
+
 /// What all caches of the repository take together, not only ours. GitHub counts every few minutes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 pub struct Usage {
@@ -50,6 +53,17 @@ struct Page {
 }
 
 #[derive(Deserialize)]
+struct Pull {
+    state: String,
+}
+
+#[derive(Deserialize)]
+struct GitRef {
+    #[serde(rename = "ref")]
+    name: String,
+}
+
+#[derive(Deserialize)]
 struct Listed {
     id: u64,
     key: String,
@@ -63,7 +77,7 @@ struct Listed {
 /// For synchronous callers outside of the runtime.
 #[derive(Debug)]
 pub struct RepositoryCaches {
-    /// Of the repository's `actions`; ends with `/`.
+    /// Of the repository; ends with `/`.
     url: Url,
     token: Token,
     clients: Arc<Clients>,
@@ -89,7 +103,7 @@ impl RepositoryCaches {
             .all(|part| !part.is_empty() && part.chars().all(plain))
             .then_some(())?;
         let api = api.trim_end_matches('/');
-        let url = Url::parse(&format!("{api}/repos/{repository}/actions/")).ok()?;
+        let url = Url::parse(&format!("{api}/repos/{repository}/")).ok()?;
         let token = (!token.is_empty()).then(|| Token(token.into()))?;
         Some(Self { url, token, clients, runtime, policy: RetryPolicy::default() })
     }
@@ -108,7 +122,7 @@ impl RepositoryCaches {
     pub fn list(&self, prefix: &str, scope: Option<&str>) -> Result<Vec<ListedEntry>, CacheFault> {
         let mut entries = Vec::new();
         for number in 1.. {
-            let mut url = self.join("caches")?;
+            let mut url = self.join("actions/caches")?;
             url.query_pairs_mut()
                 .append_pair("key", &name::beginning(prefix))
                 .append_pair("sort", "last_accessed_at")
@@ -116,7 +130,7 @@ impl RepositoryCaches {
                 .append_pair("per_page", &PAGE.to_string())
                 .append_pair("page", &number.to_string())
                 .extend_pairs(scope.map(|scope| ("ref", scope)));
-            let page: Page = self.get("list the repository's caches", url)?;
+            let page: Page = self.get("list the repository's caches", url, READ)?;
             let whole = page.actions_caches.len() == PAGE;
             // Of others, a key may begin as ours do.
             entries.extend(page.actions_caches.into_iter().filter_map(|listed| {
@@ -141,27 +155,57 @@ impl RepositoryCaches {
     /// # Errors
     /// [`CacheFault::Failed`] with what GitHub says.
     pub fn delete(&self, entry: &ListedEntry) -> Result<bool, CacheFault> {
-        let url = self.join(&format!("caches/{}", entry.id))?;
+        let url = self.join(&format!("actions/caches/{}", entry.id))?;
         let deleted = self.runtime.block_on(self.send("delete a cache", &Method::DELETE, &url));
         match deleted {
             Ok(_) => Ok(true),
             Err(Fault::Refused { status: 404, .. }) => Ok(false),
-            Err(fault) => Err(judge(fault)),
+            Err(fault) => Err(judge(fault, "`actions: write`")),
         }
+    }
+
+    /// Whether a scope is that of a pull request that was closed, or of a branch or tag that was
+    /// deleted: no job will read its entries.
+    ///
+    /// # Errors
+    /// [`CacheFault::Failed`] with what GitHub says.
+    pub fn is_over(&self, scope: &str) -> Result<bool, CacheFault> {
+        let pull = scope.strip_prefix("refs/pull/").and_then(|rest| rest.split('/').next());
+        if let Some(number) = pull.and_then(|number| number.parse::<u64>().ok()) {
+            let url = self.join(&format!("pulls/{number}"))?;
+            let pull: Pull = self.get("look at a pull request", url, "`pull-requests: read`")?;
+            return Ok(pull.state == "closed");
+        }
+        let Some(name) = scope.strip_prefix("refs/").filter(|name| name.contains('/')) else {
+            return Ok(false);
+        };
+        let mut url = self.join("git/matching-refs")?;
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.extend(name.split('/'));
+        }
+        // Others may begin as it does. To a token that may not, nothing is listed, but an error told.
+        let found: Vec<GitRef> = self.get("look for a branch", url, "`contents: read`")?;
+        Ok(found.iter().all(|found| found.name != scope))
     }
 
     /// # Errors
     /// [`CacheFault::Failed`] with what GitHub says.
     pub fn usage(&self) -> Result<Usage, CacheFault> {
-        self.get("measure the repository's caches", self.join("cache/usage")?)
+        self.get("measure the repository's caches", self.join("actions/cache/usage")?, READ)
     }
 
     fn join(&self, path: &str) -> Result<Url, CacheFault> {
         self.url.join(path).map_err(|error| CacheFault::Failed(error.to_string()))
     }
 
-    fn get<T: DeserializeOwned>(&self, asked: &'static str, url: Url) -> Result<T, CacheFault> {
-        let answer = self.runtime.block_on(self.send(asked, &Method::GET, &url)).map_err(judge)?;
+    fn get<T: DeserializeOwned>(
+        &self,
+        asked: &'static str,
+        url: Url,
+        permission: &str,
+    ) -> Result<T, CacheFault> {
+        let answer = self.runtime.block_on(self.send(asked, &Method::GET, &url));
+        let answer = answer.map_err(|fault| judge(fault, permission))?;
         serde_json::from_value(answer).map_err(|error| {
             CacheFault::Failed(format!(
                 "{asked}: {}",
@@ -210,12 +254,15 @@ impl RepositoryCaches {
     }
 }
 
-fn judge(fault: Fault) -> CacheFault {
+/// To list and to measure.
+const READ: &str = "`actions: read`";
+
+fn judge(fault: Fault, permission: &str) -> CacheFault {
     match fault.status() {
         // To a token that may not, GitHub says that there is nothing.
-        Some(401 | 403 | 404) => CacheFault::Failed(format!(
-            "{fault}; the token needs the permission `actions: read`, or `actions: write` to delete"
-        )),
+        Some(401 | 403 | 404) => {
+            CacheFault::Failed(format!("{fault}; the token needs the permission {permission}"))
+        }
         _ => fault.into(),
     }
 }

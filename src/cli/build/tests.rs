@@ -25,8 +25,12 @@ fn typed(flags: &[&str], environment: &Environment) -> Result<BuildRequest, Erro
     let Command::Build(args) = Arguments::of(words).unwrap().command else {
         panic!("not a build");
     };
-    let outside =
-        Outside { stdin: &mut std::io::empty(), cancel: &Cancel::new().unwrap(), events: &|_| {} };
+    let outside = Outside {
+        confided: Confided::default(),
+        stdin: &mut std::io::empty(),
+        cancel: &Cancel::new().unwrap(),
+        events: &|_| {},
+    };
     request(&args, environment, outside)
 }
 
@@ -200,7 +204,12 @@ fn outputs_do_not_collide() {
 fn with_stdin(context: &str, file: Option<&str>, mut stdin: &[u8]) -> Result<BuildRequest, Error> {
     let file = file.map(Into::into);
     let args = BuildArgs { context: context.into(), file, ..BuildArgs::default() };
-    let outside = Outside { stdin: &mut stdin, cancel: &Cancel::new().unwrap(), events: &|_| {} };
+    let outside = Outside {
+        confided: Confided::default(),
+        stdin: &mut stdin,
+        cancel: &Cancel::new().unwrap(),
+        events: &|_| {},
+    };
     request(&args, &environment(&[]), outside)
 }
 

@@ -167,7 +167,7 @@ fn a_layer_that_is_not_the_expected_one_is_an_error() {
         };
         let read = |blob: &[u8], expected: Expected| -> Result<Vec<u8>, LayerError> {
             let mut plain = Vec::new();
-            VerifiedLayer::new(blob, expected)?.read_to_end(&mut plain)?;
+            VerifiedLayer::new(Cursor::new(blob.to_vec()), expected)?.read_to_end(&mut plain)?;
             Ok(plain)
         };
         assert_eq!(read(&blob, right).unwrap(), text, "{encoding:?}");
@@ -194,7 +194,10 @@ fn a_layer_may_start_with_a_file_that_is_named_like_an_encoding() {
     assert_eq!(Encoding::detect(&tar), Encoding::Bzip2);
     let mut plain = Vec::new();
     let expected = Expected { diff_id: Some(DiffId::of(&tar)), ..Expected::default() };
-    VerifiedLayer::new(&tar[..], expected).unwrap().read_to_end(&mut plain).unwrap();
+    VerifiedLayer::new(Cursor::new(tar.clone()), expected)
+        .unwrap()
+        .read_to_end(&mut plain)
+        .unwrap();
     assert_eq!(plain, tar);
 }
 

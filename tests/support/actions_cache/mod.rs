@@ -13,7 +13,7 @@ mod calls;
 pub mod programs;
 pub mod rest;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -127,11 +127,14 @@ struct State {
     options: Options,
     faults: Vec<(&'static str, Fault)>,
     entries: Vec<Entry>,
+    /// Of branches that were deleted and pull requests that were closed.
+    scopes_over: BTreeSet<String>,
     /// By signature.
     urls: HashMap<String, SignedUrl>,
     /// Counts what happens: ids, ages.
     clock: u64,
     log: Vec<Logged>,
+    received: Vec<(String, Bytes)>,
 }
 
 pub struct FakeActionsCache {
@@ -164,9 +167,11 @@ impl FakeActionsCache {
                 options,
                 faults: Vec::new(),
                 entries: Vec::new(),
+                scopes_over: BTreeSet::new(),
                 urls: HashMap::new(),
                 clock: 0,
                 log: Vec::new(),
+                received: Vec::new(),
             }));
             shared = Some(Arc::clone(&state));
             move |asked| match asked.path.as_str() {
@@ -223,6 +228,20 @@ impl FakeActionsCache {
         entry.expect("no such entry").blob.content = Some(content.into());
     }
 
+    /// Deletes a branch, or closes a pull request.
+    pub fn end_scope(&self, scope: &str) {
+        self.state().scopes_over.insert(scope.to_owned());
+    }
+
+    /// Signed URLs are those of a proxy from now on.
+    pub fn behind(&self, proxy: SocketAddr) {
+        self.state().address = proxy;
+    }
+
+    pub fn evict_all(&self) {
+        self.state().entries.clear();
+    }
+
     pub fn evict(&self, key: &str) {
         self.state().entries.retain(|entry| entry.key != key);
     }
@@ -230,6 +249,12 @@ impl FakeActionsCache {
     /// All requests so far.
     pub fn log(&self) -> Vec<Logged> {
         self.state().log.clone()
+    }
+
+    /// All that was sent here, with what it was, less the token where it belongs: paths, headers,
+    /// bodies.
+    pub fn received(&self) -> Vec<(String, Bytes)> {
+        self.state().received.clone()
     }
 
     pub fn forget_log(&self) {
@@ -300,6 +325,11 @@ impl State {
             Some(FaultKind::Slow(pause)) => Reply { delay: Duration::from_millis(pause), ..reply },
             _ => reply,
         };
+        let mut headers = asked.headers.clone();
+        headers.remove("authorization");
+        let text = format!("{} {:?} {headers:?}", asked.path, asked.query);
+        self.received.push((format!("the head of {operation}"), text.into()));
+        self.received.push((format!("the body of {operation}"), asked.body.clone()));
         self.log.push(Logged {
             operation,
             keys: calls::keys(asked),

@@ -1,26 +1,15 @@
 //! The programs of others that prove the fake and the client; `scripts/test` installs them.
 
+#[path = "../node.rs"]
+mod node;
+
 use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/actions_cache/node")
-}
-
-/// `node` with a script of the folder; `None`, and the reason on the log, where it is not installed.
+/// `node` with a script of the folder.
 pub fn node(script: &str) -> Option<Command> {
-    let folder = folder();
-    let installed = folder.join("node_modules").is_dir()
-        && Command::new("node").arg("--version").stdout(Stdio::null()).status().is_ok();
-    if !installed {
-        eprintln!("SKIPPED: run npm ci --ignore-scripts in {}", folder.display());
-        return None;
-    }
-    let mut command = Command::new("node");
-    command.arg(folder.join(script));
-    Some(command)
+    node::node("tests/support/actions_cache/node", script)
 }
 
 /// Microsoft's emulation of Azure's blob store, in memory.

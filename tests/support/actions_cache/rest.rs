@@ -1,11 +1,15 @@
 //! GitHub's REST API on caches, for the repository `acme/app` and the token [`REST_TOKEN`].
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use super::{Asked, Entry, Reply, State};
 
 pub const REST_TOKEN: &str = "rest-token-canary-9dKw";
-const REPOSITORY: &str = "/repos/acme/app/actions/";
+/// May list, but neither delete nor see pull requests.
+pub const READ_TOKEN: &str = "read-token-canary-3cTz";
+const REPOSITORY: &str = "/repos/acme/app/";
 
 fn error(status: u16, message: &str) -> Reply {
     Reply::json(status, &json!({ "message": message, "status": status.to_string() }))
@@ -30,10 +34,30 @@ fn listed(entry: &Entry) -> Value {
 
 impl State {
     pub fn rest(&mut self, asked: &Asked) -> Reply {
-        if asked.header("authorization") != format!("Bearer {REST_TOKEN}") {
+        let is = |token: &str| asked.header("authorization") == format!("Bearer {token}");
+        if !is(REST_TOKEN) && !is(READ_TOKEN) {
             return error(401, "Bad credentials");
         }
         let Some(path) = asked.path.strip_prefix(REPOSITORY) else {
+            return error(404, "Not Found");
+        };
+        if is(READ_TOKEN) && (asked.method != "GET" || path.starts_with("pulls/")) {
+            return error(403, "Resource not accessible by integration");
+        }
+        if let Some(number) = path.strip_prefix("pulls/") {
+            let scope = format!("refs/pull/{number}/merge");
+            let state = if self.scopes_over.contains(&scope) { "closed" } else { "open" };
+            return Reply::json(200, &json!({ "number": number, "state": state }));
+        }
+        if let Some(name) = path.strip_prefix("git/matching-refs/") {
+            let begins = format!("refs/{name}");
+            let scopes = self.entries.iter().map(|entry| &entry.scope);
+            let there = scopes.filter(|s| s.starts_with(&begins) && !self.scopes_over.contains(*s));
+            let there: BTreeSet<&String> = there.collect();
+            let refs: Vec<Value> = there.iter().map(|name| json!({ "ref": name })).collect();
+            return Reply::json(200, &refs.into());
+        }
+        let Some(path) = path.strip_prefix("actions/") else {
             return error(404, "Not Found");
         };
         match (asked.method.as_str(), path.split_once('/')) {

@@ -195,6 +195,15 @@ impl FakeRegistry {
         self.state().blobs.get(&(repository.to_owned(), digest)).cloned()
     }
 
+    /// All blobs and manifests, with what they are.
+    pub fn received(&self) -> Vec<(String, Bytes)> {
+        let state = self.state();
+        let blobs = state.blobs.iter().map(|((_, digest), bytes)| (digest.to_string(), bytes));
+        let manifests = state.manifests.iter();
+        let manifests = manifests.map(|((_, under), (_, bytes))| (under.clone(), bytes));
+        blobs.chain(manifests).map(|(what, bytes)| (what, bytes.clone())).collect()
+    }
+
     /// By tag or digest.
     pub fn manifest(&self, repository: &str, under: &str) -> Option<Bytes> {
         let key = (repository.to_owned(), under.to_owned());

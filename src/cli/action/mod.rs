@@ -1,0 +1,334 @@
+//! `plimsoll action`: one step of a workflow. Reads the inputs and the event, builds, and tells.
+
+mod client;
+mod comment;
+mod companion;
+mod door;
+mod job;
+mod publish;
+mod pushing;
+mod root;
+mod source;
+mod waiver;
+
+use std::cell::OnceCell;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use crate::build::BuildResult;
+use crate::cache::Store;
+use crate::cli::args::{ActionArgs, BuildArgs};
+use crate::cli::environment::Environment;
+use crate::cli::limits::{self, Limits};
+use crate::cli::signal::Signals;
+use crate::cli::{build, fail, sized, store};
+use crate::error::{Error, ErrorKind};
+use crate::github::api::BODY_LIMIT;
+use crate::github::inputs::Inputs;
+use crate::github::naming::{Naming, naming};
+use crate::report;
+use crate::request::{BuildRequest, Credential, Destination, Secret};
+use crate::ui::{Event, Form, Ui, excerpt, findings};
+
+use client::Client;
+use comment::Mode;
+use door::{Cache, Wanted};
+use job::Job;
+use publish::Built;
+use root::Rights;
+use source::Source;
+
+pub(super) use companion::run as comment;
+
+/// State of the step that its last act reads.
+const ENDED: &str = "ended";
+
+pub(super) fn run(args: &ActionArgs, environment: &Environment) -> ExitCode {
+    if args.handed_over {
+        return fail(&Ui::new(Form::Plain), &root::take_over(args.post), None);
+    }
+    if args.elevated
+        && let Err(error) = root::obey_pipe()
+    {
+        let error = Error::build(format!("can't listen to the first process: {error}"));
+        return fail(&Ui::new(Form::Plain), &error, None);
+    }
+    let ended = environment.is_true(&format!("STATE_{ENDED}"));
+    if args.post && ended {
+        return ExitCode::SUCCESS;
+    }
+    let mut refused = None;
+    if args.post || runs_steps(environment) {
+        match root::enter(args, environment) {
+            Rights::Here { refused: why } => refused = why,
+            Rights::Elsewhere(code) => return code,
+        }
+    }
+    if args.post {
+        return clean(environment);
+    }
+    let job = match Job::of(environment) {
+        Ok(job) => job,
+        Err((ui, error)) => return fail(&ui, &error, None),
+    };
+    let code = step(&job, refused.as_deref());
+    job.keep(&[(ENDED, "true".to_owned())]);
+    code
+}
+
+/// What reads files from a fork, or a Dockerfile alone, needs no rights.
+fn runs_steps(environment: &Environment) -> bool {
+    let inputs = Inputs::of(&environment.texts());
+    inputs.some("comment-from").is_none() && inputs.text("call") != "check"
+}
+
+/// The step was killed: removes what it was working on.
+fn clean(environment: &Environment) -> ExitCode {
+    // Opening the store is what removes the folders of dead processes.
+    if let Ok(path) = store::directory(None, environment)
+        && path.exists()
+    {
+        let _ = Store::open(&path);
+    }
+    ExitCode::SUCCESS
+}
+
+fn step(job: &Job<'_>, refused: Option<&str>) -> ExitCode {
+    let signals = match Signals::watch() {
+        Ok(signals) => signals,
+        Err(error) => {
+            return fail(&job.ui, &Error::build(format!("can't watch for signals: {error}")), None);
+        }
+    };
+    mask(job);
+    for (name, why) in job.inputs.ignored() {
+        job.notice(format!("the input {name} does nothing here: {why}"));
+    }
+    let step = Step { job, signals, request: OnceCell::new() };
+    match step.run() {
+        Ok(code) => code,
+        Err(error) => step.fail(error, refused),
+    }
+}
+
+/// The runner shall show none of these, whoever prints them.
+fn mask(job: &Job<'_>) {
+    let token = |name: &str| job.variables.get(name).map(String::as_str);
+    let secrets =
+        [job.inputs.some("github-token"), token("ACTIONS_RUNTIME_TOKEN"), token("GITHUB_TOKEN")];
+    job.ui.mask(&secrets.into_iter().flatten().collect::<Vec<_>>());
+}
+
+fn mask_all<'s>(job: &Job<'_>, secrets: impl Iterator<Item = &'s Secret>) {
+    let texts = secrets.filter_map(|secret| std::str::from_utf8(&secret.0).ok());
+    job.ui.mask(&texts.collect::<Vec<_>>());
+}
+
+fn secret(credential: &Credential) -> &Secret {
+    match credential {
+        Credential::Basic { password: secret, .. }
+        | Credential::IdentityToken(secret)
+        | Credential::RegistryToken(secret) => secret,
+    }
+}
+
+/// The step under way.
+struct Step<'a> {
+    job: &'a Job<'a>,
+    signals: Arc<Signals>,
+    /// As soon as it is known, for the lines of errors.
+    request: OnceCell<BuildRequest>,
+}
+
+/// What is wanted, before the engine is asked.
+struct Prepared {
+    naming: Naming,
+    args: BuildArgs,
+    client: Option<Client>,
+    mode: Mode,
+}
+
+impl Step<'_> {
+    fn run(&self) -> Result<ExitCode, Error> {
+        let job = self.job;
+        if let Some(folder) = job.inputs.some("comment-from") {
+            return companion::comment_from(job, folder.as_ref());
+        }
+        let forks = [("auto", true), ("skip", false)];
+        let on_forks = job.inputs.choice("fork-mode", &forks)?;
+        if job.event.is_from_fork() && !on_forks {
+            job.notice("nothing is built: the pull request comes from a fork");
+            job.outputs(&[("pushed", "false".to_owned())]);
+            return Ok(ExitCode::SUCCESS);
+        }
+        let calls = [("", false), ("build", false), ("check", true)];
+        let only_check = job.inputs.choice("call", &calls)?;
+        let (prepared, request) = self.prepare()?;
+        let request = self.request.get_or_init(|| request);
+        if only_check { self.check(request) } else { self.build(prepared, request) }
+    }
+
+    /// Reads the inputs, and makes the request.
+    fn prepare(&self) -> Result<(Prepared, BuildRequest), Error> {
+        let job = self.job;
+        let mode = Mode::of(&job.inputs)?;
+        job.inputs.switch("summary")?;
+        let client = job.client();
+        let source = Source::of(job);
+        if let Some(said) = &source.said {
+            job.notice(said);
+        }
+        let committed = source::committed(job, client.as_ref());
+        let now = Timestamp::from_second(job.environment.now).unwrap_or_default();
+        let naming = naming(&job.inputs, &job.event, &job.variables, now, committed)
+            .map_err(Error::usage)?;
+        naming.metadata.warnings.iter().for_each(|warning| job.warn(warning));
+        let epoch = committed.map(Timestamp::as_second);
+        let mut wanted = door::wanted(&job.inputs, &job.event, &naming, source.context, epoch)?;
+        for context in &mut wanted.args.build_contexts {
+            *context = source::with_default_context(context, &source::git_context(job));
+        }
+        if let Some((id, token)) = source.git_token {
+            wanted.confided.secrets.entry(id).or_insert(Secret(token.into_bytes()));
+        }
+        wanted.args.push = pushing::is_wanted(job, wanted.push);
+        let request = self.request(&mut wanted)?;
+        Ok((Prepared { naming, args: wanted.args, client, mode }, request))
+    }
+
+    fn request(&self, wanted: &mut Wanted) -> Result<BuildRequest, Error> {
+        let job = self.job;
+        let confided = std::mem::take(&mut wanted.confided);
+        mask_all(job, confided.credentials.values().map(secret));
+        let mut environment = job.environment.clone();
+        environment.threads = wanted.threads.unwrap_or(environment.threads);
+        let outside = build::Outside {
+            confided,
+            stdin: &mut std::io::empty(),
+            cancel: &self.signals.cancel,
+            events: &|event| job.tell(&event),
+        };
+        let mut request = build::request(&wanted.args, &environment, outside)?;
+        mask_all(job, request.secrets.values());
+        request.registry.attempts = wanted.attempts;
+        request.weigh = true;
+        if wanted.cache == Cache::Off {
+            // Nothing typed would mean GitHub's.
+            request.cache_from.clear();
+            request.cache_to.clear();
+        }
+        pushing::settle(job, wanted.push, &mut request);
+        Ok(request)
+    }
+
+    /// As `docker build --check`: what is found is a failure.
+    fn check(&self, request: &BuildRequest) -> Result<ExitCode, Error> {
+        let job = self.job;
+        let events = |event: Event| job.tell(&event);
+        let checked = crate::build::check(request, &self.signals.cancel, &events);
+        let file = &request.dockerfile;
+        for finding in &checked.findings {
+            events(Event::Finding { file: file.name.clone(), finding: finding.clone() });
+        }
+        let text = findings::text(&checked, (&file.name, &file.bytes));
+        job.ui.result(&text, &findings::json(&checked, (&file.name, &file.bytes)));
+        job.outputs(&[("warnings-count", job.warnings().to_string())]);
+        match checked.error {
+            Some(error) => Err(error),
+            None => Ok(ExitCode::from(u8::from(!checked.findings.is_empty()))),
+        }
+    }
+
+    fn build(&self, prepared: Prepared, request: &BuildRequest) -> Result<ExitCode, Error> {
+        let job = self.job;
+        let Prepared { naming, args, client, mode } = prepared;
+        let mut limits = Limits::read(&args.limits)?;
+        let result = crate::build::build(request, &self.signals.cancel, &|event| job.tell(&event))?;
+        give_back(job, request);
+        if let Some(limits) = &mut limits
+            && let Some(by) = waiver::find(job, client.as_ref())
+        {
+            limits.waive(by);
+        }
+        let sized = sized::size(&args, request, limits.as_ref(), &result, &|text| job.notice(text));
+        let mut text = report::text(&result);
+        text.push_str(&sized.text);
+        job.ui.result(&text, &report::json(&result));
+        let verdict = sized.verdict.clone();
+        self.publish(&naming, &result, &sized, client.as_ref(), mode);
+        verdict.as_ref().map_or(Ok(()), limits::outcome)?;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// Everything that is told of a build; none of it can fail the step.
+    fn publish(
+        &self,
+        naming: &Naming,
+        result: &BuildResult,
+        sized: &sized::Sized,
+        client: Option<&Client>,
+        mode: Mode,
+    ) {
+        let job = self.job;
+        let Some(weight) = &result.weight else { return };
+        let key = key(job, naming);
+        let built = Built { naming, result, weight, sized, key: &key };
+        if job.inputs.switch("summary").unwrap_or(true) {
+            job.summary(&built.summary());
+        }
+        match built.write_report(job) {
+            Ok(path) => job.outputs(&[("size-report", path.display().to_string())]),
+            Err(error) => job.warn(error.message),
+        }
+        let report = built.report();
+        if let Some(client) = client {
+            if let Some(pull) = comment::pull(job, client, mode).filter(|_| mode != Mode::Never) {
+                let marker = comment::marker(&key);
+                let body = comment::body(&report, &marker, mode, "");
+                let url = comment::post(job, client, pull, &marker, body.as_deref());
+                job.outputs(&[("comment-url", url.unwrap_or_default())]);
+            }
+            if let Some(verdict) = &sized.verdict {
+                let summary = report::markdown(&report, BODY_LIMIT - 1);
+                comment::check(job, client, &key, verdict, &summary);
+            }
+        }
+        // Last, since it counts the warnings.
+        built.set_outputs(job);
+    }
+
+    fn fail(&self, mut error: Error, refused: Option<&str>) -> ExitCode {
+        let job = self.job;
+        if let (ErrorKind::Machine, Some(refused)) = (error.kind, refused) {
+            error.hints = root::hints(refused).into();
+        }
+        let built = matches!(error.kind, ErrorKind::Size);
+        if !built && !error.is_canceled() && job.inputs.switch("summary").unwrap_or(true) {
+            let dockerfile = self.request.get().map(|request| &request.dockerfile);
+            let dockerfile = dockerfile.map(|file| (file.name.as_str(), file.bytes.as_slice()));
+            job.summary(&report::failure_markdown(&excerpt::failure(&error, dockerfile)));
+        }
+        let code = fail(&job.ui, &error, self.request.get());
+        self.signals.exit_code().map_or(code, ExitCode::from)
+    }
+}
+
+/// What tells the comments of several images apart: the input, or the first name without its tag.
+fn key(job: &Job<'_>, naming: &Naming) -> String {
+    let name = || naming.names.first().map(|name| limits::repository(name).to_owned());
+    let key = job.inputs.some("comment-key").map(str::to_owned).or_else(name);
+    key.unwrap_or_else(|| job.event.repository.clone())
+}
+
+/// Makes what the outputs wrote the user's.
+fn give_back(job: &Job<'_>, request: &BuildRequest) {
+    let destinations: Vec<Destination> =
+        request.outputs.iter().filter_map(|output| output.kind.destination()).collect();
+    let paths = destinations.iter().filter_map(|destination| match destination {
+        Destination::Directory(path) | Destination::File(path) => Some(path.as_path()),
+        Destination::Stdout => None,
+    });
+    root::give_back(job.environment, paths);
+}

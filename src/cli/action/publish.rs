@@ -1,0 +1,133 @@
+//! What the step tells of a build: outputs, the summary, and the files of the report.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use crate::build::{BuildResult, WrittenKind};
+use crate::cli::sized::Sized;
+use crate::error::Error;
+use crate::github::artifact::{ABOUT, About, BASELINE, REPORT, WEIGHT};
+use crate::github::files::SUMMARY_LIMIT;
+use crate::github::naming::Naming;
+use crate::report::{self, SizeReport};
+use crate::weight::budget::Status;
+use crate::weight::{self, Weight};
+
+use super::job::Job;
+use super::root;
+
+/// A build that ended well, with all that is known of it.
+pub struct Built<'a> {
+    pub naming: &'a Naming,
+    pub result: &'a BuildResult,
+    pub weight: &'a Weight,
+    pub sized: &'a Sized,
+    /// Tells the comments of several images apart.
+    pub key: &'a str,
+}
+
+impl Built<'_> {
+    pub fn report(&self) -> SizeReport<'_> {
+        let baseline = self.sized.baseline.as_ref();
+        SizeReport {
+            difference: baseline.map(|baseline| &baseline.difference),
+            baseline: baseline.map(|baseline| baseline.name.as_str()),
+            verdict: self.sized.verdict.as_ref(),
+            build: Some(self.result),
+            history: &self.result.builds,
+            ..SizeReport::of(self.weight)
+        }
+    }
+
+    fn pushed(&self) -> Vec<&str> {
+        let pushed = self.result.written.iter().filter(|w| w.kind == WrittenKind::Registry);
+        pushed.map(|written| written.place.as_str()).collect()
+    }
+
+    /// Sets the outputs but for `size-report` and `comment-url`.
+    pub fn set_outputs(&self, job: &Job<'_>) {
+        let Self { naming, result, weight, sized, .. } = self;
+        let separator = |name| match job.inputs.raw(name) {
+            "" => "\n",
+            separator => separator,
+        };
+        let bytes = |bytes: Option<u64>| bytes.map_or(String::new(), |bytes| bytes.to_string());
+        let growth = sized.baseline.as_ref().map(|baseline| baseline.difference.growth());
+        let delta = growth.and_then(|growth| growth.compressed);
+        let labels = naming.metadata.labels.iter().map(|(name, value)| format!("{name}={value}"));
+        let status = sized.verdict.as_ref().map(|verdict| json!(verdict.status));
+        let (hits, steps) = result.cache_hits();
+        #[allow(clippy::cast_precision_loss, reason = "a few hundred steps")]
+        let ratio = (steps > 0).then(|| format!("{:.3}", hits as f64 / steps as f64));
+        job.outputs(&[
+            ("digest", result.image.descriptor.digest.to_string()),
+            ("imageid", result.image.config.to_string()),
+            ("metadata", format!("{:#}", report::metadata(result))),
+            ("tags", naming.names.join(separator("sep-tags"))),
+            ("labels", labels.collect::<Vec<_>>().join(separator("sep-labels"))),
+            ("json", naming.json().to_string()),
+            ("version", naming.metadata.version.clone().unwrap_or_default()),
+            ("pushed", (!self.pushed().is_empty()).to_string()),
+            ("size-compressed", bytes(weight.size().compressed)),
+            ("size-unpacked", weight.size().unpacked.to_string()),
+            ("size-delta", delta.map_or(String::new(), |delta| delta.to_string())),
+            ("size-verdict", status.map_or(String::new(), |s| s.as_str().unwrap_or("").to_owned())),
+            ("cache-hit-ratio", ratio.unwrap_or_default()),
+            ("warnings-count", job.warnings().to_string()),
+        ]);
+    }
+
+    /// Stages, cache and size, and where the image went.
+    pub fn summary(&self) -> String {
+        let mut tail = String::new();
+        for name in self.pushed() {
+            // A reference: nothing in it can end the span.
+            tail.push_str(&format!("\nPushed `{name}`\n"));
+        }
+        let report = SizeReport { more: Some("the output `size-report`"), ..self.report() };
+        report::markdown(&report, SUMMARY_LIMIT - 1 - tail.len()) + &tail
+    }
+
+    /// Writes the report into a folder of its own, which is whole as an artifact: the path of the
+    /// Markdown in it.
+    pub fn write_report(&self, job: &Job<'_>) -> Result<PathBuf, Error> {
+        let parent = job.path("RUNNER_TEMP").unwrap_or_else(std::env::temp_dir);
+        self.write_into(&parent, job).map_err(|error| {
+            Error::build(format!("can't write the report into {}: {error}", parent.display()))
+        })
+    }
+
+    fn write_into(&self, parent: &Path, job: &Job<'_>) -> std::io::Result<PathBuf> {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::Builder::new()
+            .prefix("plimsoll-report-")
+            .permissions(std::fs::Permissions::from_mode(0o755))
+            .tempdir_in(parent)?
+            .keep();
+        let baseline = self.sized.baseline.as_ref();
+        let about = About {
+            head_sha: job.event.head_sha().to_owned(),
+            key: self.key.to_owned(),
+            baseline: baseline.map(|baseline| baseline.name.clone()),
+        };
+        let write = |name: &str, bytes: &[u8]| std::fs::write(folder.join(name), bytes);
+        write(ABOUT, format!("{:#}\n", json!(about)).as_bytes())?;
+        write(WEIGHT, &weight::encode(self.weight))?;
+        if let Some(baseline) = baseline {
+            write(BASELINE, &weight::encode(&baseline.weight))?;
+        }
+        write(REPORT, report::markdown(&self.report(), usize::MAX).as_bytes())?;
+        root::give_back(job.environment, [folder.as_path()]);
+        Ok(folder.join(REPORT))
+    }
+}
+
+/// The sizes are those of the baseline, and within the limits.
+pub fn is_quiet(report: &SizeReport<'_>) -> bool {
+    let same = report.difference.is_some_and(|difference| {
+        let growth = difference.growth();
+        growth.unpacked == 0 && growth.compressed.unwrap_or(0) == 0
+    });
+    same && report.verdict.is_none_or(|verdict| verdict.status == Status::Pass)
+}

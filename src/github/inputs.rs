@@ -1,0 +1,342 @@
+//! The inputs and outputs of the action: one table for the program, `action.yml` and the README.
+
+use std::collections::BTreeMap;
+
+use super::event::Variables;
+use super::list::{ListRules, list};
+
+/// One input as `action.yml` declares it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Input {
+    pub name: &'static str,
+    pub default: &'static str,
+    /// One sentence or two, for README and `action.yml`.
+    pub about: &'static str,
+}
+
+/// One output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Output {
+    pub name: &'static str,
+    pub about: &'static str,
+}
+
+const fn input(name: &'static str, default: &'static str, about: &'static str) -> Input {
+    Input { name, default, about }
+}
+
+/// Every input, in the order of the README.
+pub const INPUTS: &[Input] = &[
+    // What to build.
+    input(
+        "context",
+        "",
+        "Folder or URL of the build context; the workspace, or the repository by git where nothing is checked out",
+    ),
+    input("file", "", "Path of the Dockerfile; `Dockerfile` in the context"),
+    input("target", "", "Stage to build; the last one"),
+    input("build-args", "", "List of `NAME=VALUE`, one a line"),
+    input("build-contexts", "", "List of named contexts, `NAME=SOURCE`"),
+    input("platforms", "", "Platform of the image, such as `linux/arm64`"),
+    input("network", "", "Network of RUN: `default`, `none` or `host`"),
+    input("add-hosts", "", "List of `HOST:ADDRESS` for RUN"),
+    input("dns", "", "List of name servers for RUN, in place of the runner's"),
+    input("shm-size", "", "Size of /dev/shm for RUN"),
+    input("ulimit", "", "List of limits for RUN, such as `nofile=1024:1024`"),
+    input("allow", "", "List of what a RUN may do more: `security.insecure`, `network.host`"),
+    input("secrets", "", "List of secrets, `ID=VALUE`; a value in quotes may have several lines"),
+    input("secret-envs", "", "List of secrets from variables, `ID=VARIABLE`"),
+    input("secret-files", "", "List of secrets from files, `ID=PATH`"),
+    input("ssh", "", "List of SSH agents, `default` or `ID=SOCKET`"),
+    input("call", "build", "`build`, or `check` for the checks of the Dockerfile alone"),
+    input("no-cache", "false", "Run every step, even where its result is known"),
+    input("no-cache-filters", "", "List of stages to run, even where their results are known"),
+    input("pull", "false", "Ask for the bases anew, even where the local store knows them"),
+    // What it is called, and where it goes.
+    input(
+        "images",
+        "",
+        "List of image names that tags are made for; `ghcr.io/OWNER/REPOSITORY` where there are no tags either",
+    ),
+    input(
+        "tags",
+        "",
+        "List of whole image names, or of metadata-action's rules such as `type=semver,pattern={{version}}`",
+    ),
+    input(
+        "sep-tags",
+        "",
+        "What is between the names in the output `tags`; a line's end unless said",
+    ),
+    input("sep-labels", "", "What is between the labels in the output `labels`, likewise"),
+    input("flavor", "", "What all tags have in common: `latest=`, `prefix=`, `suffix=`"),
+    input("labels", "", "List of labels, besides those that the event gives"),
+    input(
+        "annotations",
+        "",
+        "List of annotations of the manifest, besides those that the event gives",
+    ),
+    input(
+        "push",
+        "auto",
+        "Push the image: `true`, `false`, or `auto`: on branches and tags, where there are credentials",
+    ),
+    input("outputs", "", "List of outputs, such as `type=oci,dest=image.tar`"),
+    input("push-retries", "5", "How often a request to a registry is tried"),
+    input("reproducible", "true", "Give new files and the image the time of the commit"),
+    // Who may.
+    input("registry", "", "Registry of `username` and `password`; that of the images"),
+    input("username", "", "User of the registry; for ghcr.io, who started the workflow"),
+    input("password", "", "Password or token; for ghcr.io, the job's token"),
+    input("registry-auth", "", "YAML list of `registry`, `username` and `password`"),
+    input("registry-mirrors", "", "List of mirrors, `HOST=URL`"),
+    input("insecure-registries", "", "List of registries without verified TLS"),
+    input("ca-certs", "", "List of files with certificates to trust"),
+    input("github-token", "${{ github.token }}", "Token for the comment, the check and ghcr.io"),
+    // What is kept.
+    input(
+        "cache",
+        "auto",
+        "`auto`: keep stages in the Actions cache; `read`: use it, but save nothing; `off`",
+    ),
+    input(
+        "cache-from",
+        "",
+        "List of caches to read, `type=gha|registry|local`, instead of the Actions cache",
+    ),
+    input("cache-to", "", "List of caches to write, likewise"),
+    input(
+        "cache-mounts",
+        "auto",
+        "Cache mounts of RUN to keep: `auto`, `off` or a list of their ids",
+    ),
+    input(
+        "cache-budget",
+        "",
+        "What cache mounts may hold, unpacked: `EACH[,ALL]`; `1g,4g` unless said",
+    ),
+    // What it weighs.
+    input(
+        "size-baseline",
+        "auto",
+        "What sizes are compared with: `auto`, the base commit or what is nearest to it; an image, a \
+         weight file as `weight:FILE`, or `none`",
+    ),
+    input("size-budget", "", "Limits such as `250MB`, `+10MB` or `+5%`, on top of `.plimsoll.yml`"),
+    input("size-gate", "fail", "What a broken limit does: `fail`, `warn` or `off`"),
+    input("size-override-label", "size-accepted", "Label of a pull request that waives the limits"),
+    input(
+        "comment",
+        "auto",
+        "Comment on the pull request: `auto`, folded where sizes did not change; `changed`, only while they differ; `always`, from pushes to its branch too; `never`",
+    ),
+    input("comment-key", "", "Tells comments of several images apart; the image's name"),
+    input("summary", "true", "Write the job summary"),
+    input("annotate", "true", "Show warnings and errors as annotations"),
+    input(
+        "fork-mode",
+        "auto",
+        "On a pull request from a fork: `auto` builds and reports without pushing, `skip` does nothing",
+    ),
+    input(
+        "comment-from",
+        "",
+        "Folder of a report from another run to comment with, in place of a build; for `workflow_run`",
+    ),
+    // How it runs.
+    input("max-parallelism", "", "How many threads compress and hash"),
+    input("binary", "", "Path of the program; the one that came with the action"),
+];
+
+/// Inputs of the actions that this one replaces that mean nothing here: said in a notice.
+pub const IGNORED: &[(&str, &str)] = &[
+    ("builder", "there is no builder to choose"),
+    ("load", "there is no daemon to load into; use outputs: type=docker"),
+    ("attests", "attestations are not made yet"),
+    ("provenance", "attestations are not made yet"),
+    ("sbom", "attestations are not made yet"),
+    ("cgroup-parent", "RUN has no cgroup of its own"),
+    ("ecr", "log in to Amazon's registry in a step before this one"),
+    ("scope", "credentials are used for nothing but this image and its bases"),
+    ("bake-target", "bake files are not read"),
+    ("logout", "credentials live no longer than the step"),
+];
+
+const fn output(name: &'static str, about: &'static str) -> Output {
+    Output { name, about }
+}
+
+/// Every output.
+pub const OUTPUTS: &[Output] = &[
+    output("digest", "Digest of the manifest"),
+    output("imageid", "Digest of the config"),
+    output("metadata", "What was built, as JSON with the keys of buildx"),
+    output("tags", "Names of the image, one a line"),
+    output("labels", "Labels of the image, one a line"),
+    output("json", "Names, labels and annotations, as JSON with the keys of metadata-action"),
+    output("version", "The first tag by priority"),
+    output("pushed", "`true` where the image was pushed"),
+    output("size-compressed", "Bytes of all layers as they are pulled"),
+    output("size-unpacked", "Bytes of all layers unpacked"),
+    output("size-delta", "Change of the compressed size in bytes; empty without a baseline"),
+    output("size-report", "Path of the whole report, as Markdown"),
+    output("size-verdict", "`pass`, `warn`, `fail` or `waived`; empty without limits"),
+    output("cache-hit-ratio", "Share of the steps that were cached, from 0 to 1"),
+    output("comment-url", "Address of the comment"),
+    output("warnings-count", "How many warnings the build gave"),
+];
+
+/// A value that an input can't have.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("input {name}: expected {expected} but found {found:?}")]
+pub struct InputError {
+    pub name: &'static str,
+    pub expected: String,
+    pub found: String,
+}
+
+/// What the workflow gave.
+#[derive(Clone, Debug, Default)]
+pub struct Inputs {
+    given: BTreeMap<String, String>,
+}
+
+impl Inputs {
+    /// Reads `INPUT_*`: the runner writes names in upper case, and `_` where they have a space.
+    pub fn of(variables: &Variables) -> Self {
+        let given = variables.iter().filter_map(|(name, value)| {
+            let name = name.strip_prefix("INPUT_")?;
+            Some((name.to_ascii_lowercase(), value.clone()))
+        });
+        Self { given: given.collect() }
+    }
+
+    /// The value as it was given, else the default.
+    pub fn raw(&self, name: &'static str) -> &str {
+        match self.given.get(name) {
+            Some(value) if !value.is_empty() => value,
+            _ => INPUTS
+                .iter()
+                .find(|input| input.name == name)
+                // Expressions are the runner's to evaluate.
+                .map_or(
+                    "",
+                    |input| if input.default.starts_with("${{") { "" } else { input.default },
+                ),
+        }
+    }
+
+    /// The value without space around it.
+    pub fn text(&self, name: &'static str) -> &str {
+        self.raw(name).trim()
+    }
+
+    /// The value, unless it is empty.
+    pub fn some(&self, name: &'static str) -> Option<&str> {
+        Some(self.text(name)).filter(|text| !text.is_empty())
+    }
+
+    pub fn list(&self, name: &'static str, rules: ListRules) -> Vec<String> {
+        list(self.raw(name), rules)
+    }
+
+    /// A boolean of YAML 1.2, as the runner's toolkit reads it.
+    pub fn switch(&self, name: &'static str) -> Result<bool, InputError> {
+        match self.text(name) {
+            "true" | "True" | "TRUE" => Ok(true),
+            "false" | "False" | "FALSE" | "" => Ok(false),
+            found => Err(InputError {
+                name,
+                expected: "true or false".to_owned(),
+                found: found.to_owned(),
+            }),
+        }
+    }
+
+    /// One of a few words.
+    pub fn choice<T: Copy>(
+        &self,
+        name: &'static str,
+        choices: &[(&str, T)],
+    ) -> Result<T, InputError> {
+        let found = self.text(name);
+        let chosen = choices.iter().find(|(word, _)| word.eq_ignore_ascii_case(found));
+        chosen.map(|(_, value)| *value).ok_or_else(|| {
+            let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
+            InputError { name, expected: words.join(", "), found: found.to_owned() }
+        })
+    }
+
+    /// A whole number.
+    pub fn number(&self, name: &'static str) -> Result<Option<usize>, InputError> {
+        let Some(text) = self.some(name) else { return Ok(None) };
+        text.parse().map(Some).map_err(|_| InputError {
+            name,
+            expected: "a whole number".to_owned(),
+            found: text.to_owned(),
+        })
+    }
+
+    /// Inputs that were given and mean nothing here, with the reason.
+    pub fn ignored(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        let given = |name: &str| {
+            let value = self.given.get(name).map_or("", |value| value.trim());
+            !value.is_empty() && !value.eq_ignore_ascii_case("false")
+        };
+        IGNORED.iter().copied().filter(move |(name, _)| given(name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn inputs(rows: &[(&str, &str)]) -> Inputs {
+        Inputs::of(&rows.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect())
+    }
+
+    #[test]
+    fn names_are_those_of_the_runner() {
+        let inputs = inputs(&[("INPUT_BUILD-ARGS", "A=1"), ("INPUT_FILE", " x "), ("FILE", "y")]);
+        assert_eq!((inputs.text("build-args"), inputs.text("file")), ("A=1", "x"));
+        assert_eq!((inputs.text("push"), inputs.some("target")), ("auto", None));
+        assert_eq!(inputs.text("github-token"), "");
+    }
+
+    #[test]
+    fn values_have_types() {
+        let inputs = inputs(&[
+            ("INPUT_PULL", "TRUE"),
+            ("INPUT_NO-CACHE", "yes"),
+            ("INPUT_PUSH", "Never"),
+            ("INPUT_COMMENT", "Always"),
+            ("INPUT_MAX-PARALLELISM", "many"),
+        ]);
+        assert_eq!(inputs.switch("pull"), Ok(true));
+        let error = inputs.switch("no-cache").unwrap_err().to_string();
+        assert_eq!(error, "input no-cache: expected true or false but found \"yes\"");
+        let push = [("auto", 0), ("true", 1), ("false", 2)];
+        let error = inputs.choice("push", &push).unwrap_err().to_string();
+        assert_eq!(error, "input push: expected auto, true, false but found \"Never\"");
+        assert_eq!(inputs.choice("comment", &[("auto", 0), ("always", 1)]), Ok(1));
+        assert!(inputs.number("max-parallelism").is_err());
+        assert_eq!(inputs.number("push-retries"), Ok(Some(5)));
+    }
+
+    #[test]
+    fn what_means_nothing_here_is_named() {
+        let inputs =
+            inputs(&[("INPUT_BUILDER", "x"), ("INPUT_SBOM", "false"), ("INPUT_LOAD", "true")]);
+        assert_eq!(inputs.ignored().map(|(name, _)| name).collect::<Vec<_>>(), ["builder", "load"]);
+    }
+
+    #[test]
+    fn no_name_is_there_twice() {
+        let mut names: Vec<&str> = INPUTS.iter().map(|input| input.name).collect();
+        names.extend(IGNORED.iter().map(|(name, _)| *name));
+        let all = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), all);
+    }
+}

@@ -1,0 +1,177 @@
+//! What the image is called: the `tags`, `images`, `flavor`, `labels` and `annotations` inputs,
+//! folded into whole names.
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::event::{Event, Variables};
+use super::inputs::Inputs;
+use super::list::{ListRules, fields, list};
+use super::metadata::{Facts, Metadata, MetadataError, Rules, metadata};
+
+/// Names and labels of an image.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Naming {
+    /// `[HOST/]PATH:TAG`, as they were given or made.
+    pub names: Vec<String>,
+    /// Without `names` that were given whole.
+    pub metadata: Metadata,
+}
+
+impl Naming {
+    /// The `json` output, with metadata-action's keys.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        let annotations = self.metadata.annotations.iter();
+        json!({
+            "tags": self.names,
+            "tag-names": self.metadata.tag_names,
+            "labels": self.metadata.labels,
+            "annotations": annotations.map(|(k, v)| format!("manifest:{k}={v}")).collect::<Vec<_>>(),
+        })
+    }
+}
+
+/// Applies the inputs to the event. `committed` is the time of the commit, where the event or the
+/// checkout says it.
+///
+/// A line of `tags` is a rule where it has `type=`; else a whole name, or, where there are `images`
+/// and the line has neither `/` nor `:`, the name of a tag.
+pub fn naming(
+    inputs: &Inputs,
+    event: &Event,
+    variables: &Variables,
+    now: Timestamp,
+    committed: Option<Timestamp>,
+) -> Result<Naming, MetadataError> {
+    let lines = list(inputs.raw("tags"), ListRules::COMMENTED);
+    let images = inputs.raw("images");
+    let whole = |line: &String| {
+        let rule = fields(line).iter().any(|f| f.trim_start().starts_with("type="));
+        let tag = inputs.some("images").is_some() && !line.contains(['/', ':']);
+        !rule && !tag
+    };
+    let (names, rules): (Vec<String>, Vec<String>) = lines.into_iter().partition(whole);
+    let mut names: Vec<String> =
+        names.iter().flat_map(|line| list(line, ListRules::COMMAS)).collect();
+    // Whole names are all that there is, unless rules or images were given beside them.
+    let made = names.is_empty() || !rules.is_empty() || inputs.some("images").is_some();
+    let default_image = format!("ghcr.io/{}", event.repository);
+    let images = if inputs.some("images").is_some() { images } else { &default_image };
+    let rules = Rules::parse(
+        images,
+        &rules.join("\n"),
+        inputs.raw("flavor"),
+        inputs.raw("labels"),
+        &without_levels(inputs.raw("annotations")),
+    )?;
+    let metadata = metadata(&rules, &facts(event, variables, now, committed)?)?;
+    if made {
+        names.extend(metadata.tags.iter().cloned());
+    }
+    let mut seen = std::collections::BTreeSet::new();
+    names.retain(|name| seen.insert(name.clone()));
+    Ok(Naming { names, metadata })
+}
+
+/// `manifest:NAME=VALUE` says what is so anyway; other levels are told apart where they are read.
+fn without_levels(text: &str) -> String {
+    let lines = list(text, ListRules::LINES);
+    let bare = |line: &String| line.strip_prefix("manifest:").unwrap_or(line).to_owned();
+    lines.iter().map(bare).collect::<Vec<_>>().join("\n")
+}
+
+fn facts(
+    event: &Event,
+    variables: &Variables,
+    now: Timestamp,
+    committed: Option<Timestamp>,
+) -> Result<Facts, MetadataError> {
+    let of_head = variables
+        .get("DOCKER_METADATA_PR_HEAD_SHA")
+        .is_some_and(|value| value.eq_ignore_ascii_case("true"));
+    let head = event.pull_request.as_ref().filter(|_| of_head).map(|pull| &pull.head_sha);
+    let short_sha = match variables.get("DOCKER_METADATA_SHORT_SHA_LENGTH").map(String::as_str) {
+        None | Some("") => 7,
+        Some(text) => text.parse().map_err(|_| {
+            MetadataError(format!(
+                "expected a whole number in DOCKER_METADATA_SHORT_SHA_LENGTH but found {text:?}"
+            ))
+        })?,
+    };
+    Ok(Facts {
+        event: event.name.clone(),
+        git_ref: event.git_ref.clone(),
+        sha: head.unwrap_or(&event.sha).clone(),
+        short_sha,
+        base_ref: event.base_ref.clone(),
+        default_branch: event.default_branch.clone(),
+        repository: event.about.clone(),
+        now,
+        committed: event.committed.or(committed),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn variables(rows: &[(&str, &str)]) -> Variables {
+        rows.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect()
+    }
+
+    fn named(inputs: &[(&str, &str)]) -> Naming {
+        let event = variables(&[
+            ("GITHUB_REPOSITORY", "Acme/Boat"),
+            ("GITHUB_EVENT_NAME", "push"),
+            ("GITHUB_REF", "refs/tags/v1.2.3"),
+            ("GITHUB_SHA", "860c1904a1ce19322e91ac35af1ab07466440c37"),
+        ]);
+        let event = Event::read(&event, b"").unwrap();
+        let inputs = Inputs::of(&variables(inputs));
+        naming(&inputs, &event, &variables(&[]), Timestamp::UNIX_EPOCH, None).unwrap()
+    }
+
+    #[test]
+    fn names_are_given_or_made() {
+        let rows: &[(&[(&str, &str)], &str)] = &[
+            (&[], "ghcr.io/acme/boat:v1.2.3 ghcr.io/acme/boat:latest"),
+            (&[("INPUT_TAGS", "acme/boat:1\nquay.io/a/b:2,c:3")], "acme/boat:1 quay.io/a/b:2 c:3"),
+            (&[("INPUT_TAGS", "boat")], "boat"),
+            (&[("INPUT_TAGS", "type=sha")], "ghcr.io/acme/boat:sha-860c190"),
+            (
+                &[("INPUT_IMAGES", "acme/boat"), ("INPUT_TAGS", "one\ntype=sha")],
+                "acme/boat:one acme/boat:sha-860c190",
+            ),
+            (&[("INPUT_IMAGES", "acme/boat")], "acme/boat:v1.2.3 acme/boat:latest"),
+            (
+                &[("INPUT_IMAGES", "a"), ("INPUT_TAGS", "quay.io/x:1\ntype=raw,value=y")],
+                "quay.io/x:1 a:y",
+            ),
+            (&[("INPUT_TAGS", "x:1\nx:1")], "x:1"),
+            (
+                &[
+                    ("INPUT_TAGS", "type=semver,pattern={{major}}"),
+                    ("INPUT_FLAVOR", "latest=false"),
+                ],
+                "ghcr.io/acme/boat:1",
+            ),
+        ];
+        for (inputs, expected) in rows {
+            assert_eq!(named(inputs).names.join(" "), *expected, "{inputs:?}");
+        }
+    }
+
+    #[test]
+    fn labels_and_annotations_come_along() {
+        let naming = named(&[
+            ("INPUT_TAGS", "x:1"),
+            ("INPUT_LABELS", "a=1"),
+            ("INPUT_ANNOTATIONS", "manifest:b=2"),
+        ]);
+        assert_eq!(naming.metadata.labels["a"], "1");
+        assert_eq!(naming.metadata.annotations["b"], "2");
+        assert_eq!(naming.json()["tags"], json!(["x:1"]));
+        assert_eq!(naming.json()["labels"]["org.opencontainers.image.version"], "v1.2.3");
+    }
+}

@@ -1,0 +1,139 @@
+//! Inputs: mistakes, what is left alone, and where the context is.
+
+use std::fs;
+use std::process::Command;
+
+use super::github::FakeGithub;
+use super::runner::{COMMITTED, Runner, SHA};
+
+#[test]
+fn a_wrong_input_is_code_2_and_names_it() {
+    for (name, value, expected) in [
+        ("push", "perhaps", "input push: expected auto, true, false but found \"perhaps\""),
+        ("cache", "yes", "input cache: expected auto, read, off"),
+        ("comment", "summary", "input comment: expected auto, always, changed, never"),
+        ("size-gate", "hard", "input size-gate: expected fail, warn, off"),
+        ("size-budget", "big", "--size-budget: expected"),
+        ("fork-mode", "x", "input fork-mode: expected auto, skip"),
+        ("call", "outline", "input call: expected"),
+        ("pull", "yes", "input pull: expected true or false"),
+        ("annotate", "perhaps", "input annotate: expected true or false"),
+        ("summary", "no", "input summary: expected true or false"),
+        ("max-parallelism", "many", "input max-parallelism: expected a whole number"),
+        ("push-retries", "-1", "input push-retries: expected a whole number"),
+        ("allow", "device", "input allow: expected network.host, security.insecure"),
+        ("secrets", "hunter2", "input secrets: expected ID=… in every line"),
+        ("registry-auth", "{", "input registry-auth: expected a YAML list"),
+        ("tags", "type=nonsense", "nonsense"),
+        ("platforms", "a/b/c/d", "--platform"),
+        ("context", "nowhere", "nowhere"),
+        ("cache-from", "type=s3", "unknown type"),
+        ("outputs", "type=pipe", "type"),
+        ("build-args", "=x", "--build-arg: the name is empty"),
+    ] {
+        let mut runner = Runner::new();
+        runner.input("cache", "auto");
+        runner.input(name, value);
+        let ended = runner.run();
+        assert_eq!(ended.code, 2, "{name}: {}", ended.log);
+        let errors = ended.commands("::error").join("\n");
+        assert!(errors.contains(expected), "{name}: {errors}");
+        assert!(!ended.log.contains("hunter2"), "{}", ended.log);
+    }
+}
+
+#[test]
+fn what_is_no_step_is_said() {
+    let mut runner = Runner::new();
+    runner.unset("GITHUB_EVENT_NAME");
+    let ended = runner.run();
+    assert_eq!(ended.code, 2);
+    assert!(ended.log.contains("GITHUB_EVENT_NAME is not set"), "{}", ended.log);
+    let runner = Runner::new();
+    fs::write(runner.path("event.json"), "{").unwrap();
+    let ended = runner.run();
+    assert_eq!(ended.code, 2);
+    assert!(ended.log.contains("the event in GITHUB_EVENT_PATH can't be read"), "{}", ended.log);
+}
+
+#[test]
+fn what_can_t_be_written_is_a_warning() {
+    let mut runner = Runner::new();
+    runner.set("GITHUB_OUTPUT", "/nowhere/output");
+    runner.set("RUNNER_TEMP", "/nowhere");
+    let ended = runner.built();
+    let warnings = ended.commands("::warning").join("\n");
+    assert!(warnings.contains("can't write GITHUB_OUTPUT, /nowhere/output: "), "{warnings}");
+    assert!(warnings.contains("can't write the report into /nowhere: "), "{warnings}");
+}
+
+#[test]
+fn inputs_without_meaning_are_told() {
+    let mut runner = Runner::new();
+    runner.input("provenance", "mode=max");
+    let notices = runner.built().notices().join("\n");
+    assert!(notices.contains("the input provenance does nothing here: "), "{notices}");
+}
+
+#[test]
+fn no_value_can_set_another_output() {
+    let mut runner = Runner::new();
+    runner.input("labels", "a=1\n\"b=x\nEOF\ndigest=forged\ndigest<<EOF\nforged\"");
+    let ended = runner.built();
+    assert!(ended.output("digest").starts_with("sha256:"), "{:?}", ended.outputs);
+    assert!(ended.output("labels").contains("digest=forged"), "{:?}", ended.outputs);
+}
+
+#[test]
+fn the_checks_alone() {
+    let mut runner = Runner::new();
+    runner.input("call", "check");
+    assert_eq!(runner.built().output("digest"), "");
+    runner.write("Dockerfile", "FROM scratch as one\nCOPY data /\n");
+    let ended = runner.run();
+    assert_eq!((ended.code, ended.output("warnings-count")), (1, "1"), "{}", ended.log);
+    assert_eq!(ended.commands("::warning file=Dockerfile,line=1").len(), 1, "{}", ended.log);
+}
+
+fn git(runner: &Runner, words: &[&str]) {
+    let status = Command::new("git")
+        .args(["-c", "user.name=ada", "-c", "user.email=a@b"])
+        .args(words)
+        .current_dir(runner.path("workspace"))
+        .env("GIT_COMMITTER_DATE", "2020-01-01T00:00:00Z")
+        .output()
+        .unwrap();
+    assert!(status.status.success(), "{}", String::from_utf8_lossy(&status.stderr));
+}
+
+#[test]
+fn times_are_those_of_the_commit_that_is_checked_out() {
+    let mut runner = Runner::new();
+    git(&runner, &["init", "-q"]);
+    git(&runner, &["add", "."]);
+    git(&runner, &["commit", "-qm", "Add sails"]);
+    let label = "org.opencontainers.image.created=";
+    runner.pull_request("acme/boat", &[]);
+    let ended = runner.built();
+    assert!(ended.output("labels").contains(&format!("{label}2020-01-01T00:00:00")), "checkout");
+    // Nothing is checked out, and the event of a pull request does not say it.
+    fs::remove_dir_all(runner.path("workspace/.git")).unwrap();
+    let github = FakeGithub::start();
+    runner.set("GITHUB_API_URL", &github.url());
+    let ended = runner.built();
+    let created = format!("{label}{}", COMMITTED.trim_end_matches('Z'));
+    assert!(ended.output("labels").contains(&created), "API: {}", ended.output("labels"));
+}
+
+#[test]
+fn without_a_checkout_the_context_is_the_repository() {
+    let mut runner = Runner::new();
+    fs::remove_file(runner.path("workspace/Dockerfile")).unwrap();
+    runner.set("GITHUB_SERVER_URL", "http://127.0.0.1:9");
+    let ended = runner.run();
+    assert_eq!(ended.code, 1, "{}", ended.log);
+    let context = format!("http://127.0.0.1:9/acme/boat.git#{SHA}");
+    let said = format!("::notice::the context is {context}: nothing is checked out");
+    assert!(ended.notices()[0].starts_with(&said), "{:?}", ended.notices());
+    assert!(ended.log.contains("failed to load http://127.0.0.1:9/acme/boat.git"), "{}", ended.log);
+}
