@@ -227,15 +227,16 @@ fn numbers_are_octal_or_base_256() {
 }
 
 #[test]
-fn an_archive_that_is_cut_is_an_error_except_between_members() {
+fn an_archive_that_is_cut_is_an_error_except_behind_a_member() {
     let members = samples();
     let bytes = write(&members);
     let mut whole = 0;
     for end in 0..bytes.len() - 1024 {
         if let Ok(read) = read(&bytes[..end]) {
-            assert_eq!(end % 512, 0, "cut at {end}");
+            let padding = &bytes[end..end.next_multiple_of(512)];
+            assert!(padding.iter().all(|byte| *byte == 0), "cut at {end}");
             assert_eq!(read, members[..read.len()]);
-            whole += 1;
+            whole += usize::from(padding.is_empty());
         }
     }
     assert_eq!(whole, members.len());
