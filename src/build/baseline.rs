@@ -91,12 +91,17 @@ pub(super) struct Found {
 }
 
 /// The search, under way.
-pub(super) struct Search(Option<oneshot::Receiver<Found>>);
+pub(super) struct Search {
+    running: Option<oneshot::Receiver<Found>>,
+    found: Found,
+}
 
 impl Search {
     /// Begins, where the request wants it.
     pub(super) fn begin(session: &Session<'_>) -> Self {
-        let Some(lineage) = session.request.lineage.clone() else { return Self(None) };
+        let Some(lineage) = session.request.lineage.clone() else {
+            return Self { running: None, found: Found::default() };
+        };
         let (found, receiver) = oneshot::channel();
         let policy = RetryPolicy { attempts: ATTEMPTS, ..RetryPolicy::default() };
         let searcher = Searcher {
@@ -111,13 +116,21 @@ impl Search {
         };
         // Not joined: where nobody waits for it any more, it ends with the process.
         std::thread::spawn(move || found.send(searcher.search()));
-        Self(Some(receiver))
+        Self { running: Some(receiver), found: Found::default() }
     }
 
-    /// Waits for the end of it.
-    pub(super) fn finish(self, session: &Session<'_>) -> Result<Found, Error> {
-        let Some(receiver) = self.0 else { return Ok(Found::default()) };
-        let found = session.wait(receiver)?.unwrap_or_default();
+    /// Waits for the end of it: before a tag that it looks at is another image's.
+    pub(super) fn settle(&mut self, session: &Session<'_>) -> Result<(), Error> {
+        if let Some(receiver) = self.running.take() {
+            self.found = session.wait(receiver)?.unwrap_or_default();
+        }
+        Ok(())
+    }
+
+    /// What was found, once.
+    pub(super) fn finish(&mut self, session: &Session<'_>) -> Result<Found, Error> {
+        self.settle(session)?;
+        let found = std::mem::take(&mut self.found);
         found.notices.iter().for_each(|notice| session.notice(notice.clone()));
         Ok(found)
     }

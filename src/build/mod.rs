@@ -31,6 +31,7 @@ mod slot;
 mod stage;
 mod weigh;
 
+use std::cell::RefCell;
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, ScopedJoinHandle};
@@ -94,7 +95,7 @@ fn solve(
 ) -> Result<BuildResult, Error> {
     let file = read_and_warn(request, events)?;
     let mut session = Session::open(request, cancel, events)?;
-    let search = Search::begin(&session);
+    let search = RefCell::new(Search::begin(&session));
     session.take_epoch(&file)?;
     let (plan, images) = plan_and_warn(&session, &file)?;
     let inputs = inputs::gather(&session, &plan)?;
@@ -108,9 +109,10 @@ fn solve(
         inputs: &inputs,
         keys: &keys,
         history: &history,
+        search: &search,
     };
     let made = known.make();
-    let compared = made.as_ref().ok().map(|made| compared(&session, search, made)).transpose();
+    let compared = made.as_ref().ok().map(|made| compared(&session, &search, made)).transpose();
     // What a build has made that failed is there for the next; who cancels one does not wait.
     let wanted = made.as_ref().err().is_none_or(|error| !error.is_canceled());
     if wanted {
@@ -131,12 +133,12 @@ fn solve(
 /// for those that come.
 fn compared(
     session: &Session<'_>,
-    search: Search,
+    search: &RefCell<Search>,
     made: &Made<'_, '_>,
 ) -> Result<(Option<Baseline>, Vec<Logged>), Error> {
     let wanted = made.weight.as_ref().filter(|_| session.request.lineage.is_some());
     let Some(weight) = wanted else { return Ok(Default::default()) };
-    let found = search.finish(session)?;
+    let found = search.borrow_mut().finish(session)?;
     found.keep(session, weight, &made.exported.pushed)?;
     let builds = found.history(session, weight);
     Ok((found.baseline, builds))
@@ -150,6 +152,7 @@ struct Known<'a, 's> {
     inputs: &'a Inputs,
     keys: &'a [StageKeys],
     history: &'a History,
+    search: &'a RefCell<Search>,
 }
 
 /// The image, and what it took.
@@ -175,7 +178,7 @@ impl<'a, 's> Known<'a, 's> {
     }
 
     fn attempt(&self) -> Result<Made<'a, 's>, Error> {
-        let Self { session, plan, images, inputs, keys, history } = *self;
+        let Self { session, plan, images, inputs, keys, history, .. } = *self;
         let demands = demands(session, plan, images, keys);
         if session.cache.losses() == 0 {
             session.saver.copy(session, plan, keys);
@@ -189,6 +192,7 @@ impl<'a, 's> Known<'a, 's> {
         session.saver.save_index(session, history);
         let target = done.stages[plan.target.0].clone().ok_or_else(Error::canceled)?;
         let pushes = &done.pushes;
+        self.search.borrow_mut().settle(session)?;
         let export = export::Export { session, plan, images, target: &target, pushes };
         let exported = export.write_all()?;
         let weight = match session.request.weigh {
