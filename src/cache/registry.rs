@@ -3,6 +3,7 @@
 //! from being collected.
 
 use std::io::{Cursor, Read};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use tokio::runtime::Handle;
@@ -26,6 +27,8 @@ pub struct RegistryCache {
     registry: Registry,
     runtime: Handle,
     reference: Reference,
+    /// The empty configuration, which all artifacts share, is in the repository.
+    has_config: Arc<Mutex<bool>>,
 }
 
 impl RegistryCache {
@@ -33,7 +36,8 @@ impl RegistryCache {
     #[must_use]
     pub fn new(registry: &Registry, runtime: Handle, reference: Reference) -> Self {
         let policy = RetryPolicy { attempts: ATTEMPTS, ..RetryPolicy::default() };
-        Self { registry: registry.clone().with_retry_policy(policy), runtime, reference }
+        let registry = registry.clone().with_retry_policy(policy);
+        Self { registry, runtime, reference, has_config: Arc::default() }
     }
 
     fn tag(&self, key: &str) -> String {
@@ -70,19 +74,28 @@ impl RegistryCache {
         Ok(Some(FoundEntry { key: key.clone(), size: Some(blob.size), place }))
     }
 
+    /// Brings the configuration there, once: a registry in which two bring the same blob at the same
+    /// time may deny that it has it (distribution 2.8).
+    fn bring_config(&self, config: &Descriptor) -> Result<(), Error> {
+        let mut has_config = self.has_config.lock().unwrap_or_else(PoisonError::into_inner);
+        if !*has_config {
+            self.push_blob(config, &BlobSource::Bytes(Bytes::from_static(EMPTY_CONFIG)))?;
+            *has_config = true;
+        }
+        Ok(())
+    }
+
     /// An entry as an artifact that refers to `blobs`.
     fn push(&self, name: &Reference, entry: Bytes, blobs: &[Descriptor]) -> Result<(), Error> {
         let content = Descriptor::new(ENTRY_TYPE, Digest::of(&entry), entry.len() as u64);
         let mut layers = vec![content.clone()];
         layers.extend_from_slice(blobs);
         let manifest = Manifest::artifact(ARTIFACT_TYPE, layers);
+        self.bring_config(&manifest.config)?;
         let artifact = ImageToPush {
             manifest: to_json(&manifest).into(),
             media_type: media_type::OCI_MANIFEST.to_owned(),
-            blobs: vec![
-                (manifest.config, BlobSource::Bytes(Bytes::from_static(EMPTY_CONFIG))),
-                (content, BlobSource::Bytes(entry)),
-            ],
+            blobs: vec![(content, BlobSource::Bytes(entry))],
         };
         let push = self.registry.push(vec![name.clone()], &self.runtime);
         self.runtime.block_on(push.finish(&artifact, &|_| {}))?;
