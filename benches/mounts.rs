@@ -69,23 +69,35 @@ fn timed<T>(work: impl FnOnce() -> T) -> (Duration, T) {
 /// `directories` of 100 small files each, and a large file for every ten of them.
 fn make(work: &Path, directories: usize) -> PathBuf {
     let folder = work.join("mount");
-    let text: Vec<u8> =
-        (0..400_000_u64).flat_map(|n| (n * n % 977).to_string().into_bytes()).collect();
+    let text = text(16 << 20);
     for directory in 0..directories {
         let path = folder.join(format!("{directory:02x}"));
         fs::create_dir_all(&path).expect("a folder");
         for file in 0..100 {
-            let from = (directory * 100 + file) * 37 % 1_000_000;
+            let from = (directory * 100 + file) * 7919 % (text.len() - 10_000);
             let content = format!("{directory} {file}").into_bytes();
             let content = [&content[..], &text[from..from + 500 + file * 90]].concat();
             fs::write(path.join(format!("{file:02}")), content).expect("a file");
         }
         if directory % 10 == 0 {
-            let content = [directory.to_string().as_bytes(), &text.repeat(8)].concat();
+            let content =
+                [directory.to_string().as_bytes(), &text[directory * 10_000..][..8 << 20]].concat();
             fs::write(path.join("large"), content).expect("a file");
         }
     }
     folder
+}
+
+/// Letters without sense, which compress to half.
+fn text(length: usize) -> Vec<u8> {
+    let mut state = 88_172_645_463_325_252_u64;
+    let words = std::iter::repeat_with(|| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes().map(|byte| byte % 16 + b'a')
+    });
+    words.flatten().take(length).collect()
 }
 
 fn place(work: &Path) -> Arc<Place> {
