@@ -5,6 +5,7 @@ mod comment;
 mod companion;
 mod door;
 mod job;
+mod login;
 mod publish;
 mod pushing;
 mod root;
@@ -36,6 +37,7 @@ use client::Client;
 use comment::Mode;
 use door::{Cache, Wanted};
 use job::Job;
+use login::AwsLogin;
 use publish::Built;
 use root::Rights;
 use source::Source;
@@ -186,7 +188,9 @@ impl Step<'_> {
             .map_err(Error::usage)?;
         naming.metadata.warnings.iter().for_each(|warning| job.warn(warning));
         let epoch = committed.map(Timestamp::as_second);
-        let mut wanted = door::wanted(&job.inputs, &job.event, &naming, source.context, epoch)?;
+        let (inputs, variables) = (&job.inputs, &job.variables);
+        let mut wanted =
+            door::wanted(inputs, &job.event, variables, &naming, source.context, epoch)?;
         for context in &mut wanted.args.build_contexts {
             *context = source::with_default_context(context, &source::git_context(job));
         }
@@ -202,6 +206,8 @@ impl Step<'_> {
         let job = self.job;
         let confided = std::mem::take(&mut wanted.confided);
         mask_all(job, confided.credentials.values().map(secret));
+        mask_all(job, confided.push_credentials.values().map(secret));
+        mask_all(job, wanted.aws.iter().flat_map(AwsLogin::secrets));
         let mut environment = job.environment.clone();
         environment.threads = wanted.threads.unwrap_or(environment.threads);
         let outside = build::Outside {
@@ -212,6 +218,9 @@ impl Step<'_> {
         };
         let mut request = build::request(&wanted.args, &environment, outside)?;
         mask_all(job, request.secrets.values());
+        for login in &wanted.aws {
+            login.exchange(job, &mut request.registry)?;
+        }
         request.registry.attempts = wanted.attempts;
         request.weigh = true;
         if wanted.cache == Cache::Off {
