@@ -116,6 +116,21 @@ fn only_branches_and_tags_are_pushed_by_themselves() {
 }
 
 #[test]
+fn an_event_that_no_rule_fits_is_built_and_not_pushed() {
+    let registry = FakeRegistry::start(Options::default());
+    let mut runner = runner(&registry);
+    runner.input("tags", "type=semver,pattern={{version}}\ntype=ref,event=pr");
+    let ended = runner.built();
+    assert_eq!(ended.output("pushed"), "false");
+    let notices = ended.notices().join("\n");
+    assert!(notices.contains("no rule of the input tags makes a name of this event"), "{notices}");
+    runner.input("push", "true");
+    let ended = runner.run();
+    assert_eq!(ended.code, 2, "{}", ended.log);
+    assert!(ended.log.contains("input push: the image can't be pushed"), "{}", ended.log);
+}
+
+#[test]
 fn stages_are_kept_in_github_s_cache() {
     let service = FakeActionsCache::start(CacheOptions::default());
     let mut runner = Runner::new();

@@ -35,7 +35,7 @@ use crate::ui::{Event, Form, Ui, excerpt, findings};
 
 use client::Client;
 use comment::Mode;
-use door::{Cache, Wanted};
+use door::{Cache, Push, Wanted};
 use job::Job;
 use login::AwsLogin;
 use publish::Built;
@@ -197,7 +197,7 @@ impl Step<'_> {
         if let Some((id, token)) = source.git_token {
             wanted.confided.secrets.entry(id).or_insert(Secret(token.into_bytes()));
         }
-        wanted.args.push = pushing::is_wanted(job, wanted.push);
+        wanted.args.push = pushing::is_wanted(job, wanted.push, &naming.names)?;
         let request = self.request(&mut wanted)?;
         Ok((Prepared { naming, args: wanted.args, client, mode }, request))
     }
@@ -228,7 +228,8 @@ impl Step<'_> {
             request.cache_from.clear();
             request.cache_to.clear();
         }
-        pushing::settle(job, wanted.push, &mut request);
+        let by_itself = wanted.push == Push::Auto && wanted.args.push;
+        pushing::settle(job, by_itself, &mut request);
         Ok(request)
     }
 
