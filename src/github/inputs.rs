@@ -178,6 +178,7 @@ pub const IGNORED: &[(&str, &str)] = &[
     ("provenance", "attestations are not made yet"),
     ("sbom", "attestations are not made yet"),
     ("cgroup-parent", "RUN has no cgroup of its own"),
+    ("sep-annotations", "annotations are in the output `json` alone"),
     ("bake-target", "bake files are not read"),
     ("logout", "credentials live no longer than the step"),
 ];
