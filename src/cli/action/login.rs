@@ -411,11 +411,11 @@ mod tests {
 
     /// Users by place.
     fn users(credentials: &Credentials) -> Vec<(&str, &str)> {
-        let user = |credential| match credential {
-            &Credential::Basic { ref user, .. } => user.as_str(),
-            _ => "",
-        };
-        credentials.iter().map(|(place, credential)| (place.as_str(), user(credential))).collect()
+        let users = credentials.iter().filter_map(|(place, credential)| match credential {
+            Credential::Basic { user, .. } => Some((place.as_str(), user.as_str())),
+            _ => None,
+        });
+        users.collect()
     }
 
     #[test]
