@@ -11,6 +11,8 @@ pub(super) struct Semver {
     pub(super) patch: u64,
     /// Without its dash; empty for a release.
     pub(super) prerelease: String,
+    /// Without its plus; empty where there is none.
+    pub(super) build: String,
     /// Without a leading `v` and without build metadata.
     pub(super) version: String,
 }
@@ -43,6 +45,7 @@ pub(super) fn semver(text: &str) -> Option<Semver> {
         minor,
         patch,
         prerelease: prerelease.to_owned(),
+        build: build.unwrap_or_default().to_owned(),
         version: text.to_owned(),
     })
 }
