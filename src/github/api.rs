@@ -102,6 +102,20 @@ pub struct Commit {
     pub committed: Timestamp,
 }
 
+/// What GitHub knows of the repository.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+pub struct About {
+    pub description: Option<String>,
+    pub html_url: Option<String>,
+    pub default_branch: Option<String>,
+    pub license: Option<License>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct License {
+    pub spdx_id: Option<String>,
+}
+
 #[derive(Deserialize)]
 struct CommitAnswer {
     commit: CommitBody,
@@ -236,6 +250,11 @@ impl Api {
         let found = self.client.get(route, None::<&()>);
         let labels: Vec<Label> = answer("can't read the labels of the pull request", found).await?;
         Ok(labels.into_iter().map(|label| label.name).collect())
+    }
+
+    pub async fn repository(&self) -> Result<About, ApiError> {
+        let found = self.client.get(self.root.clone(), None::<&()>);
+        answer("can't read what the repository is", found).await
     }
 
     pub async fn commit(&self, sha: &str) -> Result<Commit, ApiError> {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::Deserialize;
 
+use super::api::About;
 use super::metadata::Repository;
 
 /// The environment of a step, as values.
@@ -102,23 +103,17 @@ impl Event {
         let commit = commits.into_iter().chain(payload.head_commit).find(|c| c.id == sha);
         let committed = commit.as_ref().and_then(|commit| commit.timestamp.parse().ok());
         let message = commit.map(|commit| commit.message);
-        let described = payload.repository.unwrap_or_default();
         let base_ref = payload
             .base_ref
             .map(|base| base.strip_prefix("refs/heads/").map_or(base.clone(), str::to_owned));
         let before = payload.before.filter(|sha| sha.bytes().any(|b| b != b'0'));
-        Ok(Self {
+        let mut event = Self {
             action: payload.action.unwrap_or_default(),
             actor: or_empty("GITHUB_ACTOR"),
             server: server.to_owned(),
             run_url: format!("{server}/{repository}/actions/runs/{}", or_empty("GITHUB_RUN_ID")),
-            about: Repository {
-                name: repository.rsplit('/').next().unwrap_or_default().to_owned(),
-                description: described.description.unwrap_or_default(),
-                url: described.html_url.unwrap_or_else(|| format!("{server}/{repository}")),
-                license: described.license.and_then(|l| l.spdx_id).unwrap_or_default(),
-            },
-            default_branch: described.default_branch.unwrap_or_default(),
+            about: Repository::default(),
+            default_branch: String::new(),
             base_ref: pull_request.as_ref().map(|pull| pull.base_ref.clone()).or(base_ref),
             committed,
             pull_request,
@@ -129,7 +124,21 @@ impl Event {
             repository,
             git_ref,
             sha,
-        })
+        };
+        event.describe(payload.repository.unwrap_or_default());
+        Ok(event)
+    }
+
+    /// Takes over what is known of the repository. The event of a schedule does not say it.
+    pub fn describe(&mut self, about: About) {
+        let (server, repository) = (&self.server, &self.repository);
+        self.about = Repository {
+            name: repository.rsplit('/').next().unwrap_or_default().to_owned(),
+            description: about.description.unwrap_or_default(),
+            url: about.html_url.unwrap_or_else(|| format!("{server}/{repository}")),
+            license: about.license.and_then(|license| license.spdx_id).unwrap_or_default(),
+        };
+        self.default_branch = about.default_branch.unwrap_or_default();
     }
 
     /// The event comes from a pull request of another repository, whose author may be anybody.
@@ -168,7 +177,7 @@ struct Payload {
     head_commit: Option<Commit>,
     pull_request: Option<PullPayload>,
     workflow_run: Option<WorkflowRun>,
-    repository: Option<RepositoryPayload>,
+    repository: Option<About>,
 }
 
 #[derive(Deserialize)]
@@ -179,19 +188,6 @@ struct Commit {
     timestamp: String,
     #[serde(default)]
     message: String,
-}
-
-#[derive(Default, Deserialize)]
-struct RepositoryPayload {
-    description: Option<String>,
-    html_url: Option<String>,
-    default_branch: Option<String>,
-    license: Option<License>,
-}
-
-#[derive(Deserialize)]
-struct License {
-    spdx_id: Option<String>,
 }
 
 #[derive(Deserialize)]

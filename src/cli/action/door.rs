@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
@@ -12,7 +12,7 @@ use crate::cli::build::Confided;
 use crate::error::Error;
 use crate::github::event::Event;
 use crate::github::inputs::{InputError, Inputs};
-use crate::github::list::{ListRules, list};
+use crate::github::list::{ListRules, fields, list};
 use crate::github::naming::Naming;
 use crate::registry::parse_reference;
 use crate::request::{Credential, Secret};
@@ -34,6 +34,8 @@ pub struct Wanted {
     pub threads: Option<usize>,
     /// How often a request to a registry is tried.
     pub attempts: Option<u32>,
+    /// What was given and is left out, and why.
+    pub left_out: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,7 +83,18 @@ pub fn wanted(
         inputs.choice("push", &[("auto", Push::Auto), ("true", Push::Yes), ("false", Push::No)])?;
     let cache = inputs
         .choice("cache", &[("auto", Cache::Auto), ("read", Cache::Read), ("off", Cache::Off)])?;
-    let (cache_from, cache_to) = caches(cache, lines("cache-from"), lines("cache-to"));
+    let mut left_out = Vec::new();
+    let mut cache_to = lines("cache-to");
+    cache_to.retain(|target| {
+        let is_inline = fields(target).iter().any(|field| field == "type=inline");
+        if is_inline {
+            left_out.push(
+                "cache-to: type=inline does nothing here: an image has no cache in it".to_owned(),
+            );
+        }
+        !is_inline
+    });
+    let (cache_from, cache_to) = caches(cache, lines("cache-from"), cache_to);
     let network = inputs.choice(
         "network",
         &[
@@ -92,17 +105,16 @@ pub fn wanted(
         ],
     )?;
     let mut secret_specs = Vec::new();
-    let files = lines("secret-files");
-    for (name, key, list) in
-        [("secret-envs", "env", commas("secret-envs")), ("secret-files", "src", files)]
-    {
-        for line in list {
-            let (id, place) = split(name, &line)?;
-            secret_specs.push(format!(
-                "{},{}",
-                quoted(&format!("id={id}")),
-                quoted(&format!("{key}={place}"))
-            ));
+    for line in commas("secret-envs") {
+        let (id, variable) = split("secret-envs", &line)?;
+        secret_specs.push(secret_spec(id, "env", variable));
+    }
+    for line in lines("secret-files") {
+        let (id, path) = split("secret-files", &line)?;
+        if Path::new(path).exists() {
+            secret_specs.push(secret_spec(id, "src", path));
+        } else {
+            left_out.push(format!("the secret {id} is left out: there is no file {path}"));
         }
     }
     let args = BuildArgs {
@@ -118,7 +130,7 @@ pub fn wanted(
         pull: inputs.switch("pull")?,
         cache_from,
         cache_to,
-        allow: entitlements(commas("allow"))?,
+        allow: entitlements(commas("allow"), &mut left_out)?,
         cache_mounts: commas("cache-mounts"),
         cache_mount_budget: inputs.some("cache-budget").map(str::to_owned),
         size_baseline: inputs.some("size-baseline").map(str::to_owned),
@@ -127,7 +139,7 @@ pub fn wanted(
         no_cache_filters: commas("no-cache-filters"),
         outputs: lines("outputs"),
         secrets: secret_specs,
-        ssh: lines("ssh"),
+        ssh: commas("ssh"),
         network,
         dns: addresses(commas("dns"))?,
         add_hosts: commas("add-hosts").iter().map(|host| with_colon(host)).collect(),
@@ -144,8 +156,8 @@ pub fn wanted(
     let attempts = inputs.number("push-retries")?.map(|n| u32::try_from(n).unwrap_or(u32::MAX));
     Ok(Wanted {
         confided: Confided {
-            secrets: secrets(inputs)?,
-            credentials: credentials(inputs, &args.tags)?,
+            secrets: secrets(inputs, &mut left_out)?,
+            credentials: credentials(inputs, event, &args.tags, &mut left_out)?,
             spare_credentials: token(inputs, event),
         },
         args,
@@ -153,7 +165,12 @@ pub fn wanted(
         cache,
         threads: inputs.number("max-parallelism")?.filter(|&threads| threads > 0),
         attempts,
+        left_out,
     })
+}
+
+fn secret_spec(id: &str, key: &str, place: &str) -> String {
+    format!("{},{}", quoted(&format!("id={id}")), quoted(&format!("{key}={place}")))
 }
 
 /// What the image may weigh.
@@ -178,21 +195,35 @@ fn caches(cache: Cache, from: Vec<String>, to: Vec<String>) -> (Vec<String>, Vec
     }
 }
 
-fn entitlements(names: Vec<String>) -> Result<Vec<Entitlement>, InputError> {
+/// Entitlements that buildx has besides: nothing here asks for them.
+const NEEDLESS: [&str; 4] = ["device", "fs", "image.load", "ssh"];
+
+fn entitlements(
+    names: Vec<String>,
+    left_out: &mut Vec<String>,
+) -> Result<Vec<Entitlement>, InputError> {
     let known = [
         ("network.host", Entitlement::NetworkHost),
         ("security.insecure", Entitlement::SecurityInsecure),
     ];
-    let entitlement = |name: String| {
-        known.iter().find(|(known, _)| *known == name).map(|(_, entitlement)| *entitlement).ok_or(
-            InputError {
+    let mut entitlements = Vec::new();
+    for name in names {
+        // `fs.read=PATH`, `device=NAME`
+        let kind = name.split('=').next().unwrap_or_default();
+        let kind = if kind.starts_with("fs.") { "fs" } else { kind };
+        if let Some((_, entitlement)) = known.iter().find(|(known, _)| *known == name) {
+            entitlements.push(*entitlement);
+        } else if NEEDLESS.contains(&kind) {
+            left_out.push(format!("allow: {name} does nothing here: no RUN asks for it"));
+        } else {
+            return Err(InputError {
                 name: "allow",
                 expected: known.map(|(known, _)| known).join(", "),
                 found: name,
-            },
-        )
-    };
-    names.into_iter().map(entitlement).collect()
+            });
+        }
+    }
+    Ok(entitlements)
 }
 
 fn addresses(servers: Vec<String>) -> Result<Vec<IpAddr>, Error> {
@@ -228,12 +259,17 @@ fn split<'a>(input: &'static str, line: &'a str) -> Result<(&'a str, &'a str), E
     })
 }
 
-/// The `secrets` input: `ID=VALUE`, values with every space that they have.
-fn secrets(inputs: &Inputs) -> Result<BTreeMap<String, Secret>, Error> {
+/// The `secrets` input: `ID=VALUE`, values with every space that they have. One without a value is
+/// left out: that is what a secret of the repository is to a run of a fork.
+fn secrets(inputs: &Inputs, left_out: &mut Vec<String>) -> Result<BTreeMap<String, Secret>, Error> {
     let rules = ListRules { trim: false, ..ListRules::LINES };
     let mut secrets = BTreeMap::new();
     for line in list(inputs.raw("secrets"), rules) {
         let (id, value) = split("secrets", &line)?;
+        if value.is_empty() {
+            left_out.push(format!("the secret {} is left out: it is empty", id.trim()));
+            continue;
+        }
         secrets.insert(id.trim().to_owned(), Secret(value.as_bytes().to_vec()));
     }
     Ok(secrets)
@@ -245,8 +281,10 @@ fn secrets(inputs: &Inputs) -> Result<BTreeMap<String, Secret>, Error> {
 struct Login {
     #[serde(default)]
     registry: String,
-    username: String,
-    password: String,
+    #[serde(default)]
+    username: Option<String>,
+    #[serde(default)]
+    password: Option<String>,
 }
 
 fn basic(user: &str, password: &str) -> Credential {
@@ -260,36 +298,48 @@ fn token(inputs: &Inputs, event: &Event) -> BTreeMap<String, Credential> {
 }
 
 /// Who pushes and pulls, as far as inputs say it.
-fn credentials(inputs: &Inputs, tags: &[String]) -> Result<BTreeMap<String, Credential>, Error> {
-    let mut credentials = BTreeMap::new();
+fn credentials(
+    inputs: &Inputs,
+    event: &Event,
+    tags: &[String],
+    left_out: &mut Vec<String>,
+) -> Result<BTreeMap<String, Credential>, Error> {
+    let mut logins: Vec<(String, Login)> = Vec::new();
     let auth = inputs.raw("registry-auth");
     if !auth.trim().is_empty() {
         // The parser's own text shows the lines around a mistake, which may hold a password.
-        let logins: Vec<Login> = serde_yaml::from_str(auth).map_err(|_| {
+        let list: Vec<Login> = serde_yaml::from_str(auth).map_err(|_| {
             Error::usage(
                 "input registry-auth: expected a YAML list of registry, username, password",
             )
         })?;
-        for login in logins {
-            let basic = basic(&login.username, &login.password);
-            credentials.insert(host(&login.registry).to_owned(), basic);
-        }
+        logins.extend(list.into_iter().map(|login| (host(&login.registry).to_owned(), login)));
     }
-    match (inputs.some("username"), inputs.some("password")) {
-        (None, None) => {}
-        (Some(user), Some(password)) => {
-            let host = match inputs.some("registry") {
-                Some(registry) => host(registry).to_owned(),
-                None => only_host(tags),
-            };
-            credentials.insert(host, basic(user, password));
+    let text = |name| inputs.some(name).map(str::to_owned);
+    let (username, password) = (text("username"), text("password"));
+    if username.is_some() || password.is_some() {
+        let host = match inputs.some("registry") {
+            Some(registry) => host(registry).to_owned(),
+            None => only_host(tags),
+        };
+        logins.push((host, Login { registry: String::new(), username, password }));
+    }
+    let mut credentials = BTreeMap::new();
+    for (host, Login { username, password, .. }) in logins {
+        let given = |text: Option<String>| text.filter(|text| !text.is_empty());
+        let missing = match (given(username), given(password)) {
+            (Some(user), Some(password)) => {
+                credentials.insert(host, basic(&user, &password));
+                continue;
+            }
+            (None, _) => "username",
+            (_, None) => "password",
+        };
+        // A repository's secrets are empty to a run of a fork's pull request, and of a bot's.
+        if event.pull_request.is_none() {
+            return Err(Error::usage(format!("the login to {host} has no {missing}")));
         }
-        (None, Some(_)) => {
-            return Err(Error::usage("input password: there is no username with it"));
-        }
-        (Some(_), None) => {
-            return Err(Error::usage("input username: there is no password with it"));
-        }
+        left_out.push(format!("no login to {host}: there is no {missing} in this run"));
     }
     Ok(credentials)
 }
@@ -391,7 +441,8 @@ mod tests {
         assert_eq!(wanted.args.dns.len(), 2);
         assert!(of(&[("INPUT_DNS", "dns.acme.example")]).is_err());
         assert_eq!(wanted.args.add_hosts, ["db:10.0.0.1", "front:10.0.0.2"]);
-        assert_eq!(wanted.args.secrets[0], "id=token,env=MY_TOKEN");
+        assert_eq!(wanted.args.secrets, ["id=token,env=MY_TOKEN"]);
+        assert_eq!(wanted.left_out, ["the secret key is left out: there is no file a,b"]);
         assert_eq!(wanted.confided.secrets["spaced"].0, b" x ");
         assert_eq!(wanted.confided.secrets["many"].0, b"1\n2");
         assert_eq!((wanted.args.network, wanted.push), (NetworkMode::None, Push::No));
@@ -425,14 +476,59 @@ mod tests {
     fn a_mistake_repeats_no_secret() {
         for rows in [
             &[("INPUT_SECRETS", "hunter2")][..],
-            &[("INPUT_PASSWORD", "hunter2")],
+            &[("INPUT_REGISTRY-AUTH", "- registry: x\n  password: hunter2\n")],
             &[("INPUT_REGISTRY-AUTH", "- registry: x\n  pass: hunter2\n")],
             &[("INPUT_SECRET-FILES", "hunter2")],
         ] {
             let error = of(rows).unwrap_err().to_string();
             assert!(!error.contains("hunter2"), "{error}");
-            assert!(error.contains("input "), "{error}");
+            assert!(error.contains("input ") || error.contains("login to x"), "{error}");
         }
         assert!(of(&[("INPUT_PUSH", "perhaps")]).is_err());
+        assert!(of(&[("INPUT_PASSWORD", "hunter2")]).is_err());
+    }
+
+    /// The secrets of a repository are empty texts to a run of a fork.
+    #[test]
+    fn what_a_fork_does_not_get_is_left_out() {
+        let variables = variables(&[
+            ("GITHUB_EVENT_NAME", "pull_request"),
+            ("GITHUB_REF", "refs/pull/3/merge"),
+            ("INPUT_USERNAME", "ada"),
+            ("INPUT_REGISTRY-AUTH", "- registry: quay.io\n  username: ada\n  password:\n"),
+            ("INPUT_SECRETS", "empty=\nother=x"),
+            ("INPUT_TAGS", "acme/boat"),
+        ]);
+        let payload = br#"{"pull_request": {"number": 3,
+            "head": {"ref": "sails", "sha": "h"}, "base": {"ref": "main", "sha": "b"}}}"#;
+        let event = Event::read(&variables, payload).unwrap();
+        let inputs = Inputs::of(&variables);
+        let naming = naming(&inputs, &event, &variables, Timestamp::UNIX_EPOCH, None).unwrap();
+        let wanted = wanted(&inputs, &event, &naming, PathBuf::from("."), None).unwrap();
+        assert!(wanted.confided.credentials.is_empty());
+        assert_eq!(wanted.confided.secrets.keys().collect::<Vec<_>>(), ["other"]);
+        assert_eq!(
+            wanted.left_out,
+            [
+                "the secret empty is left out: it is empty",
+                "no login to quay.io: there is no password in this run",
+                "no login to docker.io: there is no password in this run",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_has_no_meaning_here_is_left_out() {
+        let wanted = of(&[
+            ("INPUT_ALLOW", "device=x,fs.read=/a,security.insecure"),
+            ("INPUT_CACHE-TO", "type=inline\ntype=local,dest=c"),
+            ("INPUT_SSH", "default,git=/run/agent"),
+        ])
+        .unwrap();
+        assert_eq!(wanted.args.allow, [Entitlement::SecurityInsecure]);
+        assert_eq!(wanted.args.cache_to, ["type=local,dest=c"]);
+        assert_eq!(wanted.args.ssh, ["default", "git=/run/agent"]);
+        assert_eq!(wanted.left_out.len(), 3, "{:?}", wanted.left_out);
+        assert!(of(&[("INPUT_ALLOW", "everything")]).is_err());
     }
 }

@@ -5,6 +5,7 @@ mod comment;
 mod companion;
 mod door;
 mod job;
+mod load;
 mod publish;
 mod pushing;
 mod root;
@@ -36,6 +37,7 @@ use client::Client;
 use comment::Mode;
 use door::{Cache, Wanted};
 use job::Job;
+use load::Load;
 use publish::Built;
 use root::Rights;
 use source::Source;
@@ -148,6 +150,7 @@ struct Prepared {
     args: BuildArgs,
     client: Option<Client>,
     mode: Mode,
+    load: Option<Load>,
 }
 
 impl Step<'_> {
@@ -182,20 +185,24 @@ impl Step<'_> {
         }
         let committed = source::committed(job, client.as_ref());
         let now = Timestamp::from_second(job.environment.now).unwrap_or_default();
-        let naming = naming(&job.inputs, &job.event, &job.variables, now, committed)
-            .map_err(Error::usage)?;
+        let event = source::described(job, client.as_ref());
+        let naming =
+            naming(&job.inputs, &event, &job.variables, now, committed).map_err(Error::usage)?;
         naming.metadata.warnings.iter().for_each(|warning| job.warn(warning));
         let epoch = committed.map(Timestamp::as_second);
         let mut wanted = door::wanted(&job.inputs, &job.event, &naming, source.context, epoch)?;
+        wanted.left_out.iter().for_each(|what| job.warn(what));
         for context in &mut wanted.args.build_contexts {
             *context = source::with_default_context(context, &source::git_context(job));
         }
         if let Some((id, token)) = source.git_token {
             wanted.confided.secrets.entry(id).or_insert(Secret(token.into_bytes()));
         }
-        wanted.args.push = pushing::is_wanted(job, wanted.push);
-        let request = self.request(&mut wanted)?;
-        Ok((Prepared { naming, args: wanted.args, client, mode }, request))
+        let load = job.inputs.switch("load")?.then(|| Load::new(job)).transpose()?;
+        wanted.args.push = pushing::is_wanted(job, wanted.push, &wanted.args, load.is_some());
+        let mut request = self.request(&mut wanted)?;
+        request.outputs.extend(load.as_ref().map(Load::output));
+        Ok((Prepared { naming, args: wanted.args, client, mode, load }, request))
     }
 
     fn request(&self, wanted: &mut Wanted) -> Result<BuildRequest, Error> {
@@ -243,10 +250,11 @@ impl Step<'_> {
 
     fn build(&self, prepared: Prepared, request: &BuildRequest) -> Result<ExitCode, Error> {
         let job = self.job;
-        let Prepared { naming, args, client, mode } = prepared;
+        let Prepared { naming, args, client, mode, load } = prepared;
         let mut limits = Limits::read(&args.limits)?;
         let result = crate::build::build(request, &self.signals.cancel, &|event| job.tell(&event))?;
         give_back(job, request);
+        load.map_or(Ok(()), |load| load.finish(job))?;
         if let Some(limits) = &mut limits
             && let Some(by) = waiver::find(job, client.as_ref())
         {

@@ -66,6 +66,8 @@ impl Built<'_> {
             ("metadata", format!("{:#}", report::metadata(result))),
             ("tags", naming.names.join(separator("sep-tags"))),
             ("labels", labels.collect::<Vec<_>>().join(separator("sep-labels"))),
+            ("tag-names", naming.metadata.tag_names.join(separator("sep-tags"))),
+            ("annotations", naming.annotations().join(separator("sep-annotations"))),
             ("json", naming.json().to_string()),
             ("version", naming.metadata.version.clone().unwrap_or_default()),
             ("pushed", (!self.pushed().is_empty()).to_string()),

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::cli::args::BuildArgs;
+use crate::github::list::fields;
 use crate::http::Clients;
 use crate::registry::{Registry, parse_reference};
 use crate::request::{BuildRequest, CachePlace, Output, OutputKind};
@@ -9,13 +11,22 @@ use crate::request::{BuildRequest, CachePlace, Output, OutputKind};
 use super::door::Push;
 use super::job::Job;
 
-/// Whether the inputs want a push. `auto` is one of branches and tags; [`settle`] asks the registries
-/// whether they allow it.
-pub fn is_wanted(job: &Job<'_>, push: Push) -> bool {
+/// Whether the inputs want a push. `auto` is one of branches and tags, where the image has a name and
+/// neither `outputs` nor `load` say that it goes elsewhere; [`settle`] asks the registries whether they allow it.
+pub fn is_wanted(job: &Job<'_>, push: Push, args: &BuildArgs, loads: bool) -> bool {
+    let kind = |output: &String| {
+        let kind = fields(output).into_iter().find(|field| field.starts_with("type="));
+        kind.is_some_and(|kind| matches!(kind.as_str(), "type=image" | "type=registry"))
+    };
     match push {
         Push::No => false,
         Push::Yes => true,
-        Push::Auto => job.event.is_of_branch_or_tag(),
+        Push::Auto => {
+            job.event.is_of_branch_or_tag()
+                && !args.tags.is_empty()
+                && !loads
+                && (args.outputs.is_empty() || args.outputs.iter().any(kind))
+        }
     }
 }
 
@@ -24,7 +35,7 @@ pub fn settle(job: &Job<'_>, push: Push, request: &mut BuildRequest) {
     if job.event.is_from_fork() {
         return keep_from_fork(job, request);
     }
-    if push != Push::Auto || !is_wanted(job, push) {
+    if push != Push::Auto || !job.event.is_of_branch_or_tag() {
         return;
     }
     if let Some(repository) = denied(request) {

@@ -256,6 +256,13 @@ impl State {
                 let pulls: Vec<&Value> = pulls.filter(|p| p["head"]["label"] == head).collect();
                 json_answer(200, &json!(pulls))
             }
+            ("GET", ["repos", _, _]) => json_answer(
+                200,
+                &json!({
+                    "description": "It floats", "html_url": "https://github.com/acme/boat",
+                    "default_branch": "main", "license": { "spdx_id": "MIT" },
+                }),
+            ),
             ("GET", ["repos", _, _, "commits", sha]) => json_answer(200, &self.commit(sha)),
             ("GET", ["repos", _, _, "commits", sha, "pulls"]) => {
                 let pulls: Vec<&Value> =
