@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::event::{Event, Variables};
 use super::inputs::Inputs;
-use super::list::{ListRules, fields, list};
+use super::list::{ListRules, fields, list, quoted};
 use super::metadata::{Facts, Metadata, MetadataError, Rules, metadata};
 
 /// Names and labels of an image.
@@ -75,7 +75,7 @@ pub fn naming(
         &rules.join("\n"),
         inputs.raw("flavor"),
         inputs.raw("labels"),
-        &annotations.join("\n"),
+        &annotations.iter().map(|line| quoted(line)).collect::<Vec<_>>().join("\n"),
     )?;
     let mut metadata = metadata(&rules, &facts(event, variables, now, committed)?)?;
     if made {

@@ -12,7 +12,7 @@ use crate::cli::build::Confided;
 use crate::error::Error;
 use crate::github::event::Event;
 use crate::github::inputs::{InputError, Inputs};
-use crate::github::list::{ListRules, fields, list};
+use crate::github::list::{ListRules, fields, list, quoted};
 use crate::github::naming::Naming;
 use crate::registry::parse_reference;
 use crate::request::{Credential, Secret};
@@ -84,7 +84,8 @@ pub fn wanted(
     let cache = inputs
         .choice("cache", &[("auto", Cache::Auto), ("read", Cache::Read), ("off", Cache::Off)])?;
     let mut left_out = Vec::new();
-    let mut cache_to = lines("cache-to");
+    let records = |name| inputs.list(name, ListRules::RECORDS);
+    let mut cache_to = records("cache-to");
     cache_to.retain(|target| {
         let is_inline = fields(target).iter().any(|field| field == "type=inline");
         if is_inline {
@@ -94,7 +95,7 @@ pub fn wanted(
         }
         !is_inline
     });
-    let (cache_from, cache_to) = caches(cache, lines("cache-from"), cache_to);
+    let (cache_from, cache_to) = caches(cache, records("cache-from"), cache_to);
     let network = inputs.choice(
         "network",
         &[
@@ -137,7 +138,7 @@ pub fn wanted(
         limits: limits(inputs)?,
         no_cache: inputs.switch("no-cache")?,
         no_cache_filters: commas("no-cache-filters"),
-        outputs: lines("outputs"),
+        outputs: inputs.list("outputs", ListRules { quotes: false, ..ListRules::RECORDS }),
         secrets: secret_specs,
         ssh: commas("ssh"),
         network,
@@ -240,15 +241,6 @@ fn with_colon(host: &str) -> String {
     match host.split_once('=') {
         Some((name, address)) if !name.contains(':') => format!("{name}:{address}"),
         _ => host.to_owned(),
-    }
-}
-
-/// A field of CSV.
-fn quoted(field: &str) -> String {
-    if field.contains([',', '"']) {
-        format!("\"{}\"", field.replace('"', "\"\""))
-    } else {
-        field.to_owned()
     }
 }
 
@@ -441,7 +433,7 @@ mod tests {
         assert_eq!(wanted.args.dns.len(), 2);
         assert!(of(&[("INPUT_DNS", "dns.acme.example")]).is_err());
         assert_eq!(wanted.args.add_hosts, ["db:10.0.0.1", "front:10.0.0.2"]);
-        assert_eq!(wanted.args.secrets, ["id=token,env=MY_TOKEN"]);
+        assert_eq!(wanted.args.secrets, ["\"id=token\",\"env=MY_TOKEN\""]);
         assert_eq!(wanted.left_out, ["the secret key is left out: there is no file a,b"]);
         assert_eq!(wanted.confided.secrets["spaced"].0, b" x ");
         assert_eq!(wanted.confided.secrets["many"].0, b"1\n2");

@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
+use super::list::{ListRules, list};
 pub use flavor::Flavor;
 pub use image::Image;
 pub use rule::TagRule;
@@ -49,13 +50,14 @@ impl Rules {
         labels: &str,
         annotations: &str,
     ) -> Result<Self, MetadataError> {
-        let lines = |text| super::list::list(text, super::list::ListRules::COMMENTED);
+        let lines = |text| list(text, ListRules::COMMENTED);
+        let texts = |text| list(text, ListRules { records: false, ..ListRules::COMMENTED });
         Ok(Self {
             images: image::parse_all(&lines(images))?,
             tags: rule::parse_all(&lines(tags))?,
             flavor: Flavor::parse(&lines(flavor))?,
-            labels: lines(labels),
-            annotations: lines(annotations),
+            labels: texts(labels),
+            annotations: texts(annotations),
         })
     }
 }

@@ -85,14 +85,13 @@ impl<'t> Renderer<'t, '_> {
     /// `false` too.
     fn holds(&mut self, head: &'t str) -> Result<bool, MetadataError> {
         let (kind, name) = head.split_once(char::is_whitespace).unwrap_or((head, ""));
+        if !["if", "unless"].contains(&kind) {
+            return Err(self.wrong(format!("can't read {{{{#{head}}}}}")));
+        }
         let template = self.template(name)?;
         let value = (self.value)(&template)?.unwrap_or_default();
         let is_true = !matches!(value.as_str(), "" | "0");
-        match kind {
-            "if" => Ok(is_true),
-            "unless" => Ok(!is_true),
-            _ => Err(self.wrong(format!("can't read {{{{#{head}}}}}"))),
-        }
+        Ok(is_true == (kind == "if"))
     }
 
     /// What the next braces hold. The text before them goes out, if `live`.

@@ -203,6 +203,7 @@ fn rules_and_events() {
         // priority and repetition
         ("main", "type=sha\ntype=ref,event=branch", "", "main sha-860c190"),
         ("main", "type=sha,priority=900\ntype=ref,event=branch", "", "sha-860c190 main"),
+        ("main", "type=sha,priority=600.5\ntype=ref,event=branch", "", "sha-860c190 main"),
         ("tag", "type=raw,value=x\ntype=semver,pattern={{version}}", "", "1.2.3 x latest"),
         ("tag", "type=raw,value=x,priority=2000\ntype=ref,event=tag", "", "x v1.2.3"),
         ("main", "type=raw,value=main\ntype=ref,event=branch", "", "main"),
@@ -285,7 +286,7 @@ fn mistakes_name_their_line() {
         ("", "type=ref,event=moon", "", "found \"moon\""),
         ("", "type=raw", "", "the attribute value is missing"),
         ("", "type=sha,format=tiny", "", "found \"tiny\""),
-        ("", "type=sha,priority=high", "", "expected a whole number as priority"),
+        ("", "type=sha,priority=high", "", "expected a number as priority"),
         ("", "type=sha,enable=yes", "", "found enable=yes"),
         ("", "type=raw,value={{moon 'x'}}", "", "unknown expression \"moon\""),
         ("", "type=raw,value={{branch", "", "an expression without an end"),
