@@ -95,6 +95,16 @@ struct User {
     login: String,
 }
 
+#[derive(Deserialize)]
+struct ViewerAnswer {
+    data: Option<ViewerData>,
+}
+
+#[derive(Deserialize)]
+struct ViewerData {
+    viewer: User,
+}
+
 /// What GitHub knows of a commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Commit {
@@ -287,10 +297,8 @@ impl Api {
         }
         let is_bot = |c: &Comment| c.user.as_ref().is_some_and(|user| user.login == ACTIONS_BOT);
         if !marked.iter().all(is_bot) {
-            // A marker proves nothing: anybody can write it. A token that is not the job's own has
-            // a name, which the API tells.
-            let me = answer(what, self.client.get::<User, _, _>("/user", None::<&()>)).await;
-            let me = me.map(|user: User| user.login).ok();
+            // A marker proves nothing: anybody can write it.
+            let me = self.login().await;
             marked.retain(|c| {
                 let login = c.user.as_ref().map(|user| &user.login);
                 is_bot(c) || (login.is_some() && login == me.as_ref())
@@ -298,6 +306,19 @@ impl Api {
         }
         marked.sort_by_key(|comment| comment.id);
         Ok(marked)
+    }
+
+    /// Whose the token is. REST tells it to users alone; the token of an app has to ask GraphQL.
+    async fn login(&self) -> Option<String> {
+        let what = "can't find out whose the token is";
+        let user = self.client.get::<User, _, _>("/user", None::<&()>);
+        if let Ok(user) = answer(what, user).await {
+            return Some(user.login);
+        }
+        let query = json!({ "query": "{ viewer { login } }" });
+        let viewer = answer(what, self.client.post("/graphql", Some(&query))).await;
+        let ViewerAnswer { data } = viewer.ok()?;
+        Some(data?.viewer.login)
     }
 
     async fn create(&self, pull: u64, body: &str) -> Result<Comment, ApiError> {
