@@ -203,6 +203,12 @@ pub struct InputError {
 const OFF_BY_VARIABLE: [(&str, &str); 2] =
     [("DOCKER_BUILD_SUMMARY", "summary"), ("DOCKER_BUILD_CHECKS_ANNOTATIONS", "annotate")];
 
+/// Whether a variable says no, in one of the ways that Docker's actions understand.
+pub fn is_off(variables: &Variables, name: &str) -> bool {
+    let value = variables.get(name).map(String::as_str);
+    matches!(value, Some("0" | "f" | "F" | "false" | "False" | "FALSE"))
+}
+
 /// What the workflow gave.
 #[derive(Clone, Debug, Default)]
 pub struct Inputs {
@@ -219,8 +225,7 @@ impl Inputs {
         let mut given: BTreeMap<String, String> = given.collect();
         // The runner gives every default as if it had been typed: these can only turn off.
         for (variable, name) in OFF_BY_VARIABLE {
-            let value = variables.get(variable).map(String::as_str);
-            if matches!(value, Some("0" | "f" | "F" | "false" | "False" | "FALSE")) {
+            if is_off(variables, variable) {
                 given.insert(name.to_owned(), "false".to_owned());
             }
         }

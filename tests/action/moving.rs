@@ -133,7 +133,16 @@ fn outputs_are_those_of_metadata_action() {
     runner.input("tags", "type=sha\ntype=ref,event=branch");
     runner.input("annotations", "index:a=1\nb=2");
     runner.input("sep-annotations", "|");
+    let variables = runner.path("variables");
+    runner.set("GITHUB_ENV", variables.to_str().unwrap());
     let ended = runner.built();
+    let set = fs::read_to_string(&variables).unwrap();
+    assert!(set.contains("DOCKER_METADATA_OUTPUT_TAG_NAMES<<"), "{set}");
+    assert!(set.contains("DOCKER_METADATA_OUTPUT_JSON<<"), "{set}");
+    fs::remove_file(&variables).unwrap();
+    runner.set("DOCKER_METADATA_SET_OUTPUT_ENV", "false");
+    runner.built();
+    assert!(!variables.exists());
     assert_eq!(ended.output("tag-names"), "main\nsha-860c190");
     let annotations: Vec<&str> = ended.output("annotations").split('|').collect();
     assert_eq!(annotations.len(), 18, "{annotations:?}");
@@ -142,6 +151,16 @@ fn outputs_are_those_of_metadata_action() {
     assert_eq!(json["annotations"].as_array().unwrap().len(), 18);
     let warnings = ended.commands("::warning").join("\n");
     assert!(warnings.contains("the annotation index:a is left out"), "{warnings}");
+}
+
+#[test]
+fn secrets_are_masked_before_anything_can_fail() {
+    let mut runner = Runner::new();
+    runner.input("secrets", "key=hunter2");
+    runner.input("context", "nowhere");
+    let ended = runner.run();
+    assert_eq!(ended.code, 2, "{}", ended.log);
+    assert_eq!(ended.commands("::add-mask::hunter2").len(), 1, "{}", ended.log);
 }
 
 /// On a pull request from a fork every `secrets.NAME` is an empty text.

@@ -209,6 +209,8 @@ impl Step<'_> {
         let job = self.job;
         let confided = std::mem::take(&mut wanted.confided);
         mask_all(job, confided.credentials.values().map(secret));
+        mask_all(job, confided.secrets.values());
+        let masked: Vec<String> = confided.secrets.keys().cloned().collect();
         let mut environment = job.environment.clone();
         environment.threads = wanted.threads.unwrap_or(environment.threads);
         let outside = build::Outside {
@@ -218,7 +220,8 @@ impl Step<'_> {
             events: &|event| job.tell(&event),
         };
         let mut request = build::request(&wanted.args, &environment, outside)?;
-        mask_all(job, request.secrets.values());
+        let others = request.secrets.iter().filter(|(id, _)| !masked.contains(id));
+        mask_all(job, others.map(|(_, secret)| secret));
         request.registry.attempts = wanted.attempts;
         request.weigh = true;
         if wanted.cache == Cache::Off {
