@@ -46,8 +46,8 @@ impl Naming {
 /// Applies the inputs to the event. `committed` is the time of the commit, where the event or the
 /// checkout says it.
 ///
-/// A line of `tags` is a rule where it has `type=`; else a whole name, or, where there are `images`
-/// and the line has neither `/` nor `:`, the name of a tag.
+/// A line of `tags` is a rule where it has `type=` or other attributes; else a whole name, or, where
+/// there are `images` and the line has an expression or neither `/` nor `:`, the name of a tag.
 pub fn naming(
     inputs: &Inputs,
     event: &Event,
@@ -57,18 +57,22 @@ pub fn naming(
 ) -> Result<Naming, MetadataError> {
     let lines = list(inputs.raw("tags"), ListRules::COMMENTED);
     let images = inputs.raw("images");
+    let has_images = inputs.some("images").is_some();
     let whole = |line: &String| {
-        let rule = fields(line).iter().any(|f| f.trim_start().starts_with("type="));
-        let tag = inputs.some("images").is_some() && !line.contains(['/', ':']);
+        let fields = fields(line);
+        // `NAME,enable=true` is short for `type=raw,value=NAME,enable=true`.
+        let rule = fields.iter().any(|field| field.trim_start().starts_with("type="))
+            || fields.iter().skip(1).any(|field| field.contains('='));
+        let tag = has_images && (line.contains("{{") || !line.contains(['/', ':']));
         !rule && !tag
     };
     let (names, rules): (Vec<String>, Vec<String>) = lines.into_iter().partition(whole);
     let mut names: Vec<String> =
         names.iter().flat_map(|line| list(line, ListRules::COMMAS)).collect();
     // Whole names are all that there is, unless rules or images were given beside them.
-    let made = names.is_empty() || !rules.is_empty() || inputs.some("images").is_some();
+    let made = names.is_empty() || !rules.is_empty() || has_images;
     let default_image = format!("ghcr.io/{}", event.repository);
-    let images = if inputs.some("images").is_some() { images } else { &default_image };
+    let images = if has_images { images } else { &default_image };
     let (annotations, left_out) = of_manifest(&inputs.list("annotations", ListRules::LINES));
     let rules = Rules::parse(
         images,
@@ -181,6 +185,13 @@ mod tests {
             (
                 &[("INPUT_IMAGES", "a"), ("INPUT_TAGS", "quay.io/x:1\ntype=raw,value=y")],
                 "quay.io/x:1 a:y",
+            ),
+            (
+                &[
+                    ("INPUT_IMAGES", "a"),
+                    ("INPUT_TAGS", "x,prefix=feat/\n{{date 'HH:mm'}}\nno,enable=false"),
+                ],
+                "a:feat-x a:00-00",
             ),
             (&[("INPUT_TAGS", "x:1\nx:1")], "x:1"),
             (

@@ -104,6 +104,19 @@ fn where_no_rule_applies_the_image_has_no_name_and_the_build_goes_on() {
     assert!(warnings.contains("the image has no name: no rule of `tags` applies"), "{warnings}");
 }
 
+/// `env: SOURCE_DATE_EPOCH: 0` is what BuildKit's guide has.
+#[test]
+fn a_time_in_the_environment_comes_before_that_of_the_commit() {
+    let mut runner = Runner::new();
+    runner.set("SOURCE_DATE_EPOCH", "0");
+    runner.input("outputs", "type=oci,dest=layout,tar=false");
+    let ended = runner.built();
+    let config = ended.output("imageid").strip_prefix("sha256:").unwrap();
+    let path = runner.path("workspace/layout/blobs/sha256").join(config);
+    let config: serde_json::Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+    assert_eq!(config["created"], "1970-01-01T00:00:00Z");
+}
+
 #[test]
 fn a_branch_of_any_name_gives_a_tag() {
     let mut runner = Runner::new();

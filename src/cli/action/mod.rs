@@ -189,7 +189,9 @@ impl Step<'_> {
         let naming =
             naming(&job.inputs, &event, &job.variables, now, committed).map_err(Error::usage)?;
         naming.metadata.warnings.iter().for_each(|warning| job.warn(warning));
-        let epoch = committed.map(Timestamp::as_second);
+        // The workflow's own choice comes first.
+        let is_chosen = job.environment.path("SOURCE_DATE_EPOCH").is_some();
+        let epoch = committed.map(Timestamp::as_second).filter(|_| !is_chosen);
         let mut wanted = door::wanted(&job.inputs, &job.event, &naming, source.context, epoch)?;
         wanted.left_out.iter().for_each(|what| job.warn(what));
         for context in &mut wanted.args.build_contexts {
