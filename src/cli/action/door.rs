@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::Deserialize;
 
@@ -12,10 +12,13 @@ use crate::cli::build::Confided;
 use crate::error::Error;
 use crate::github::event::Event;
 use crate::github::inputs::{InputError, Inputs};
-use crate::github::list::{ListRules, fields, list, quoted};
+use crate::github::list::{ListRules, fields};
 use crate::github::naming::Naming;
 use crate::registry::parse_reference;
 use crate::request::{Credential, Secret};
+
+use super::outputs::Outputs;
+use super::secrets;
 
 /// GitHub's own registry, which takes the job's token.
 const GHCR: &str = "ghcr.io";
@@ -105,19 +108,9 @@ pub fn wanted(
             ("host", NetworkMode::Host),
         ],
     )?;
-    let mut secret_specs = Vec::new();
-    for line in commas("secret-envs") {
-        let (id, variable) = split("secret-envs", &line)?;
-        secret_specs.push(secret_spec(id, "env", variable));
-    }
-    for line in lines("secret-files") {
-        let (id, path) = split("secret-files", &line)?;
-        if Path::new(path).exists() {
-            secret_specs.push(secret_spec(id, "src", path));
-        } else {
-            left_out.push(format!("the secret {id} is left out: there is no file {path}"));
-        }
-    }
+    let output_lines = inputs.list("outputs", ListRules { quotes: false, ..ListRules::RECORDS });
+    let outputs = Outputs::of(&output_lines, &naming.names);
+    left_out.extend(outputs.left_out);
     let args = BuildArgs {
         context,
         file: inputs.some("file").map(PathBuf::from),
@@ -126,7 +119,7 @@ pub fn wanted(
         build_args,
         build_contexts: lines("build-contexts"),
         labels: pairs(&naming.metadata.labels),
-        annotations: pairs(&naming.metadata.annotations),
+        annotations: [pairs(&naming.metadata.annotations), outputs.annotations].concat(),
         platforms: commas("platforms"),
         pull: inputs.switch("pull")?,
         cache_from,
@@ -138,8 +131,8 @@ pub fn wanted(
         limits: limits(inputs)?,
         no_cache: inputs.switch("no-cache")?,
         no_cache_filters: commas("no-cache-filters"),
-        outputs: inputs.list("outputs", ListRules { quotes: false, ..ListRules::RECORDS }),
-        secrets: secret_specs,
+        outputs: outputs.lines,
+        secrets: secrets::places(inputs, &mut left_out)?,
         ssh: commas("ssh"),
         network,
         dns: addresses(commas("dns"))?,
@@ -148,7 +141,7 @@ pub fn wanted(
         ulimits: commas("ulimit"),
         registry: RegistryArgs {
             mirrors: lines("registry-mirrors"),
-            insecure: commas("insecure-registries"),
+            insecure: [commas("insecure-registries"), outputs.insecure].concat(),
             ca_certificates: lines("ca-certs").into_iter().map(PathBuf::from).collect(),
             ..RegistryArgs::default()
         },
@@ -157,7 +150,7 @@ pub fn wanted(
     let attempts = inputs.number("push-retries")?.map(|n| u32::try_from(n).unwrap_or(u32::MAX));
     Ok(Wanted {
         confided: Confided {
-            secrets: secrets(inputs, &mut left_out)?,
+            secrets: secrets::values(inputs, &mut left_out)?,
             credentials: credentials(inputs, event, &args.tags, &mut left_out)?,
             spare_credentials: token(inputs, event),
         },
@@ -168,10 +161,6 @@ pub fn wanted(
         attempts,
         left_out,
     })
-}
-
-fn secret_spec(id: &str, key: &str, place: &str) -> String {
-    format!("{},{}", quoted(&format!("id={id}")), quoted(&format!("{key}={place}")))
 }
 
 /// What the image may weigh.
@@ -242,29 +231,6 @@ fn with_colon(host: &str) -> String {
         Some((name, address)) if !name.contains(':') => format!("{name}:{address}"),
         _ => host.to_owned(),
     }
-}
-
-fn split<'a>(input: &'static str, line: &'a str) -> Result<(&'a str, &'a str), Error> {
-    line.split_once('=').filter(|(id, _)| !id.trim().is_empty()).ok_or_else(|| {
-        // What stands there instead may be the secret itself.
-        Error::usage(format!("input {input}: expected ID=… in every line"))
-    })
-}
-
-/// The `secrets` input: `ID=VALUE`, values with every space that they have. One without a value is
-/// left out: that is what a secret of the repository is to a run of a fork.
-fn secrets(inputs: &Inputs, left_out: &mut Vec<String>) -> Result<BTreeMap<String, Secret>, Error> {
-    let rules = ListRules { trim: false, ..ListRules::LINES };
-    let mut secrets = BTreeMap::new();
-    for line in list(inputs.raw("secrets"), rules) {
-        let (id, value) = split("secrets", &line)?;
-        if value.is_empty() {
-            left_out.push(format!("the secret {} is left out: it is empty", id.trim()));
-            continue;
-        }
-        secrets.insert(id.trim().to_owned(), Secret(value.as_bytes().to_vec()));
-    }
-    Ok(secrets)
 }
 
 /// One entry of the `registry-auth` input.

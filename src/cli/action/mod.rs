@@ -6,9 +6,11 @@ mod companion;
 mod door;
 mod job;
 mod load;
+mod outputs;
 mod publish;
 mod pushing;
 mod root;
+mod secrets;
 mod source;
 mod waiver;
 
