@@ -348,8 +348,11 @@ pub struct RegistryOptions {
     pub insecure: Vec<String>,
     /// `--ca-cert FILE`: PEM.
     pub ca_certificates: Vec<Vec<u8>>,
-    /// By host; from Docker's configuration file and from flags.
+    /// By host, or by host and the first parts of a repository's name; from Docker's configuration
+    /// file and from flags.
     pub credentials: BTreeMap<String, Credential>,
+    /// Likewise, for what pushes and nothing else; they come before those.
+    pub push_credentials: BTreeMap<String, Credential>,
     /// By host: the name of a helper program, `docker-credential-NAME`.
     pub credential_helpers: BTreeMap<String, String>,
     /// The helper for every other host.

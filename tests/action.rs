@@ -3,6 +3,8 @@
 
 #[path = "support/actions_cache/mod.rs"]
 mod actions_cache;
+#[path = "action/amazon.rs"]
+mod amazon;
 #[path = "action/basics.rs"]
 mod basics;
 #[path = "support/registry/mod.rs"]

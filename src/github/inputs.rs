@@ -89,9 +89,31 @@ pub const INPUTS: &[Input] = &[
     input("reproducible", "true", "Give new files and the image the time of the commit"),
     // Who may.
     input("registry", "", "Registry of `username` and `password`; that of the images"),
-    input("username", "", "User of the registry; for ghcr.io, who started the workflow"),
-    input("password", "", "Password or token; for ghcr.io, the job's token"),
-    input("registry-auth", "", "YAML list of `registry`, `username` and `password`"),
+    input(
+        "username",
+        "",
+        "User of the registry; for ghcr.io, who started the workflow; for Amazon's, the id of a key",
+    ),
+    input(
+        "password",
+        "",
+        "Password or token; for ghcr.io, the job's token; for Amazon's, the secret of the key",
+    ),
+    input(
+        "ecr",
+        "auto",
+        "The registry is Amazon's: `auto`, by its name; `true`; `false`. Without a key that of the environment counts",
+    ),
+    input(
+        "scope",
+        "",
+        "What these credentials are for alone: `REPOSITORY`, `REPOSITORY@push` or `@push`",
+    ),
+    input(
+        "registry-auth",
+        "",
+        "YAML list of `registry`, `username`, `password`, `ecr` and `scope`",
+    ),
     input("registry-mirrors", "", "List of mirrors, `HOST=URL`"),
     input("insecure-registries", "", "List of registries without verified TLS"),
     input("ca-certs", "", "List of files with certificates to trust"),
@@ -158,8 +180,6 @@ pub const IGNORED: &[(&str, &str)] = &[
     ("provenance", "attestations are not made yet"),
     ("sbom", "attestations are not made yet"),
     ("cgroup-parent", "RUN has no cgroup of its own"),
-    ("ecr", "log in to Amazon's registry in a step before this one"),
-    ("scope", "credentials are used for nothing but this image and its bases"),
     ("bake-target", "bake files are not read"),
     ("logout", "credentials live no longer than the step"),
 ];

@@ -88,9 +88,6 @@ pub fn naming(
     let mut seen = std::collections::BTreeSet::new();
     names.retain(|name| seen.insert(name.clone()));
     metadata.warnings.extend(left_out);
-    if names.is_empty() {
-        metadata.warnings.push("the image has no name: no rule of `tags` applies here".to_owned());
-    }
     let levels =
         variables.get("DOCKER_METADATA_ANNOTATIONS_LEVELS").filter(|text| !text.is_empty());
     let levels = levels.map_or("manifest", String::as_str).split(',').map(str::to_owned).collect();

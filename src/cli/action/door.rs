@@ -5,32 +5,24 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use serde::Deserialize;
-
 use crate::cli::args::{BuildArgs, Entitlement, LimitArgs, NetworkMode, RegistryArgs, SizeGate};
 use crate::cli::build::Confided;
 use crate::error::Error;
-use crate::github::event::Event;
+use crate::github::event::{Event, Variables};
 use crate::github::inputs::{InputError, Inputs};
 use crate::github::list::{ListRules, fields};
 use crate::github::naming::Naming;
-use crate::registry::parse_reference;
-use crate::request::{Credential, Secret};
 
+use super::login::{AwsLogin, logins};
 use super::outputs::Outputs;
 use super::secrets;
-
-/// GitHub's own registry, which takes the job's token.
-const GHCR: &str = "ghcr.io";
-const DOCKER_HUB: &str = "docker.io";
-/// Whose tokens that registry takes.
-const GITHUB: &str = "https://github.com";
 
 /// A build as the inputs want it.
 #[derive(Debug)]
 pub struct Wanted {
     pub args: BuildArgs,
     pub confided: Confided,
+    pub aws: Vec<AwsLogin>,
     pub push: Push,
     pub cache: Cache,
     /// How many threads compress and hash.
@@ -68,6 +60,7 @@ impl From<InputError> for Error {
 pub fn wanted(
     inputs: &Inputs,
     event: &Event,
+    variables: &Variables,
     naming: &Naming,
     context: PathBuf,
     epoch: Option<i64>,
@@ -148,12 +141,12 @@ pub fn wanted(
         ..BuildArgs::default()
     };
     let attempts = inputs.number("push-retries")?.map(|n| u32::try_from(n).unwrap_or(u32::MAX));
+    let mut confided =
+        Confided { secrets: secrets::values(inputs, &mut left_out)?, ..Confided::default() };
+    let aws = logins(inputs, event, variables, &args.tags, &mut left_out)?.confide(&mut confided);
     Ok(Wanted {
-        confided: Confided {
-            secrets: secrets::values(inputs, &mut left_out)?,
-            credentials: credentials(inputs, event, &args.tags, &mut left_out)?,
-            spare_credentials: token(inputs, event),
-        },
+        confided,
+        aws,
         args,
         push,
         cache,
@@ -233,108 +226,11 @@ fn with_colon(host: &str) -> String {
     }
 }
 
-/// One entry of the `registry-auth` input.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Login {
-    #[serde(default)]
-    registry: String,
-    #[serde(default)]
-    username: Option<String>,
-    #[serde(default)]
-    password: Option<String>,
-}
-
-fn basic(user: &str, password: &str) -> Credential {
-    Credential::Basic { user: user.to_owned(), password: Secret(password.as_bytes().to_vec()) }
-}
-
-/// The job's token serves for GitHub's registry.
-fn token(inputs: &Inputs, event: &Event) -> BTreeMap<String, Credential> {
-    let token = inputs.some("github-token").filter(|_| event.server == GITHUB);
-    token.map(|token| (GHCR.to_owned(), basic(&event.actor, token))).into_iter().collect()
-}
-
-/// Who pushes and pulls, as far as inputs say it.
-fn credentials(
-    inputs: &Inputs,
-    event: &Event,
-    tags: &[String],
-    left_out: &mut Vec<String>,
-) -> Result<BTreeMap<String, Credential>, Error> {
-    let mut logins: Vec<(String, Login)> = Vec::new();
-    let auth = inputs.raw("registry-auth");
-    if !auth.trim().is_empty() {
-        // The parser's own text shows the lines around a mistake, which may hold a password.
-        let list: Vec<Login> = serde_yaml::from_str(auth).map_err(|_| {
-            Error::usage(
-                "input registry-auth: expected a YAML list of registry, username, password",
-            )
-        })?;
-        logins.extend(list.into_iter().map(|login| (host(&login.registry).to_owned(), login)));
-    }
-    let text = |name| inputs.some(name).map(str::to_owned);
-    let (username, password) = (text("username"), text("password"));
-    if username.is_some() || password.is_some() {
-        let host = match inputs.some("registry") {
-            Some(registry) => host(registry).to_owned(),
-            None => only_host(tags),
-        };
-        logins.push((host, Login { registry: String::new(), username, password }));
-    }
-    let mut credentials = BTreeMap::new();
-    for (host, Login { username, password, .. }) in logins {
-        let given = |text: Option<String>| text.filter(|text| !text.is_empty());
-        let missing = match (given(username), given(password)) {
-            (Some(user), Some(password)) => {
-                credentials.insert(host, basic(&user, &password));
-                continue;
-            }
-            (None, _) => "username",
-            (_, None) => "password",
-        };
-        // A repository's secrets are empty to a run of a fork's pull request, and of a bot's.
-        if event.pull_request.is_none() {
-            return Err(Error::usage(format!("the login to {host} has no {missing}")));
-        }
-        left_out.push(format!("no login to {host}: there is no {missing} in this run"));
-    }
-    Ok(credentials)
-}
-
-/// `https://index.docker.io/v1/` is an old name of Docker's registry.
-fn host(registry: &str) -> &str {
-    let host = registry.trim().trim_start_matches("https://").trim_start_matches("http://");
-    match host.split('/').next().unwrap_or_default() {
-        "" | "index.docker.io" | "registry-1.docker.io" => DOCKER_HUB,
-        host => host,
-    }
-}
-
-/// The registry of the images, where they have one in common besides GitHub's; else Docker's.
-fn only_host(tags: &[String]) -> String {
-    let mut hosts: Vec<String> = tags
-        .iter()
-        .filter_map(|tag| parse_reference(tag).ok())
-        .map(|reference| reference.registry().to_owned())
-        .collect();
-    hosts.sort_unstable();
-    hosts.dedup();
-    if hosts.len() > 1 {
-        hosts.retain(|host| host != GHCR);
-    }
-    match hosts.as_slice() {
-        [host] => host.clone(),
-        _ => DOCKER_HUB.to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use jiff::Timestamp;
 
     use super::*;
-    use crate::github::event::Variables;
     use crate::github::naming::naming;
 
     fn variables(rows: &[(&str, &str)]) -> Variables {
@@ -354,15 +250,7 @@ mod tests {
         let event = Event::read(&variables, b"").unwrap();
         let inputs = Inputs::of(&variables);
         let naming = naming(&inputs, &event, &variables, Timestamp::UNIX_EPOCH, None).unwrap();
-        wanted(&inputs, &event, &naming, PathBuf::from("."), Some(1_700_000_000))
-    }
-
-    fn user(wanted: &Wanted, host: &str) -> Option<String> {
-        let Confided { credentials, spare_credentials, .. } = &wanted.confided;
-        match credentials.get(host).or(spare_credentials.get(host))? {
-            Credential::Basic { user, .. } => Some(user.clone()),
-            _ => None,
-        }
+        wanted(&inputs, &event, &variables, &naming, PathBuf::from("."), Some(1_700_000_000))
     }
 
     #[test]
@@ -371,7 +259,7 @@ mod tests {
         assert_eq!(wanted.args.tags, ["ghcr.io/acme/boat:main"]);
         assert_eq!(wanted.args.build_args, ["SOURCE_DATE_EPOCH=1700000000"]);
         assert_eq!(wanted.push, Push::Auto);
-        assert_eq!(user(&wanted, "ghcr.io").as_deref(), Some("ada"));
+        assert!(wanted.confided.spare_credentials.contains_key("ghcr.io"));
         assert!(
             wanted.args.labels.contains(&"org.opencontainers.image.revision=860c190".to_owned())
         );
@@ -407,30 +295,6 @@ mod tests {
     }
 
     #[test]
-    fn credentials_find_their_registry() {
-        let login = |rows: &[(&str, &str)]| {
-            let all = [("INPUT_USERNAME", "u"), ("INPUT_PASSWORD", "p")];
-            of(&all.iter().chain(rows).copied().collect::<Vec<_>>()).unwrap()
-        };
-        assert_eq!(
-            user(&login(&[("INPUT_TAGS", "quay.io/a/b:1")]), "quay.io").as_deref(),
-            Some("u")
-        );
-        let two = login(&[("INPUT_TAGS", "ghcr.io/a/b:1\nacme/b:1")]);
-        assert_eq!(user(&two, "docker.io").as_deref(), Some("u"));
-        assert_eq!(user(&login(&[]), "ghcr.io").as_deref(), Some("u"));
-        let named = login(&[("INPUT_REGISTRY", "https://index.docker.io/v1/")]);
-        assert_eq!(user(&named, "docker.io").as_deref(), Some("u"));
-        let list = of(&[(
-            "INPUT_REGISTRY-AUTH",
-            "- registry: quay.io\n  username: a\n  password: b\n- username: c\n  password: d\n",
-        )])
-        .unwrap();
-        assert_eq!(user(&list, "quay.io").as_deref(), Some("a"));
-        assert_eq!(user(&list, "docker.io").as_deref(), Some("c"));
-    }
-
-    #[test]
     fn a_mistake_repeats_no_secret() {
         for rows in [
             &[("INPUT_SECRETS", "hunter2")][..],
@@ -462,7 +326,8 @@ mod tests {
         let event = Event::read(&variables, payload).unwrap();
         let inputs = Inputs::of(&variables);
         let naming = naming(&inputs, &event, &variables, Timestamp::UNIX_EPOCH, None).unwrap();
-        let wanted = wanted(&inputs, &event, &naming, PathBuf::from("."), None).unwrap();
+        let context = PathBuf::from(".");
+        let wanted = wanted(&inputs, &event, &variables, &naming, context, None).unwrap();
         assert!(wanted.confided.credentials.is_empty());
         assert_eq!(wanted.confided.secrets.keys().collect::<Vec<_>>(), ["other"]);
         assert_eq!(

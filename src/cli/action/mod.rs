@@ -6,6 +6,7 @@ mod companion;
 mod door;
 mod job;
 mod load;
+mod login;
 mod outputs;
 mod publish;
 mod pushing;
@@ -37,9 +38,10 @@ use crate::ui::{Event, Form, Ui, excerpt, findings};
 
 use client::Client;
 use comment::Mode;
-use door::{Cache, Wanted};
+use door::{Cache, Push, Wanted};
 use job::Job;
 use load::Load;
+use login::AwsLogin;
 use publish::Built;
 use root::Rights;
 use source::Source;
@@ -194,7 +196,9 @@ impl Step<'_> {
         // The workflow's own choice comes first.
         let is_chosen = job.environment.path("SOURCE_DATE_EPOCH").is_some();
         let epoch = committed.map(Timestamp::as_second).filter(|_| !is_chosen);
-        let mut wanted = door::wanted(&job.inputs, &job.event, &naming, source.context, epoch)?;
+        let (inputs, variables) = (&job.inputs, &job.variables);
+        let mut wanted =
+            door::wanted(inputs, &job.event, variables, &naming, source.context, epoch)?;
         wanted.left_out.iter().for_each(|what| job.warn(what));
         for context in &mut wanted.args.build_contexts {
             *context = source::with_default_context(context, &source::git_context(job));
@@ -203,7 +207,7 @@ impl Step<'_> {
             wanted.confided.secrets.entry(id).or_insert(Secret(token.into_bytes()));
         }
         let load = job.inputs.switch("load")?.then(|| Load::new(job)).transpose()?;
-        wanted.args.push = pushing::is_wanted(job, wanted.push, &wanted.args, load.is_some());
+        wanted.args.push = pushing::is_wanted(job, wanted.push, &wanted.args, load.is_some())?;
         let mut request = self.request(&mut wanted)?;
         request.outputs.extend(load.as_ref().map(Load::output));
         Ok((Prepared { naming, args: wanted.args, client, mode, load }, request))
@@ -215,6 +219,8 @@ impl Step<'_> {
         mask_all(job, confided.credentials.values().map(secret));
         mask_all(job, confided.secrets.values());
         let masked: Vec<String> = confided.secrets.keys().cloned().collect();
+        mask_all(job, confided.push_credentials.values().map(secret));
+        mask_all(job, wanted.aws.iter().flat_map(AwsLogin::secrets));
         let mut environment = job.environment.clone();
         environment.threads = wanted.threads.unwrap_or(environment.threads);
         let outside = build::Outside {
@@ -226,6 +232,9 @@ impl Step<'_> {
         let mut request = build::request(&wanted.args, &environment, outside)?;
         let others = request.secrets.iter().filter(|(id, _)| !masked.contains(id));
         mask_all(job, others.map(|(_, secret)| secret));
+        for login in &wanted.aws {
+            login.exchange(job, &mut request.registry)?;
+        }
         request.registry.attempts = wanted.attempts;
         request.weigh = true;
         if wanted.cache == Cache::Off {
@@ -233,7 +242,8 @@ impl Step<'_> {
             request.cache_from.clear();
             request.cache_to.clear();
         }
-        pushing::settle(job, wanted.push, &mut request);
+        let by_itself = wanted.push == Push::Auto && wanted.args.push;
+        pushing::settle(job, by_itself, &mut request);
         Ok(request)
     }
 
