@@ -1,6 +1,6 @@
 //! Why a step had to run.
 
-use super::keys::StageKeys;
+use super::keys::{BELOW, StageKeys};
 use super::session::Session;
 use crate::plan::{History, NewStep, Plan, StageFrom, StageId};
 
@@ -26,16 +26,29 @@ pub(super) fn why(
         places.extend(session.saver.places());
         places.join(" or ")
     };
-    let ingredients = &keys[stage.0].ingredients[index];
+    let steps = &keys[stage.0].ingredients[..=index];
     let name = &plan.stages[stage.0].name;
     let Some(history) = session.history() else {
         return format!("no build like this is known in {}", nowhere());
     };
-    match history.first_change(name, index, ingredients) {
+    let change = |index: usize| history.first_change(name, index, &steps[index]);
+    match change(index) {
+        Ok(Some(below)) if below.starts_with(BELOW) => {
+            // A step below need not have run, and have told it itself, to be the cause.
+            let mut lower = (0..index).rev().filter(|index| !steps[*index].is_empty()).map(change);
+            match lower.find(|change| !is_below(change)) {
+                Some(Ok(Some(cause))) => format!("below it, {}", named_argument(session, cause)),
+                _ => below,
+            }
+        }
         Ok(Some(change)) => named_argument(session, change),
         Ok(None) => format!("nothing changed, but its result is not in {}", nowhere()),
         Err(NewStep) => "the instruction is new".to_owned(),
     }
+}
+
+fn is_below(change: &Result<Option<String>, NewStep>) -> bool {
+    matches!(change, Ok(Some(change)) if change.starts_with(BELOW))
 }
 
 fn stands_on_uncached(plan: &Plan, StageId(stage): StageId) -> bool {
