@@ -63,7 +63,7 @@ fn the_dockerfile_s_own_epoch_counts_unless_another_is_given() {
     let Some(project) = Project::new(text) else { return };
     let mut machine = project.machine();
     machine.build(&[]);
-    let created = |machine: &runner::Machine<'_>| {
+    let created = |machine: &Machine<'_>| {
         let built = machine.build(&[]);
         let config =
             built.result["image"]["config"].as_str().unwrap()["sha256:".len()..].to_owned();
@@ -166,12 +166,17 @@ fn slow_stages() -> Option<Runners> {
 #[test]
 fn an_empty_machine_has_what_others_have_made() {
     let Some(runners) = slow_stages() else { return };
-    assert_eq!(runners.build().ran().len(), 7, "first build");
+    let first = runners.build();
+    assert_eq!(first.ran().len(), 7, "first build");
     let entries = runners.entries();
     assert!(entries.iter().any(|name| name.starts_with("b-")), "{entries:?}");
 
-    begin(&runners.build().ran_titles(), &[]);
+    let again = runners.build();
+    begin(&again.ran_titles(), &[]);
     assert_eq!(runners.entries(), entries, "nothing changed, nothing new");
+    let builder = |built: &Built| built.result["stages"][0]["unpacked_bytes"].as_u64();
+    assert!(builder(&first) > Some(900_000), "{:?}", first.result["stages"]);
+    assert_eq!(builder(&again), None, "of a stage that nobody needed, nobody knows");
     let from = format!("type=local,src={}", runners.0.path("cache").display());
     let output = runner::plimsoll().args(["cache", "du", "--cache-from", &from]).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();

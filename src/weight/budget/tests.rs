@@ -55,7 +55,7 @@ fn weight(unpacked: u64, compressed: u64) -> Weight {
 fn verdict(settings: &str, weight: &Weight, old: Option<&Weight>) -> Verdict {
     let settings = Settings::parse(settings).unwrap();
     let difference = old.map(|old| compare(old, weight));
-    let stages = [("builder".to_owned(), 5000)];
+    let stages = [("builder".to_owned(), Some(5000)), ("cached".to_owned(), None)];
     let judged = Judged { weight, difference: difference.as_ref(), stages: &stages };
     judge(
         &judged,
@@ -171,6 +171,16 @@ fn a_waiver_and_a_gate_that_only_warns() {
     assert_eq!((found.status, found.waived_by), (Status::Waived, waived.clone()));
     let found = judge(&judged, &budget, [], Action::Warn, waived);
     assert_eq!((found.status, found.waived_by), (Status::Warn, None));
+}
+
+#[test]
+fn what_is_not_known_is_within_no_limit() {
+    let mut new = weight(2000, 200);
+    new.layers[0].blob = None;
+    let text = "budget: {compressed: 1MB, unpacked: 1MB}\nstages: {cached: 1MB, builder: 1MB}\n";
+    let found = verdict(text, &new, None);
+    assert_eq!((found.status, found.limits), (Status::Pass, 2));
+    assert_eq!(found.unknown, [Subject::Compressed, Subject::Stage("cached".to_owned())]);
 }
 
 #[test]
