@@ -66,6 +66,9 @@ fn named(subject: &Subject, quoted: impl Fn(&str) -> String) -> String {
         Subject::UnpackedGrowth => "Growth of the unpacked size".to_owned(),
         Subject::Waste => "Avoidable bytes".to_owned(),
         Subject::Efficiency => "Efficiency".to_owned(),
+        Subject::Layer(instruction) if instruction.is_empty() => {
+            "The heaviest layer, unpacked".to_owned()
+        }
         Subject::Layer(instruction) => format!("Layer {}, unpacked", quoted(instruction)),
         Subject::Paths(pattern) => format!("Files of {}, unpacked", quoted(pattern)),
         Subject::Package(name) => format!("Package {}, unpacked", quoted(name)),
