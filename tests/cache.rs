@@ -415,6 +415,30 @@ RUN --mount=from=tools,target=/tools sleep 1; cat /tools/x > /z
 }
 
 #[test]
+fn what_follows_a_stage_without_cache_is_known_by_its_content() {
+    let text = |made: &str| {
+        format!(
+            "FROM base AS maker\nRUN {made} > /made; touch -d @1 /made\n\
+             FROM base\nCOPY --from=maker /made /\nRUN cat /made > /read\n"
+        )
+    };
+    let Some(project) = Project::new(&text("echo same")) else { return };
+    let machine = project.machine();
+    machine.build(&[]);
+    let filter = ["--no-cache-filter=maker"];
+    let ran = machine.build(&filter).ran();
+    assert_eq!(ran.len(), 1, "{ran:?}");
+    assert_eq!(ran[0].1, "built without cache");
+
+    project.write("Dockerfile", &text("cat /proc/sys/kernel/random/uuid"));
+    machine.build(&[]);
+    let ran = machine.build(&filter).ran();
+    let whys: Vec<&str> = ran.iter().map(|(_, why)| why.as_str()).collect();
+    let reads = "the stage maker was built without cache";
+    assert_eq!(whys, ["built without cache", reads, reads]);
+}
+
+#[test]
 fn folders_and_mounts_that_changed_are_told() {
     let Some(project) = Project::new("") else { return };
     project.write("src/folder/a.txt", "a");
