@@ -202,6 +202,8 @@ pub struct Output {
     pub rewrite_timestamp: bool,
     /// OCI or Docker media types.
     pub oci_media_types: bool,
+    /// Push without tags, for whoever makes an index of several images.
+    pub by_digest: bool,
 }
 
 impl Output {
@@ -214,6 +216,7 @@ impl Output {
             compression: Compression::default(),
             force_compression: false,
             rewrite_timestamp: false,
+            by_digest: false,
         }
     }
 }

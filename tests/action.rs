@@ -19,6 +19,8 @@ mod inputs;
 mod log;
 #[path = "support/loopback.rs"]
 mod loopback;
+#[path = "action/moving.rs"]
+mod moving;
 #[path = "action/pulls.rs"]
 mod pulls;
 #[path = "action/pushing.rs"]

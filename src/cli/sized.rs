@@ -108,11 +108,8 @@ pub fn size(
             .inspect_err(|error| notice(format!("nothing to compare with: {}", error.message)))
             .ok(),
     };
-    let stages: Vec<(String, u64)> = result
-        .stages
-        .iter()
-        .filter_map(|stage| Some((stage.name.clone(), stage.unpacked_bytes()?)))
-        .collect();
+    let stages: Vec<(String, Option<u64>)> =
+        result.stages.iter().map(|stage| (stage.name.clone(), stage.unpacked_bytes())).collect();
     let difference = baseline.as_ref().map(|baseline| &baseline.difference);
     let judged = Judged { weight, difference, stages: &stages };
     let verdict = limits.map(|limits| limits.judge(&judged));

@@ -10,11 +10,12 @@ use crate::cli::build::Confided;
 use crate::error::Error;
 use crate::github::event::{Event, Variables};
 use crate::github::inputs::{InputError, Inputs};
-use crate::github::list::{ListRules, list};
+use crate::github::list::{ListRules, fields};
 use crate::github::naming::Naming;
-use crate::request::Secret;
 
 use super::login::{AwsLogin, logins};
+use super::outputs::Outputs;
+use super::secrets;
 
 /// A build as the inputs want it.
 #[derive(Debug)]
@@ -28,6 +29,8 @@ pub struct Wanted {
     pub threads: Option<usize>,
     /// How often a request to a registry is tried.
     pub attempts: Option<u32>,
+    /// What was given and is left out, and why.
+    pub left_out: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,7 +79,19 @@ pub fn wanted(
         inputs.choice("push", &[("auto", Push::Auto), ("true", Push::Yes), ("false", Push::No)])?;
     let cache = inputs
         .choice("cache", &[("auto", Cache::Auto), ("read", Cache::Read), ("off", Cache::Off)])?;
-    let (cache_from, cache_to) = caches(cache, lines("cache-from"), lines("cache-to"));
+    let mut left_out = Vec::new();
+    let records = |name| inputs.list(name, ListRules::RECORDS);
+    let mut cache_to = records("cache-to");
+    cache_to.retain(|target| {
+        let is_inline = fields(target).iter().any(|field| field == "type=inline");
+        if is_inline {
+            left_out.push(
+                "cache-to: type=inline does nothing here: an image has no cache in it".to_owned(),
+            );
+        }
+        !is_inline
+    });
+    let (cache_from, cache_to) = caches(cache, records("cache-from"), cache_to);
     let network = inputs.choice(
         "network",
         &[
@@ -86,20 +101,9 @@ pub fn wanted(
             ("host", NetworkMode::Host),
         ],
     )?;
-    let mut secret_specs = Vec::new();
-    let files = lines("secret-files");
-    for (name, key, list) in
-        [("secret-envs", "env", commas("secret-envs")), ("secret-files", "src", files)]
-    {
-        for line in list {
-            let (id, place) = split(name, &line)?;
-            secret_specs.push(format!(
-                "{},{}",
-                quoted(&format!("id={id}")),
-                quoted(&format!("{key}={place}"))
-            ));
-        }
-    }
+    let output_lines = inputs.list("outputs", ListRules { quotes: false, ..ListRules::RECORDS });
+    let outputs = Outputs::of(&output_lines, &naming.names);
+    left_out.extend(outputs.left_out);
     let args = BuildArgs {
         context,
         file: inputs.some("file").map(PathBuf::from),
@@ -108,21 +112,21 @@ pub fn wanted(
         build_args,
         build_contexts: lines("build-contexts"),
         labels: pairs(&naming.metadata.labels),
-        annotations: pairs(&naming.metadata.annotations),
+        annotations: [pairs(&naming.metadata.annotations), outputs.annotations].concat(),
         platforms: commas("platforms"),
         pull: inputs.switch("pull")?,
         cache_from,
         cache_to,
-        allow: entitlements(commas("allow"))?,
+        allow: entitlements(commas("allow"), &mut left_out)?,
         cache_mounts: commas("cache-mounts"),
         cache_mount_budget: inputs.some("cache-budget").map(str::to_owned),
         size_baseline: inputs.some("size-baseline").map(str::to_owned),
         limits: limits(inputs)?,
         no_cache: inputs.switch("no-cache")?,
         no_cache_filters: commas("no-cache-filters"),
-        outputs: lines("outputs"),
-        secrets: secret_specs,
-        ssh: lines("ssh"),
+        outputs: outputs.lines,
+        secrets: secrets::places(inputs, &mut left_out)?,
+        ssh: commas("ssh"),
         network,
         dns: addresses(commas("dns"))?,
         add_hosts: commas("add-hosts").iter().map(|host| with_colon(host)).collect(),
@@ -130,15 +134,16 @@ pub fn wanted(
         ulimits: commas("ulimit"),
         registry: RegistryArgs {
             mirrors: lines("registry-mirrors"),
-            insecure: commas("insecure-registries"),
+            insecure: [commas("insecure-registries"), outputs.insecure].concat(),
             ca_certificates: lines("ca-certs").into_iter().map(PathBuf::from).collect(),
             ..RegistryArgs::default()
         },
         ..BuildArgs::default()
     };
     let attempts = inputs.number("push-retries")?.map(|n| u32::try_from(n).unwrap_or(u32::MAX));
-    let mut confided = Confided { secrets: secrets(inputs)?, ..Confided::default() };
-    let aws = logins(inputs, event, variables, &args.tags)?.confide(&mut confided);
+    let mut confided =
+        Confided { secrets: secrets::values(inputs, &mut left_out)?, ..Confided::default() };
+    let aws = logins(inputs, event, variables, &args.tags, &mut left_out)?.confide(&mut confided);
     Ok(Wanted {
         confided,
         aws,
@@ -147,6 +152,7 @@ pub fn wanted(
         cache,
         threads: inputs.number("max-parallelism")?.filter(|&threads| threads > 0),
         attempts,
+        left_out,
     })
 }
 
@@ -172,21 +178,35 @@ fn caches(cache: Cache, from: Vec<String>, to: Vec<String>) -> (Vec<String>, Vec
     }
 }
 
-fn entitlements(names: Vec<String>) -> Result<Vec<Entitlement>, InputError> {
+/// Entitlements that buildx has besides: nothing here asks for them.
+const NEEDLESS: [&str; 4] = ["device", "fs", "image.load", "ssh"];
+
+fn entitlements(
+    names: Vec<String>,
+    left_out: &mut Vec<String>,
+) -> Result<Vec<Entitlement>, InputError> {
     let known = [
         ("network.host", Entitlement::NetworkHost),
         ("security.insecure", Entitlement::SecurityInsecure),
     ];
-    let entitlement = |name: String| {
-        known.iter().find(|(known, _)| *known == name).map(|(_, entitlement)| *entitlement).ok_or(
-            InputError {
+    let mut entitlements = Vec::new();
+    for name in names {
+        // `fs.read=PATH`, `device=NAME`
+        let kind = name.split('=').next().unwrap_or_default();
+        let kind = if kind.starts_with("fs.") { "fs" } else { kind };
+        if let Some((_, entitlement)) = known.iter().find(|(known, _)| *known == name) {
+            entitlements.push(*entitlement);
+        } else if NEEDLESS.contains(&kind) {
+            left_out.push(format!("allow: {name} does nothing here: no RUN asks for it"));
+        } else {
+            return Err(InputError {
                 name: "allow",
                 expected: known.map(|(known, _)| known).join(", "),
                 found: name,
-            },
-        )
-    };
-    names.into_iter().map(entitlement).collect()
+            });
+        }
+    }
+    Ok(entitlements)
 }
 
 fn addresses(servers: Vec<String>) -> Result<Vec<IpAddr>, Error> {
@@ -204,33 +224,6 @@ fn with_colon(host: &str) -> String {
         Some((name, address)) if !name.contains(':') => format!("{name}:{address}"),
         _ => host.to_owned(),
     }
-}
-
-/// A field of CSV.
-fn quoted(field: &str) -> String {
-    if field.contains([',', '"']) {
-        format!("\"{}\"", field.replace('"', "\"\""))
-    } else {
-        field.to_owned()
-    }
-}
-
-fn split<'a>(input: &'static str, line: &'a str) -> Result<(&'a str, &'a str), Error> {
-    line.split_once('=').filter(|(id, _)| !id.trim().is_empty()).ok_or_else(|| {
-        // What stands there instead may be the secret itself.
-        Error::usage(format!("input {input}: expected ID=… in every line"))
-    })
-}
-
-/// The `secrets` input: `ID=VALUE`, values with every space that they have.
-fn secrets(inputs: &Inputs) -> Result<BTreeMap<String, Secret>, Error> {
-    let rules = ListRules { trim: false, ..ListRules::LINES };
-    let mut secrets = BTreeMap::new();
-    for line in list(inputs.raw("secrets"), rules) {
-        let (id, value) = split("secrets", &line)?;
-        secrets.insert(id.trim().to_owned(), Secret(value.as_bytes().to_vec()));
-    }
-    Ok(secrets)
 }
 
 #[cfg(test)]
@@ -294,7 +287,8 @@ mod tests {
         assert_eq!(wanted.args.dns.len(), 2);
         assert!(of(&[("INPUT_DNS", "dns.acme.example")]).is_err());
         assert_eq!(wanted.args.add_hosts, ["db:10.0.0.1", "front:10.0.0.2"]);
-        assert_eq!(wanted.args.secrets[0], "id=token,env=MY_TOKEN");
+        assert_eq!(wanted.args.secrets, ["\"id=token\",\"env=MY_TOKEN\""]);
+        assert_eq!(wanted.left_out, ["the secret key is left out: there is no file a,b"]);
         assert_eq!(wanted.confided.secrets["spaced"].0, b" x ");
         assert_eq!(wanted.confided.secrets["many"].0, b"1\n2");
         assert_eq!((wanted.args.network, wanted.push), (NetworkMode::None, Push::No));
@@ -304,14 +298,60 @@ mod tests {
     fn a_mistake_repeats_no_secret() {
         for rows in [
             &[("INPUT_SECRETS", "hunter2")][..],
-            &[("INPUT_PASSWORD", "hunter2")],
+            &[("INPUT_REGISTRY-AUTH", "- registry: x\n  password: hunter2\n")],
             &[("INPUT_REGISTRY-AUTH", "- registry: x\n  pass: hunter2\n")],
             &[("INPUT_SECRET-FILES", "hunter2")],
         ] {
             let error = of(rows).unwrap_err().to_string();
             assert!(!error.contains("hunter2"), "{error}");
-            assert!(error.contains("input "), "{error}");
+            assert!(error.contains("input ") || error.contains("login to x"), "{error}");
         }
         assert!(of(&[("INPUT_PUSH", "perhaps")]).is_err());
+        assert!(of(&[("INPUT_PASSWORD", "hunter2")]).is_err());
+    }
+
+    /// The secrets of a repository are empty texts to a run of a fork.
+    #[test]
+    fn what_a_fork_does_not_get_is_left_out() {
+        let variables = variables(&[
+            ("GITHUB_EVENT_NAME", "pull_request"),
+            ("GITHUB_REF", "refs/pull/3/merge"),
+            ("INPUT_USERNAME", "ada"),
+            ("INPUT_REGISTRY-AUTH", "- registry: quay.io\n  username: ada\n  password:\n"),
+            ("INPUT_SECRETS", "empty=\nother=x"),
+            ("INPUT_TAGS", "acme/boat"),
+        ]);
+        let payload = br#"{"pull_request": {"number": 3,
+            "head": {"ref": "sails", "sha": "h"}, "base": {"ref": "main", "sha": "b"}}}"#;
+        let event = Event::read(&variables, payload).unwrap();
+        let inputs = Inputs::of(&variables);
+        let naming = naming(&inputs, &event, &variables, Timestamp::UNIX_EPOCH, None).unwrap();
+        let context = PathBuf::from(".");
+        let wanted = wanted(&inputs, &event, &variables, &naming, context, None).unwrap();
+        assert!(wanted.confided.credentials.is_empty());
+        assert_eq!(wanted.confided.secrets.keys().collect::<Vec<_>>(), ["other"]);
+        assert_eq!(
+            wanted.left_out,
+            [
+                "the secret empty is left out: it is empty",
+                "no login to quay.io: there is no password in this run",
+                "no login to docker.io: there is no password in this run",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_has_no_meaning_here_is_left_out() {
+        let wanted = of(&[
+            ("INPUT_ALLOW", "device=x,fs.read=/a,security.insecure"),
+            ("INPUT_CACHE-TO", "type=inline\ntype=local,dest=c"),
+            ("INPUT_SSH", "default,git=/run/agent"),
+        ])
+        .unwrap();
+        assert_eq!(wanted.args.allow, [Entitlement::SecurityInsecure]);
+        assert_eq!(wanted.args.cache_to, ["type=local,dest=c"]);
+        assert_eq!(wanted.args.ssh, ["default", "git=/run/agent"]);
+        assert_eq!(wanted.left_out.len(), 3, "{:?}", wanted.left_out);
+        assert!(of(&[("INPUT_ALLOW", "everything")]).is_err());
     }
 }

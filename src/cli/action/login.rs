@@ -53,10 +53,17 @@ impl Logins {
 #[serde(deny_unknown_fields, default)]
 struct Login {
     registry: String,
+    #[serde(deserialize_with = "text")]
     username: String,
+    #[serde(deserialize_with = "text")]
     password: String,
     ecr: Word,
     scope: String,
+}
+
+/// A text, or nothing behind the colon.
+fn text<'de, D: serde::Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    Ok(Option::<String>::deserialize(from)?.unwrap_or_default())
 }
 
 /// `true` and `false` without quotes are no text in YAML.
@@ -88,7 +95,21 @@ pub fn logins(
     event: &Event,
     variables: &Variables,
     tags: &[String],
+    left_out: &mut Vec<String>,
 ) -> Result<Logins, Error> {
+    // A repository's secrets are empty to a run of a fork's pull request, and of a bot's.
+    let mut has_secrets = |login: &Login, host: &str| {
+        let missing = match (login.username.trim(), login.password.trim()) {
+            ("", password) if !password.is_empty() => "username",
+            (user, "") if !user.is_empty() => "password",
+            _ => return true,
+        };
+        let may_miss = event.pull_request.is_some();
+        if may_miss {
+            left_out.push(format!("no login to {host}: there is no {missing} in this run"));
+        }
+        !may_miss
+    };
     let mut logins = Logins { spare_credentials: token(inputs, event), ..Logins::default() };
     let auth = inputs.raw("registry-auth");
     if !auth.trim().is_empty() {
@@ -101,7 +122,9 @@ pub fn logins(
         })?;
         for login in list {
             let host = host(&login.registry).to_owned();
-            logins.add(&login, &host, true, variables)?;
+            if has_secrets(&login, &host) {
+                logins.add(&login, &host, true, variables)?;
+            }
         }
     }
     let text = |name| inputs.text(name).to_owned();
@@ -117,7 +140,9 @@ pub fn logins(
         registry => host(registry).to_owned(),
     };
     let named = !login.registry.is_empty() || !login.username.is_empty();
-    logins.add(&login, &host, named, variables)?;
+    if has_secrets(&login, &host) {
+        logins.add(&login, &host, named, variables)?;
+    }
     Ok(logins)
 }
 
@@ -402,7 +427,7 @@ mod tests {
             all.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let event = Event::read(&variables, b"").unwrap();
         let tags: Vec<String> = tags.iter().map(|tag| (*tag).to_owned()).collect();
-        logins(&Inputs::of(&variables), &event, &variables, &tags)
+        logins(&Inputs::of(&variables), &event, &variables, &tags, &mut Vec::new())
     }
 
     fn with_pair(rows: &[(&str, &str)], tags: &[&str]) -> Logins {
