@@ -136,8 +136,7 @@ fn compared(
     search: &RefCell<Search>,
     made: &Made<'_, '_>,
 ) -> Result<(Option<Baseline>, Vec<Logged>), Error> {
-    let wanted = made.weight.as_ref().filter(|_| session.request.lineage.is_some());
-    let Some(weight) = wanted else { return Ok(Default::default()) };
+    let Some(weight) = &made.weight else { return Ok(Default::default()) };
     let found = search.borrow_mut().finish(session)?;
     found.keep(session, weight, &made.exported.pushed)?;
     let builds = found.history(session, weight);
