@@ -193,11 +193,13 @@ impl<'a, 's> Known<'a, 's> {
         let pushes = &done.pushes;
         self.search.borrow_mut().settle(session)?;
         let export = export::Export { session, plan, images, target: &target, pushes };
-        let exported = export.write_all()?;
-        let weight = match session.request.weigh {
-            true => Some(weigh::weigh(session, plan, images, &target, &exported)?),
-            false => None,
-        };
+        let (exported, read) = thread::scope(|scope| {
+            let read = || weigh::read_all(session, images, &target);
+            let reading = session.request.weigh.then(|| scope.spawn(read));
+            (export.write_all(), reading.map(join).transpose())
+        });
+        let exported = exported?;
+        let weight = read?.map(|read| weigh::weigh(session, plan, images, &exported, read));
         Ok(Made { done, exported, weight })
     }
 }

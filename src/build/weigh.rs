@@ -9,9 +9,7 @@ use super::images::Images;
 use super::layers::{self, Extent, StageLayer};
 use super::session::Session;
 use super::stage::StageFiles;
-use crate::digest::DiffId;
 use crate::error::Error;
-use crate::image::LayerPart;
 use crate::inspect;
 use crate::layer;
 use crate::plan::{CopyFrom, Lines, Op, Plan, StageFrom};
@@ -19,41 +17,48 @@ use crate::tree::{Change, Changes, Entry, Kind};
 use crate::weight::facts::Facts;
 use crate::weight::{self, Blob, Identity, Image, ReadLayer, Source, Step, Weight};
 
+/// All layers of the target, from the lowest, while the image is written.
+pub(super) fn read_all(
+    session: &Session<'_>,
+    images: &Images,
+    target: &StageFiles,
+) -> Result<Vec<(Changes, Facts)>, Error> {
+    super::in_parallel(session.request.threads, &target.layers, |layer| {
+        read(session, images, layer)
+    })
+}
+
 pub(super) fn weigh(
     session: &Session<'_>,
     plan: &Plan,
     images: &Images,
-    target: &StageFiles,
     exported: &Exported,
-) -> Result<Weight, Error> {
-    let layers = target.layers.iter().zip(&exported.image.layers).zip(&exported.diff_ids);
-    let layers: Vec<_> = layers.zip(steps(plan, images, target.layers.len())).collect();
-    let read = |((layer, diff_id), step): &((_, &DiffId), Step)| {
-        let (stage_layer, part): &(&StageLayer, &LayerPart) = layer;
-        let descriptor = &part.descriptor;
-        let (changes, facts) = read(session, images, stage_layer)?;
-        Ok(ReadLayer {
-            diff_id: **diff_id,
-            blob: Some(Blob { digest: descriptor.digest, bytes: descriptor.size }),
-            step: step.clone(),
-            changes,
-            facts,
-            // Nobody looks at the stream; a file has its share of the blob.
-            compressed: HashMap::new(),
-        })
-    };
+    read: Vec<(Changes, Facts)>,
+) -> Weight {
+    let steps = steps(plan, images, read.len());
+    let parts = exported.image.layers.iter().zip(&exported.diff_ids);
+    let layers = parts.zip(steps).zip(read);
+    let layers = layers.map(|(((part, diff_id), step), (changes, facts))| ReadLayer {
+        diff_id: *diff_id,
+        blob: Some(Blob { digest: part.descriptor.digest, bytes: part.descriptor.size }),
+        step,
+        changes,
+        facts,
+        // Nobody looks at the stream; a file has its share of the blob.
+        compressed: HashMap::new(),
+    });
     let image = &exported.image;
     let platform = image.descriptor.platform.as_ref();
-    Ok(weight::weigh(&Image {
+    weight::weigh(&Image {
         identity: Identity {
             name: image.names.first().cloned().unwrap_or_else(|| image.config_digest.to_string()),
             platform: platform.unwrap_or(&plan.platform).to_string(),
             manifest: Some(image.descriptor.digest),
             config: image.config_digest,
         },
-        layers: super::in_parallel(session.request.threads, &layers, read)?,
+        layers: layers.collect(),
         dockerfile: Some(String::from_utf8_lossy(&session.request.dockerfile.bytes).into_owned()),
-    }))
+    })
 }
 
 /// A layer with the sums of its files and what they say: both are kept from when this build made it.
