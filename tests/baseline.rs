@@ -397,6 +397,23 @@ fn a_work_tree_says_what_it_is_compared_with() {
     assert_eq!(weights(), 2);
 }
 
+/// Unpacked for the RUN, and not read again for what its files say.
+#[test]
+fn a_base_is_fetched_once_however_much_is_asked_of_it() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("SKIPPED: needs root");
+        return;
+    }
+    let registry = FakeRegistry::start(Options::default());
+    let base = format!("{}/base:1", registry.host());
+    let home = Home::new("FROM busybox\n");
+    home.built(&[&program::with_busybox(), &format!("--tag={base}"), "--push"]);
+    std::fs::remove_dir_all(home.path().join(".cache")).unwrap();
+    home.write("context/Dockerfile", format!("FROM {base}\nRUN rm /bin/vi\n"));
+    home.built(&["--output-weight=weight"]);
+    assert_eq!(registry.count("GET", "/blobs/"), 2, "the configuration and the layer");
+}
+
 /// What is known while an image is built is what is found when its layers are read.
 #[test]
 fn an_image_weighs_the_same_built_and_read() {

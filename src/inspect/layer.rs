@@ -26,8 +26,7 @@ pub fn read_contents(tar: impl Read) -> Result<(Changes, Facts), LayerError> {
     Ok((changes, looked.facts))
 }
 
-/// Learns what the files of a layer say while they are read for its tar: [`read_contents`] would find
-/// the same in it.
+/// Learns what the files of a layer say without its tar: [`read_contents`] would find the same in it.
 #[derive(Default)]
 pub struct Onlooker(Looked);
 
@@ -45,6 +44,19 @@ impl Onlooker {
         self.0.look(path, entry, &mut content)?;
         let seen = std::mem::take(&mut self.0.bytes);
         Ok(Box::new(io::Cursor::new(seen).chain(content)))
+    }
+
+    /// Looks at the first bytes of `content`, and no more than are wanted.
+    ///
+    /// # Errors
+    /// When these can't be read.
+    pub fn look(
+        &mut self,
+        path: &TreePath,
+        entry: &Entry,
+        content: &mut dyn Read,
+    ) -> io::Result<()> {
+        self.0.look(path, entry, content)
     }
 
     #[must_use]
