@@ -1,9 +1,10 @@
 //! A runner that is born empty, beside BuildKit with a registry cache, its daemon's start counted:
 //! nothing has changed; one source line has changed; and what saving adds to a first build. Registry
-//! and cache service are 50 ms away (`tests/support/distance.rs`). The runners are in TMPDIR.
+//! and cache service are so many milliseconds away as is said, 10 if nothing is
+//! (`tests/support/distance.rs`). The runners are in TMPDIR.
 //!
 //! Needs root, docker-registry, `buildkitd` and `buildctl` in PATH, and the stand-ins of
-//! `scripts/demo`. `cargo bench --bench runner [-- [ROUNDS] [same|many|line|first]…]`
+//! `scripts/demo`. `cargo bench --bench runner [-- [ROUNDS] [MILLISECONDSms] [same|many|line|first]…]`
 
 #[path = "../tests/support/actions_cache/mod.rs"]
 mod actions_cache;
@@ -28,7 +29,8 @@ use buildkit::BuildKit;
 use distance::Distance;
 use docker_registry::DockerRegistry;
 
-const ROUND_TRIP: Duration = Duration::from_millis(50);
+/// Milliseconds to a service of the same region and back.
+const ROUND_TRIP: u64 = 10;
 /// To the cache service and the registry together, where nothing has changed.
 const REQUESTS: usize = 12;
 /// Files of the large context.
@@ -43,7 +45,10 @@ fn main() -> ExitCode {
     if !arguments.iter().any(|argument| argument == "--bench") {
         return ExitCode::SUCCESS;
     }
-    let Some(away) = Away::start() else { return ExitCode::SUCCESS };
+    let said = arguments.iter().find_map(|argument| argument.strip_suffix("ms")?.parse().ok());
+    let round_trip = Duration::from_millis(said.unwrap_or(ROUND_TRIP));
+    let Some(away) = Away::start(round_trip) else { return ExitCode::SUCCESS };
+    println!("registry and cache service are {round_trip:?} away");
     let rounds = arguments.iter().find_map(|argument| argument.parse().ok()).unwrap_or(3);
     let named: Vec<&str> =
         ALL.into_iter().filter(|what| arguments.iter().any(|a| a == what)).collect();
@@ -76,7 +81,7 @@ struct Project {
 
 impl Away {
     /// `None`, loudly, where something is missing.
-    fn start() -> Option<Self> {
+    fn start(round_trip: Duration) -> Option<Self> {
         let missing = |what: &str| eprintln!("SKIPPED: {what}");
         if !rustix::process::getuid().is_root() {
             missing("needs root");
@@ -90,7 +95,7 @@ impl Away {
         }
         let registry = DockerRegistry::with_tls()?;
         let service = FakeActionsCache::start(actions_cache::Options::default());
-        let far = |port: u16| Distance::to((Ipv4Addr::LOCALHOST, port).into(), ROUND_TRIP);
+        let far = |port: u16| Distance::to((Ipv4Addr::LOCALHOST, port).into(), round_trip);
         let port = registry.host.rsplit(':').next()?.parse().ok()?;
         let (far_registry, far_service) = (far(port), far(service.port()));
         service.behind(far_service.address);

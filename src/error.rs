@@ -8,6 +8,8 @@ use std::ops::RangeInclusive;
 pub enum ErrorKind {
     /// The build failed.
     Build,
+    /// A command that builds nothing failed.
+    Command,
     /// The build was asked to stop, or a part of it was since another had failed.
     Canceled,
     /// The command line, the Dockerfile's place or another input can't be used.
@@ -23,7 +25,7 @@ impl ErrorKind {
     #[must_use]
     pub fn exit_code(self) -> u8 {
         match self {
-            Self::Build | Self::Canceled => 1,
+            Self::Build | Self::Command | Self::Canceled => 1,
             Self::Usage | Self::Machine => 2,
             Self::Size => 3,
         }
@@ -70,6 +72,15 @@ impl Error {
     #[must_use]
     pub fn canceled() -> Self {
         Self::new(ErrorKind::Canceled, "canceled")
+    }
+
+    /// The same, where nothing was to be built.
+    #[must_use]
+    pub fn of_command(mut self) -> Self {
+        if self.kind == ErrorKind::Build {
+            self.kind = ErrorKind::Command;
+        }
+        self
     }
 
     #[must_use]

@@ -21,6 +21,7 @@ pub mod inspect;
 pub mod layer;
 pub mod plan;
 pub mod platform;
+pub mod reference;
 pub mod registry;
 pub mod report;
 pub mod request;

@@ -2,13 +2,16 @@
 //!
 //! Needs root and a static busybox; without them every test says so and passes.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
+
 #[path = "support/docker_registry.rs"]
 mod docker_registry;
 #[path = "cache/runner.rs"]
 mod runner;
 
 use docker_registry::DockerRegistry;
-use runner::{Built, COMPILE, DEPENDENCIES, Project, SLOW_STAGES, begin};
+use runner::{Built, COMPILE, DEPENDENCIES, Machine, Project, SLOW_STAGES, begin};
 
 /// Compiles one file and leaves the compiler behind.
 const TWO_STAGES: &str = "\
@@ -60,7 +63,7 @@ fn the_dockerfile_s_own_epoch_counts_unless_another_is_given() {
     let Some(project) = Project::new(text) else { return };
     let mut machine = project.machine();
     machine.build(&[]);
-    let created = |machine: &runner::Machine<'_>| {
+    let created = |machine: &Machine<'_>| {
         let built = machine.build(&[]);
         let config =
             built.result["image"]["config"].as_str().unwrap()["sha256:".len()..].to_owned();
@@ -163,12 +166,17 @@ fn slow_stages() -> Option<Runners> {
 #[test]
 fn an_empty_machine_has_what_others_have_made() {
     let Some(runners) = slow_stages() else { return };
-    assert_eq!(runners.build().ran().len(), 7, "first build");
+    let first = runners.build();
+    assert_eq!(first.ran().len(), 7, "first build");
     let entries = runners.entries();
     assert!(entries.iter().any(|name| name.starts_with("b-")), "{entries:?}");
 
-    begin(&runners.build().ran_titles(), &[]);
+    let again = runners.build();
+    begin(&again.ran_titles(), &[]);
     assert_eq!(runners.entries(), entries, "nothing changed, nothing new");
+    let builder = |built: &Built| built.result["stages"][0]["unpacked_bytes"].as_u64();
+    assert!(builder(&first) > Some(900_000), "{:?}", first.result["stages"]);
+    assert_eq!(builder(&again), None, "of a stage that nobody needed, nobody knows");
     let from = format!("type=local,src={}", runners.0.path("cache").display());
     let output = runner::plimsoll().args(["cache", "du", "--cache-from", &from]).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
@@ -407,6 +415,54 @@ RUN --mount=from=tools,target=/tools sleep 1; cat /tools/x > /z
 }
 
 #[test]
+fn what_follows_a_stage_without_cache_is_known_by_its_content() {
+    let text = |made: &str| {
+        format!(
+            "FROM base AS maker\nRUN {made} > /made; touch -d @1 /made\n\
+             FROM base\nCOPY --from=maker /made /\nRUN cat /made > /read\n"
+        )
+    };
+    let Some(project) = Project::new(&text("echo same")) else { return };
+    let machine = project.machine();
+    machine.build(&[]);
+    let filter = ["--no-cache-filter=maker"];
+    let ran = machine.build(&filter).ran();
+    assert_eq!(ran.len(), 1, "{ran:?}");
+    assert_eq!(ran[0].1, "built without cache");
+
+    project.write("Dockerfile", &text("cat /proc/sys/kernel/random/uuid"));
+    machine.build(&[]);
+    let ran = machine.build(&filter).ran();
+    let whys: Vec<&str> = ran.iter().map(|(_, why)| why.as_str()).collect();
+    let reads = "the stage maker was built without cache";
+    assert_eq!(whys, ["built without cache", reads, reads]);
+}
+
+#[test]
+fn folders_and_mounts_that_changed_are_told() {
+    let Some(project) = Project::new("") else { return };
+    project.write("src/folder/a.txt", "a");
+    let why = |machine: &Machine<'_>, run: &str| {
+        project.write("Dockerfile", &format!("FROM base\nCOPY src /src\nRUN {run} :\n"));
+        let ran = machine.build(&[]).ran();
+        ran.into_iter().map(|(_, why)| why).next().unwrap_or_default()
+    };
+    let machine = project.machine();
+    why(&machine, "");
+    let folder = project.path("context/src/folder");
+    std::fs::set_permissions(folder, Permissions::from_mode(0o700)).unwrap();
+    assert_eq!(why(&machine, ""), "the folder src/folder changed");
+    assert_eq!(why(&machine, "--mount=type=tmpfs,target=/a"), "the mount /a is new");
+    assert_eq!(why(&machine, "--mount=type=tmpfs,target=/a,size=1m"), "the mount /a changed");
+    assert_eq!(why(&machine, "--mount=type=bind,source=src,target=/b"), "the mount /b is new");
+    assert_eq!(why(&machine, "--mount=type=secret,id=x"), "the mount /run/secrets/x is new");
+    assert_eq!(
+        why(&machine, "--mount=type=secret,id=x,mode=0444"),
+        "the mount /run/secrets/x changed"
+    );
+}
+
+#[test]
 fn each_step_that_ran_says_what_changed() {
     let text = "\
 ARG VERSION=1
@@ -432,10 +488,15 @@ COPY --from=builder /version /
     }
     let why = |built: &Built| built.ran().into_iter().map(|(_, why)| why).collect::<Vec<_>>();
     runners.0.write("src/b.txt", "changed");
-    let below = "what is below it changed";
-    assert_eq!(why(&runners.build())[..2], ["the file src/b.txt changed", below]);
+    assert_eq!(
+        why(&runners.build())[..2],
+        ["the file src/b.txt changed", "below it, the file src/b.txt changed"]
+    );
     runners.0.write("src/c.txt", "new");
-    assert_eq!(why(&runners.build())[..2], ["the file src/c.txt is new", below]);
+    assert_eq!(
+        why(&runners.build())[..2],
+        ["the file src/c.txt is new", "below it, the file src/c.txt is new"]
+    );
     std::fs::remove_file(runners.0.path("context/src/c.txt")).unwrap();
     std::fs::remove_dir_all(runners.0.path("cache")).unwrap();
     runners.build();
@@ -446,7 +507,7 @@ COPY --from=builder /version /
     assert_eq!(why(&mode)[0], "the variable MODE changed");
     runners.0.base("two", "COPY bin/sh /bin/another");
     let base = runners.build_with(&["--build-arg", "VERSION=2"]);
-    assert_eq!(why(&base)[0], "what is below it changed");
+    assert_eq!(why(&base)[0], "below it, the base base changed", "what was copied is still there");
     let uncached = runners.build_with(&["--no-cache"]);
     assert!(why(&uncached).iter().all(|why| why == "built without cache"));
 

@@ -84,6 +84,8 @@ fn a_build_above_its_limits_ends_with_3_and_leaves_the_image() {
     let built = place.build(&["--size-budget=100kB", "--size-waiver=agreed in #7"]);
     assert_eq!(code(&built), 0);
     assert!(stderr(&built).contains("accepted: agreed in #7"), "{}", stderr(&built));
+    let built = place.build(&["--size-budget=100kB", "--size-waiver="]);
+    assert_eq!(code(&built), 3, "no reason is given");
 }
 
 #[test]

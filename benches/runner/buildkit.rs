@@ -19,7 +19,7 @@ impl BuildKit {
         let configuration = format!(
             "root = {:?}\n[grpc]\naddress = [\"{}\"]\n[worker.oci]\nenabled = true\n\
              networkMode = \"host\"\n[worker.containerd]\nenabled = false\n\
-             [registry.\"{registry}\"]\nca = [{certificate:?}]\n",
+             [registry.\"{registry}\"]\nhttp = false\nca = [{certificate:?}]\n",
             path("root"),
             format_args!("unix://{}", path("socket").display()),
         );

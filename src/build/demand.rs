@@ -17,8 +17,6 @@ pub(super) struct Demand {
     pub(super) first: usize,
     /// The record; `None`: start at what the stage stands on.
     pub(super) had: Option<HadStage>,
-    /// Steps from this one on are to be made anew, whatever is known of them.
-    pub(super) fresh: usize,
     /// Of the steps from `first` on, the layers that are known though what they stand on is not, by
     /// the step's position.
     pub(super) links: BTreeMap<usize, StageLayer>,
@@ -87,7 +85,6 @@ fn deepest(
         Some((*index, layer))
     };
     Demand {
-        fresh,
         first: had.as_ref().map_or(0, |had| eligible[had.position] + 1),
         links: eligible[..above].iter().filter_map(link).collect(),
         had: had.map(|Had { position, record, place, value: layers }| HadStage {
@@ -99,8 +96,8 @@ fn deepest(
     }
 }
 
-/// For each stage, the first step that must not be had from a record: a step of a stage without
-/// cache (K-09), and whatever stands on one.
+/// For each stage, the first step that must not be had from a record by its definition: a step of a
+/// stage without cache (K-09), and whatever stands on one or reads of it. By its content it may be.
 fn fresh_steps(plan: &Plan) -> Vec<usize> {
     let mut fresh: Vec<usize> = Vec::with_capacity(plan.stages.len());
     let mut anew: Vec<bool> = Vec::with_capacity(plan.stages.len());

@@ -6,12 +6,18 @@ use std::collections::BTreeMap;
 use super::images::Images;
 use super::inputs::{Inputs, Reading, copy_options, readings, whole};
 use super::session::Session;
+use crate::digest::Sha256Sum;
 use crate::error::{Error, Location};
 use crate::plan::{
     self, ContentKey, CopyFrom, DefinitionKey, Ingredient, Input, Op, Plan, StageFrom, StageId,
     Step, base_key, context_key, link_key, scratch_key, step_key,
 };
-use crate::tree::{CopySource, Kind, Owner, Tree, TreePath, select};
+use crate::tree::{
+    CopyError, CopyOptions, CopySource, Kind, Owner, TreePath, entry_key, named_paths, select,
+};
+
+/// All that a step stands on, but for the first of a stage, of which it is known by name.
+pub(super) const BELOW: &str = "what is below it";
 
 /// The keys of one stage.
 #[derive(Clone, Debug)]
@@ -72,7 +78,7 @@ pub(super) fn definition_keys(
             if step.op != Op::Config {
                 parts.extend(read_parts(step, plan, images, inputs, &all).map_err(at)?);
                 parts.push(Ingredient::new(below, &[&parent.0.0]));
-                below = "what is below it".to_owned();
+                below = BELOW.to_owned();
             }
             ingredients.push(parts);
             parent = step_key(&parent, &step.op, &read, session.source_date_epoch);
@@ -149,8 +155,7 @@ fn read_parts(
             CopyFrom::Context | CopyFrom::Named(_) => {
                 let Some(context) = inputs.context(selection.from) else { continue };
                 let source = CopySource { tree: context.tree(), what: selection.what };
-                let paths = select(&source, &selection.options).map_err(Error::build)?;
-                parts.extend(file_parts(context.tree(), &paths));
+                parts.extend(file_parts(&source, &selection.options).map_err(Error::build)?);
             }
             CopyFrom::Empty => {}
         }
@@ -161,35 +166,39 @@ fn read_parts(
 /// More files than this are told by their directories; bytes of an index are dear.
 const FILES_TOLD: usize = 5000;
 
-fn file_parts(tree: &Tree, paths: &[TreePath]) -> Vec<Ingredient> {
-    let file = |path: &TreePath| {
+fn file_parts(
+    source: &CopySource<'_>,
+    options: &CopyOptions,
+) -> Result<Vec<Ingredient>, CopyError> {
+    let tree = source.tree;
+    // Of a directory that is named itself only what is in it is taken.
+    let named = named_paths(source, options)?;
+    let file = |path: &TreePath| -> Option<(&str, String, Sha256Sum)> {
         let entry = tree.get(path)?;
-        let content: &[u8] = match &entry.kind {
-            Kind::Directory => return None,
-            Kind::File(file) => &file.digest.as_ref()?.0,
-            Kind::Symlink(target) => target,
-            _ => &[],
-        };
-        Some((String::from_utf8_lossy(path).into_owned(), entry.mode, content.to_vec()))
+        let is_directory = entry.kind == Kind::Directory;
+        let sum = entry_key(path, entry, options).ok()?;
+        (!is_directory || !named.contains(path)).then(|| {
+            let kind = if is_directory { "folder" } else { "file" };
+            (kind, String::from_utf8_lossy(path).into_owned(), sum)
+        })
     };
-    let files: Vec<(String, u32, Vec<u8>)> = paths.iter().filter_map(file).collect();
+    let files: Vec<_> = select(source, options)?.iter().filter_map(file).collect();
     if files.len() <= FILES_TOLD {
-        let part = |(path, mode, content): &(String, u32, Vec<u8>)| {
-            Ingredient::new(format!("the file {path}"), &[&mode.to_le_bytes(), content])
-        };
-        return files.iter().map(part).collect();
+        let parts = files
+            .iter()
+            .map(|(kind, path, sum)| Ingredient::new(format!("the {kind} {path}"), &[&sum.0]));
+        return Ok(parts.collect());
     }
     let mut directories: BTreeMap<&str, Vec<u8>> = BTreeMap::new();
-    for (path, mode, content) in &files {
+    for (_, path, sum) in &files {
         let (directory, name) = path.rsplit_once('/').unwrap_or(("", path));
         let all = directories.entry(directory).or_default();
-        for part in [name.as_bytes(), &mode.to_le_bytes(), content] {
-            all.extend(part);
-        }
+        all.extend(name.as_bytes());
+        all.extend(sum.0);
     }
     let part =
         |(path, all): (&str, Vec<u8>)| Ingredient::new(format!("the folder /{path}"), &[&all]);
-    directories.into_iter().map(part).collect()
+    Ok(directories.into_iter().map(part).collect())
 }
 
 impl super::images::BaseImage {

@@ -16,7 +16,7 @@ use super::session::Session;
 use crate::cache::{RecordLayer, Traffic};
 use crate::digest::DiffId;
 use crate::image::Descriptor;
-use crate::plan::{Op, Plan, Stage, StageFrom, StageId};
+use crate::plan::{Op, Plan, StageFrom, StageId};
 
 pub(super) fn summarize(
     session: &Session<'_>,
@@ -28,11 +28,7 @@ pub(super) fn summarize(
 ) -> BuildResult {
     let lineage = plan.lineage(plan.target);
     let stages = plan.stages.iter().enumerate().map(|(index, stage)| {
-        let layers = match &done.stages[index] {
-            Some(files) => files.layers.iter().map(|layer| of_layer(session, layer)).collect(),
-            // Nobody needed it; its last record says what it consists of.
-            None => recorded(session, images, stage, &keys[index]),
-        };
+        let layers = layers_of(session, plan, images, keys, done, index);
         let trace = done.stages[index].as_ref().map_or(&[][..], |files| files.steps.as_slice());
         let steps: Vec<StepResult> = stage
             .steps
@@ -71,7 +67,7 @@ pub(super) fn summarize(
     let image = exported.image;
     let unpacked: BTreeMap<DiffId, Option<u64>> = stages
         .iter()
-        .flat_map(|stage| &stage.layers)
+        .flat_map(|stage| stage.layers.iter().flatten())
         .map(|layer| (layer.diff_id, layer.unpacked_bytes))
         .collect();
     let image_layers = image.layers.iter().zip(&exported.diff_ids).map(|(layer, diff_id)| {
@@ -109,20 +105,30 @@ fn looked_in((place, traffic): (String, Traffic)) -> LookedIn {
     LookedIn { place, questions, entries, bytes, took }
 }
 
-fn recorded(
+fn layers_of(
     session: &Session<'_>,
+    plan: &Plan,
     images: &Images,
-    stage: &Stage,
-    keys: &StageKeys,
-) -> Vec<LayerResult> {
-    if let Some(record) = session.record(keys.last()) {
-        return record.layers.iter().map(|layer| of_record(session, layer)).collect();
+    keys: &[StageKeys],
+    done: &Done<'_, '_>,
+    stage: usize,
+) -> Option<Vec<LayerResult>> {
+    let all = |layers: &[StageLayer]| layers.iter().map(|layer| of_layer(session, layer)).collect();
+    if let Some(files) = &done.stages[stage] {
+        return Some(all(&files.layers));
     }
-    match stage.from {
-        StageFrom::Image(id) => {
-            layers::of_image(images, id).iter().map(|layer| of_layer(session, layer)).collect()
-        }
-        StageFrom::Scratch | StageFrom::Stage(_) | StageFrom::Context(_) => Vec::new(),
+    // Nobody needed it; its last record says what it consists of.
+    if let Some(record) = session.record(keys[stage].last()) {
+        return Some(record.layers.iter().map(|layer| of_record(session, layer)).collect());
+    }
+    if keys[stage].last() != keys[stage].base {
+        return None;
+    }
+    match plan.stages[stage].from {
+        StageFrom::Image(id) => Some(all(&layers::of_image(images, id))),
+        StageFrom::Stage(StageId(below)) => layers_of(session, plan, images, keys, done, below),
+        StageFrom::Scratch => Some(Vec::new()),
+        StageFrom::Context(_) => None,
     }
 }
 

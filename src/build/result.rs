@@ -47,8 +47,9 @@ pub struct StageResult {
     /// Its layers are layers of the image.
     pub in_image: bool,
     pub steps: Vec<StepResult>,
-    /// From the lowest, the base's included.
-    pub layers: Vec<LayerResult>,
+    /// From the lowest, the base's included; `None` where nobody knows: the stage was not needed, and
+    /// what is known of the image says nothing of it.
+    pub layers: Option<Vec<LayerResult>>,
     /// From the start of its first step to the end of its last.
     #[serde(rename = "seconds", serialize_with = "seconds")]
     pub took: Duration,
@@ -238,11 +239,15 @@ impl BuildResult {
     pub fn left_behind_bytes(&self) -> Option<u64> {
         let mut counted: HashSet<DiffId> =
             self.image.layers.iter().map(|layer| layer.diff_id).collect();
-        let left = self.stages.iter().filter(|stage| !stage.in_image);
-        left.flat_map(|stage| &stage.layers)
-            .filter(|layer| counted.insert(layer.diff_id))
-            .map(|layer| layer.unpacked_bytes)
-            .sum()
+        let mut bytes = 0;
+        for stage in self.stages.iter().filter(|stage| !stage.in_image) {
+            for layer in stage.layers.as_ref()? {
+                if counted.insert(layer.diff_id) {
+                    bytes += layer.unpacked_bytes?;
+                }
+            }
+        }
+        Some(bytes)
     }
 }
 
@@ -256,7 +261,7 @@ impl StageResult {
     /// Sum over its layers; `None` where one is not known.
     #[must_use]
     pub fn unpacked_bytes(&self) -> Option<u64> {
-        unpacked_bytes(&self.layers)
+        unpacked_bytes(self.layers.as_ref()?)
     }
 }
 
@@ -336,7 +341,7 @@ pub(crate) mod tests {
                         step("[builder 3/4] COPY . .", 4, ran(), 20),
                         step("[builder 4/4] RUN go build -o myapp", 5, ran(), 12_300),
                     ],
-                    layers: golang.into_iter().chain(builder).collect(),
+                    layers: Some(golang.into_iter().chain(builder).collect()),
                     took: Duration::from_millis(12_340),
                 },
                 StageResult {
@@ -348,7 +353,7 @@ pub(crate) mod tests {
                         step("[stage-1 3/3] COPY --from=builder /app/myapp .", 10, ran(), 40),
                         step("CMD [\"./myapp\"]", 11, Outcome::Config, 0),
                     ],
-                    layers: image.clone(),
+                    layers: Some(image.clone()),
                     took: Duration::from_millis(60),
                 },
             ],
@@ -395,13 +400,16 @@ pub(crate) mod tests {
 
         // A second stage on the same base adds nothing, and a layer of the image is not left behind.
         let mut test = result.stages[0].clone();
-        test.layers.push(result.image.layers[0].clone());
+        test.layers.as_mut().unwrap().push(result.image.layers[0].clone());
         result.stages.insert(1, test);
         assert_eq!(result.left_behind_bytes(), Some(809_301_200));
 
-        result.stages[0].layers[0].unpacked_bytes = None;
+        result.stages[0].layers.as_mut().unwrap()[0].unpacked_bytes = None;
         assert_eq!(result.left_behind_bytes(), None);
         assert_eq!(result.stages[0].unpacked_bytes(), None);
+        result.stages[1].layers = None;
+        assert_eq!(result.left_behind_bytes(), None);
+        assert_eq!(result.stages[1].unpacked_bytes(), None);
     }
 
     #[test]

@@ -210,7 +210,7 @@ impl Work<'_, '_> {
         let made = make(&running).and_then(|layer| {
             let key = content::layer_key(self.session, &layer)?;
             let link = self.keys[at.stage.0].links[at.index];
-            let known = (at.index < at.demand.fresh)
+            let known = (!self.plan.stages[at.stage.0].no_cache)
                 .then(|| layers::known_layer(self.session, self.images, key))
                 .flatten();
             let cached = known.is_some();
@@ -228,14 +228,14 @@ impl Work<'_, '_> {
     /// The layer that a RUN has made on the same layers before. What is below may be under way still:
     /// it is worth waiting for where an instruction that ran there may have made what it made before.
     fn known_run(&self, at: At<'_>, files: &Files, content: &Sha256Sum) -> Option<StageLayer> {
-        if at.index >= at.demand.fresh {
+        let stage = &self.plan.stages[at.stage.0];
+        if stage.no_cache {
             return None;
         }
         let below_is_new = |layer: &StageLayer| layer.made().is_some() && !layer.is_from_run();
         if files.layers.iter().any(below_is_new) {
             return None;
         }
-        let stage = &self.plan.stages[at.stage.0];
         let ingredients = &self.keys[at.stage.0].ingredients[at.index];
         let waits = files.layers.iter().any(StageLayer::is_from_run);
         let ran_before =

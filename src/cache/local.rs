@@ -82,6 +82,10 @@ impl CacheBackend for LocalFolder {
 
     fn open(&self, entry: &FoundEntry) -> Result<Box<dyn Read + Send>, CacheFault> {
         let path = self.folder.join(&entry.key.0);
+        // A pipe would let the build wait for whoever writes.
+        if !fs::metadata(&path)?.is_file() {
+            return Err(CacheFault::Failed(format!("{}: it is no file", path.display())));
+        }
         let file = File::open(&path)?;
         touch(&path);
         Ok(Box::new(file))
@@ -164,6 +168,16 @@ mod tests {
         assert_eq!(found.key, key("i-a-1"));
         assert_eq!(cache.newest("i-b").unwrap(), None);
         assert_eq!(fs::read_dir(&cache.folder).unwrap().count(), 3, "nothing unfinished stays");
+    }
+
+    #[test]
+    fn a_pipe_is_no_entry() {
+        let dir = tempfile::tempdir().unwrap();
+        let made = std::process::Command::new("mkfifo").arg(dir.path().join("r-1")).status();
+        assert!(made.unwrap().success());
+        let cache = LocalFolder::new(dir.path().to_owned());
+        let found = cache.find(&[key("r-1")]).unwrap().unwrap();
+        assert!(matches!(cache.open(&found), Err(CacheFault::Failed(_))));
     }
 
     #[test]

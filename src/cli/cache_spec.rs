@@ -17,6 +17,10 @@ const GITHUB_API: &str = "https://api.github.com";
 /// `repository`, `ghtoken`: a build asks nothing of the REST API.
 const GITHUB_SOURCE: [&str; 8] =
     ["scope", "url_v2", "token", "url", "version", "timeout", "repository", "ghtoken"];
+/// Of where buildx finds its one index: entries have their own keys.
+const LOCAL_SOURCE: [&str; 3] = ["src", "digest", "tag"];
+/// How blobs are compressed says the image that they may be pushed with.
+const COMPRESSION: [&str; 3] = ["compression", "compression-level", "force-compression"];
 /// What the tags of entries begin with where the reference has no tag.
 const DEFAULT_TAG: &str = "buildcache";
 
@@ -26,7 +30,7 @@ pub fn source(
     environment: &Environment,
 ) -> Result<Result<CachePlace, NoService>, FlagError> {
     let mut spec = Spec::parse(text)?;
-    spec.known(&[("gha", &GITHUB_SOURCE), ("local", &["src"]), ("registry", &["ref"])])?;
+    spec.known(&[("gha", &GITHUB_SOURCE), ("local", &LOCAL_SOURCE), ("registry", &["ref"])])?;
     spec.place("src", environment)
 }
 
@@ -36,9 +40,11 @@ pub fn target(
     environment: &Environment,
 ) -> Result<Result<CacheTarget, NoService>, FlagError> {
     let mut spec = Spec::parse(text)?;
-    let registry = ["ref", "mode", "ignore-error", "image-manifest", "oci-mediatypes"];
-    let github = [&["mode", "ignore-error"][..], &GITHUB_SOURCE].concat();
-    let local = ["dest", "mode", "ignore-error"];
+    let all = ["mode", "ignore-error"];
+    let manifest = ["image-manifest", "oci-mediatypes"];
+    let registry = [&["ref"][..], &all, &manifest, &COMPRESSION].concat();
+    let local = [&["dest"][..], &all, &["tag"], &manifest, &COMPRESSION].concat();
+    let github = [&all[..], &GITHUB_SOURCE].concat();
     spec.known(&[("gha", &github), ("local", &local), ("registry", &registry)])?;
     let only_result = match spec.take("mode").as_deref() {
         Some("min") => true,
@@ -218,10 +224,12 @@ mod tests {
     #[test]
     fn folders() {
         assert_eq!(source("type=local,src=/a"), Ok(local("/a")));
+        assert_eq!(source("type=local,src=/a,tag=t,digest=sha256:0"), Ok(local("/a")));
         for (text, path, only_result) in [
             ("type=local,dest=b,mode=max", "b", false),
             (r#"dest=b,type=local,mode=min"#, "b", true),
             (r#"type=local,"dest=a,b",ignore-error=true"#, "a,b", false),
+            ("type=local,dest=b,tag=t,oci-mediatypes=true,compression=zstd", "b", false),
         ] {
             let place = local(path);
             assert_eq!(target(text), Ok(CacheTarget { place, only_result }), "{text}");

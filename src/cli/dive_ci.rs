@@ -19,8 +19,12 @@ struct Config {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Rules {
+    // Since dive 0.13 rules are written with hyphens; it still takes the names of before.
+    #[serde(alias = "lowest-efficiency")]
     lowest_efficiency: Option<Value>,
+    #[serde(alias = "highest-wasted-bytes")]
     highest_wasted_bytes: Option<Value>,
+    #[serde(alias = "highest-user-wasted-percent")]
     highest_user_wasted_percent: Option<Value>,
 }
 
@@ -115,6 +119,11 @@ mod tests {
             highest_user_wasted: Some(0.2),
         };
         assert_eq!(parse(text), Ok(expected));
+        let hyphens = text
+            .replace("lowestE", "lowest-e")
+            .replace("highestWastedB", "highest-wasted-b")
+            .replace("highestUserWastedP", "highest-user-wasted-p");
+        assert_eq!(parse(&hyphens), Ok(expected));
         assert_eq!(parse("rules:\n"), Ok(DiveRules::default()));
         let text =
             "rules:\n  lowestEfficiency: \"disabled\"\n  highestUserWastedPercent: \"0.3\"\n";

@@ -37,7 +37,9 @@ impl Limits {
         if typed.is_empty() && settings == Settings::default() {
             return Ok(None);
         }
-        Ok(Some(Self { settings, typed, gate, waiver: args.size_waiver.clone() }))
+        // A variable of a workflow that is not set is no reason.
+        let waiver = args.size_waiver.clone().filter(|reason| !reason.trim().is_empty());
+        Ok(Some(Self { settings, typed, gate, waiver }))
     }
 
     /// Accepts whatever is broken, unless that was done already.

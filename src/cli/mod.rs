@@ -84,7 +84,7 @@ pub fn run() -> ExitCode {
                 print(&text);
                 ExitCode::SUCCESS
             }
-            Err(error) => fail(&Ui::new(Form::Plain), &error, None),
+            Err(error) => fail(&Ui::new(Form::Plain), &error.of_command(), None),
         },
     }
 }
@@ -175,7 +175,7 @@ fn told(weighed: Result<(String, Result<(), Error>), Error>) -> ExitCode {
     });
     match kept {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(&Ui::new(Form::Plain), &error, None),
+        Err(error) => fail(&Ui::new(Form::Plain), &error.of_command(), None),
     }
 }
 

@@ -77,11 +77,8 @@ pub fn size(
     if baseline.is_none() && request.size_baseline.lineage().is_some() {
         notice("nothing to compare with: no earlier build is known".to_owned());
     }
-    let stages: Vec<(String, u64)> = result
-        .stages
-        .iter()
-        .filter_map(|stage| Some((stage.name.clone(), stage.unpacked_bytes()?)))
-        .collect();
+    let stages: Vec<(String, Option<u64>)> =
+        result.stages.iter().map(|stage| (stage.name.clone(), stage.unpacked_bytes())).collect();
     let difference = baseline.as_ref().map(|baseline| &baseline.difference);
     let judged = Judged { weight, difference, stages: &stages };
     let verdict = limits.map(|limits| limits.judge(&judged));

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::{CopyFrom, CopyOp, Op, RunOp, WorkdirOp};
+use super::key::mount_sum;
+use super::{CopyFrom, CopyOp, Mount, MountKind, Op, RunOp, WorkdirOp};
 
 /// A part, as a user names it (`the file main.go`), and enough of its digest to see a change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,15 +45,16 @@ pub fn ingredients(op: &Op, epoch: Option<i64>) -> Vec<Ingredient> {
             vec![instruction(as_written), part("the working directory", &copy.cwd), time()]
         }
         Op::Run(run) => {
-            let RunOp { argv, scripts, cwd, user, hostname, hosts, network, mounts, .. } = run;
+            let RunOp { argv, scripts, cwd, user, hostname, hosts, network, security, .. } = run;
             let mut list = vec![
                 instruction(format!("{:?}", (argv, scripts))),
                 part("the working directory", cwd),
                 part("the user", user),
                 part("the hosts", &format!("{:?}", (hostname, hosts))),
                 part("the network", &format!("{network:?}")),
-                part("the number of mounts", &mounts.len().to_string()),
+                part("the security", &format!("{security:?}")),
             ];
+            list.extend(run.mounts.iter().map(mount));
             let variables: BTreeMap<_, _> = run.env.iter().map(|(n, v)| (n, v)).collect();
             list.extend(
                 variables
@@ -62,6 +64,17 @@ pub fn ingredients(op: &Op, epoch: Option<i64>) -> Vec<Ingredient> {
             list
         }
     }
+}
+
+/// What a mount reads is an ingredient of its own.
+fn mount(mount: &Mount) -> Ingredient {
+    let name = match (&mount.target, &mount.kind) {
+        (Some(target), _) => target,
+        (None, MountKind::Secret { id, .. } | MountKind::Ssh { id, .. }) => id,
+        // All others have a target.
+        (None, _) => "",
+    };
+    Ingredient::new(format!("the mount {name}"), &[&mount_sum(mount).0])
 }
 
 fn part(what: impl Into<String>, text: &str) -> Ingredient {

@@ -231,17 +231,24 @@ fn encode_run(encoder: &mut Encoder, run: &RunOp, inputs: &[Input]) {
     }
     encoder.count(mounts.len());
     let mut inputs = inputs.iter();
-    for Mount { target, kind } in mounts {
-        encoder.optional(target.as_deref());
-        encode_mount(encoder, kind, &mut inputs);
+    for mount in mounts {
+        encode_mount(encoder, mount, &mut inputs);
     }
+}
+
+/// What a mount of a RUN adds to its key, less the files that it reads.
+pub(super) fn mount_sum(mount: &Mount) -> Sha256Sum {
+    let mut encoder = Encoder::new("mount");
+    encode_mount(&mut encoder, mount, &mut std::iter::empty());
+    encoder.finish()
 }
 
 fn encode_mount<'a>(
     encoder: &mut Encoder,
-    kind: &MountKind,
+    Mount { target, kind }: &Mount,
     inputs: &mut impl Iterator<Item = &'a Input>,
 ) {
+    encoder.optional(target.as_deref());
     let owned = |encoder: &mut Encoder, numbers: [u32; 3]| {
         numbers.into_iter().for_each(|number| encoder.number(number.into()));
     };

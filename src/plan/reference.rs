@@ -2,15 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use oci_spec::distribution::Reference;
-
 use crate::platform::Platform;
+use crate::reference;
 
 use super::{ContextShape, ImageSource};
 
 /// `alpine` → `docker.io/library/alpine:latest`; the error says what is wrong with `name`.
 pub(super) fn normalize(name: &str) -> Result<String, String> {
-    match name.parse::<Reference>() {
+    match reference::parse(name) {
         Ok(reference) => Ok(reference.whole()),
         Err(error) => {
             let name = repository(name);
@@ -41,7 +40,7 @@ fn repository(name: &str) -> String {
 /// The short form under which contexts are named: `docker.io/library/golang:latest` → `golang`.
 /// What is no reference stands for itself.
 fn familiar(name: &str) -> String {
-    let Ok(reference) = name.parse::<Reference>() else { return name.to_owned() };
+    let Ok(reference) = reference::parse(name) else { return name.to_owned() };
     let whole = reference.whole();
     let short = whole
         .strip_prefix("docker.io/")

@@ -25,6 +25,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use reqwest::Response;
 
 use crate::http::{self, Clients, RetryPolicy};
+use crate::reference;
 use crate::request::RegistryOptions;
 use endpoint::Endpoint;
 
@@ -41,10 +42,8 @@ pub use upload::{BlobSource, Mount, Session, Transfer};
 /// # Errors
 /// [`Error::Reference`] with the reason.
 pub fn parse_reference(text: &str) -> Result<Reference, Error> {
-    text.parse().map_err(|reason: oci_distribution::ParseError| Error::Reference {
-        text: text.to_owned(),
-        reason: reason.to_string(),
-    })
+    reference::parse(text)
+        .map_err(|reason| Error::Reference { text: text.to_owned(), reason: reason.to_string() })
 }
 
 /// All registries, under one set of options.

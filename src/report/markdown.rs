@@ -12,7 +12,7 @@ use crate::weight::budget::{Status, Verdict};
 use crate::weight::{Difference, Logged, Weight};
 
 use super::markup;
-use super::verdict::breach_line;
+use super::verdict::{breach_line, unknown};
 use crate::figures::human;
 use escape::{block, code};
 
@@ -163,9 +163,15 @@ fn headline(report: &SizeReport<'_>) -> String {
 
 /// The limits, where there are any.
 fn verdict(report: &SizeReport<'_>) -> String {
-    let Some(verdict) = report.verdict.filter(|verdict| verdict.limits > 0) else {
-        return String::new();
-    };
+    let Some(verdict) = report.verdict else { return String::new() };
+    let mut text = if verdict.limits > 0 { known(verdict) } else { String::new() };
+    if let Some(unknown) = unknown(verdict, code) {
+        text.push_str(&format!("\n⚠️ {unknown}.\n"));
+    }
+    text
+}
+
+fn known(verdict: &Verdict) -> String {
     let limits = match verdict.limits {
         1 => "the limit".to_owned(),
         limits => format!("all {limits} limits"),

@@ -101,7 +101,7 @@ fn row(stage: &StageResult) -> Vec<String> {
     vec![
         stage.name.clone(),
         stage.base.clone(),
-        stage.layers.len().to_string(),
+        stage.layers.as_ref().map_or_else(|| UNKNOWN.to_owned(), |layers| layers.len().to_string()),
         bytes(stage.unpacked_bytes()),
         time(stage.took),
         steps(stage),
@@ -213,11 +213,12 @@ looked in local /cache: 1 question, 2 entries found, 12.3 kB read, 0.1s
         let mut result = go_multistage();
         result.stages.remove(0);
         let stage = &mut result.stages[0];
-        stage.layers.truncate(1);
-        stage.layers[0].unpacked_bytes = None;
-        stage.layers[0].blob = None;
+        let layers = stage.layers.as_mut().unwrap();
+        layers.truncate(1);
+        layers[0].unpacked_bytes = None;
+        layers[0].blob = None;
         stage.steps.truncate(1);
-        result.image.layers = stage.layers.clone();
+        result.image.layers = layers.clone();
         result.written[0] = Written {
             kind: WrittenKind::Tar,
             place: "-".to_owned(),

@@ -21,6 +21,6 @@ pub use entry::{Change, Changes, Entry, FileInfo, Kind, TreePath, Xattrs};
 pub use passwd::{MAX_ACCOUNT_FILE, Owner, User, UserError};
 pub use pick::{CopySource, What, named_paths};
 pub use resolve::{ResolveError, clean_path};
-pub use select::{KeyError, content_key, layer_key, select};
+pub use select::{KeyError, content_key, entry_key, layer_key, select};
 pub use tree::Tree;
 pub use workdir::workdir;

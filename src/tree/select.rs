@@ -83,6 +83,16 @@ pub fn layer_key(layer: &Changes) -> Result<Sha256Sum, KeyError> {
     Ok(key.0.into())
 }
 
+/// The digest of what one path adds to [`content_key`], its name aside.
+///
+/// # Errors
+/// [`KeyError::NoDigest`]
+pub fn entry_key(path: &[u8], entry: &Entry, options: &CopyOptions) -> Result<Sha256Sum, KeyError> {
+    let mut key = Key(Sha256::new());
+    key.entry(path, entry, options)?;
+    Ok(key.0.into())
+}
+
 /// Every field has a fixed length or its length before it, so no two inputs look the same.
 struct Key(Sha256);
 

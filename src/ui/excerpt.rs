@@ -38,7 +38,7 @@ pub fn message(error: &Error) -> String {
         ErrorKind::Usage | ErrorKind::Machine if error.locations.is_empty() => {
             error.message.clone()
         }
-        ErrorKind::Size | ErrorKind::Canceled => error.message.clone(),
+        ErrorKind::Command | ErrorKind::Size | ErrorKind::Canceled => error.message.clone(),
         ErrorKind::Usage | ErrorKind::Machine | ErrorKind::Build => {
             format!("failed to build: failed to solve: {}", error.message)
         }

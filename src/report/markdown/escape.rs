@@ -8,7 +8,7 @@ const LONGEST: usize = 120;
 /// A code span that stands in a table as well: no line breaks, `|` escaped, and more backticks around
 /// it than in it.
 pub(super) fn code(text: &str) -> String {
-    let text = shortened(&plain(text).replace('|', "\\|"));
+    let text = shortened(&plain(text)).replace('|', "\\|");
     let mut fence = "`".to_owned();
     while text.contains(&fence) {
         fence.push('`');
@@ -66,6 +66,8 @@ mod tests {
         }
         let long = code(&"é".repeat(500));
         assert_eq!(long.chars().count(), LONGEST + 3);
+        let cut = code(&"|".repeat(500));
+        assert_eq!(cut.matches('|').count(), cut.matches("\\|").count(), "{cut}");
     }
 
     #[test]

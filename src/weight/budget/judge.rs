@@ -12,8 +12,8 @@ pub struct Judged<'a> {
     pub weight: &'a Weight,
     /// Against the baseline, where there is one.
     pub difference: Option<&'a Difference>,
-    /// Unpacked bytes of the stages of the build, by name.
-    pub stages: &'a [(String, u64)],
+    /// Unpacked bytes of the stages of the build, by name; `None` where nobody knows.
+    pub stages: &'a [(String, Option<u64>)],
 }
 
 /// How it ended.
@@ -24,6 +24,8 @@ pub struct Verdict {
     pub breaches: Vec<Breach>,
     /// How many limits there were.
     pub limits: usize,
+    /// Those that nothing could be held against, since it is not known. They are not among `limits`.
+    pub unknown: Vec<Subject>,
     /// What waived them, in words: `label size-accepted`.
     pub waived_by: Option<String>,
 }
@@ -85,11 +87,11 @@ pub fn judge<'a>(
     for (name, limit) in stages {
         for (stage, bytes) in judged.stages {
             if name.matches(stage.as_bytes()) {
-                court.bytes(Subject::Stage(stage.clone()), *bytes, limit);
+                court.known_bytes(Subject::Stage(stage.clone()), *bytes, limit);
             }
         }
     }
-    let Court { mut breaches, limits, .. } = court;
+    let Court { mut breaches, limits, unknown, .. } = court;
     // A stable sort: what is equal stays in the order of the file.
     breaches.sort_by_key(|breach| std::cmp::Reverse(breach.action));
     let status = match breaches.first().map(|breach| breach.action) {
@@ -99,7 +101,7 @@ pub fn judge<'a>(
         Some(Action::Fail) => Status::Fail,
     };
     let waived_by = waived_by.filter(|_| status == Status::Waived);
-    Verdict { status, breaches, limits, waived_by }
+    Verdict { status, breaches, limits, unknown, waived_by }
 }
 
 #[derive(Default)]
@@ -108,13 +110,14 @@ struct Court {
     gate: Action,
     breaches: Vec<Breach>,
     limits: usize,
+    unknown: Vec<Subject>,
 }
 
 impl Court {
     fn totals(&mut self, judged: &Judged<'_>, budget: &Budget) {
         let size = judged.weight.size();
-        if let (Some(limit), Some(found)) = (&budget.compressed, size.compressed) {
-            self.bytes(Subject::Compressed, found, limit);
+        if let Some(limit) = &budget.compressed {
+            self.known_bytes(Subject::Compressed, size.compressed, limit);
         }
         if let Some(limit) = &budget.unpacked {
             self.bytes(Subject::Unpacked, size.unpacked, limit);
@@ -185,6 +188,13 @@ impl Court {
                     self.breach(Subject::Package(name), limits, limit.action);
                 }
             }
+        }
+    }
+
+    fn known_bytes(&mut self, subject: Subject, found: Option<u64>, limit: &Limit<Bytes>) {
+        match found {
+            Some(found) => self.bytes(subject, found, limit),
+            None => self.unknown.push(subject),
         }
     }
 

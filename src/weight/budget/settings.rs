@@ -35,22 +35,29 @@ pub struct Settings {
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Budget {
     /// All layers, as they are pulled.
+    #[serde(deserialize_with = "given")]
     pub compressed: Option<Limit<Bytes>>,
     /// All layers, unpacked.
+    #[serde(deserialize_with = "given")]
     pub unpacked: Option<Limit<Bytes>>,
     /// Of the compressed size, against the baseline; unpacked where that is not known.
+    #[serde(deserialize_with = "given")]
     pub growth: Option<Limit<GrowthLimit>>,
     /// Unpacked bytes that better lines would save.
+    #[serde(deserialize_with = "given")]
     pub waste: Option<Limit<Bytes>>,
     /// The least that dive's figure may be.
+    #[serde(deserialize_with = "given")]
     pub efficiency: Option<Limit<Percent>>,
     /// Unpacked, of any one layer above the base.
+    #[serde(deserialize_with = "given")]
     pub layer: Option<Limit<Bytes>>,
     /// Unpacked bytes of the files whose path matches.
     pub paths: BTreeMap<Name, Limit<Bytes>>,
     /// Unpacked bytes of each package whose name matches; 0 forbids it.
     pub packages: BTreeMap<Name, Limit<Bytes>>,
     /// What a broken limit does that says nothing else.
+    #[serde(deserialize_with = "given")]
     pub action: Option<Action>,
 }
 
@@ -78,6 +85,13 @@ pub struct Name {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bytes(pub u64);
+
+/// What a key has, which must not be nothing: a limit whose value was forgotten limits nothing.
+fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
 
 impl Settings {
     /// Reads a file of YAML. Keys that are not known are refused.
@@ -227,6 +241,14 @@ impl<'de, T: FromStr<Err = AmountError>> Deserialize<'de> for Limit<T> {
 
             fn visit_i64<E: de::Error>(self, value: i64) -> Result<Limit<T>, E> {
                 self.visit_str(&value.to_string())
+            }
+
+            fn visit_f64<E: de::Error>(self, value: f64) -> Result<Limit<T>, E> {
+                self.visit_str(&value.to_string())
+            }
+
+            fn visit_unit<E: de::Error>(self) -> Result<Limit<T>, E> {
+                self.visit_str("")
             }
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Limit<T>, E> {

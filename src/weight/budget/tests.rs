@@ -55,7 +55,7 @@ fn weight(unpacked: u64, compressed: u64) -> Weight {
 fn verdict(settings: &str, weight: &Weight, old: Option<&Weight>) -> Verdict {
     let settings = Settings::parse(settings).unwrap();
     let difference = old.map(|old| compare(old, weight));
-    let stages = [("builder".to_owned(), 5000)];
+    let stages = [("builder".to_owned(), Some(5000)), ("cached".to_owned(), None)];
     let judged = Judged { weight, difference: difference.as_ref(), stages: &stages };
     judge(
         &judged,
@@ -174,6 +174,16 @@ fn a_waiver_and_a_gate_that_only_warns() {
 }
 
 #[test]
+fn what_is_not_known_is_within_no_limit() {
+    let mut new = weight(2000, 200);
+    new.layers[0].blob = None;
+    let text = "budget: {compressed: 1MB, unpacked: 1MB}\nstages: {cached: 1MB, builder: 1MB}\n";
+    let found = verdict(text, &new, None);
+    assert_eq!((found.status, found.limits), (Status::Pass, 2));
+    assert_eq!(found.unknown, [Subject::Compressed, Subject::Stage("cached".to_owned())]);
+}
+
+#[test]
 fn mistakes_have_a_place() {
     let rows = [
         ("budget:\n  compresed: 1MB\n", "compresed"),
@@ -181,6 +191,9 @@ fn mistakes_have_a_place() {
         ("budget:\n  compressed: {limit: 1, max: 2}\n", "max"),
         ("budget:\n  compressed: {action: warn}\n", "limit"),
         ("budget:\n  action: explode\n", "explode"),
+        ("budget:\n  compressed:\n", "expected a size such as 250MB"),
+        ("budget:\n  action:\n", ""),
+        ("budget:\n  efficiency: 0.95\n", "expected a share such as 95% but found \"0.95\""),
         ("budget:\n  growth: fast\n", "expected a growth such as 10MB or 5%"),
         ("budgets: {}\n", "budgets"),
         ("- a\n", ""),
