@@ -221,6 +221,8 @@ pub struct Output {
     pub rewrite_timestamp: bool,
     /// OCI or Docker media types.
     pub oci_media_types: bool,
+    /// Push without tags, for whoever makes an index of several images.
+    pub by_digest: bool,
 }
 
 impl Output {
@@ -233,6 +235,7 @@ impl Output {
             compression: Compression::default(),
             force_compression: false,
             rewrite_timestamp: false,
+            by_digest: false,
         }
     }
 }
@@ -364,8 +367,11 @@ pub struct RegistryOptions {
     pub insecure: Vec<String>,
     /// `--ca-cert FILE`: PEM.
     pub ca_certificates: Vec<Vec<u8>>,
-    /// By host; from Docker's configuration file and from flags.
+    /// By host, or by host and the first parts of a repository's name; from Docker's configuration
+    /// file and from flags.
     pub credentials: BTreeMap<String, Credential>,
+    /// Likewise, for what pushes and nothing else; they come before those.
+    pub push_credentials: BTreeMap<String, Credential>,
     /// By host: the name of a helper program, `docker-credential-NAME`.
     pub credential_helpers: BTreeMap<String, String>,
     /// The helper for every other host.

@@ -27,8 +27,11 @@ use crate::ui::Event;
 pub struct Confided {
     /// By id; they come before those that were typed.
     pub secrets: BTreeMap<String, Secret>,
-    /// By host; they come before those of Docker's configuration.
+    /// By host, and the repository where they are for one only; they come before those of Docker's
+    /// configuration.
     pub credentials: BTreeMap<String, Credential>,
+    /// Likewise, for pushing alone.
+    pub push_credentials: BTreeMap<String, Credential>,
     /// By host; for those that nobody else has credentials for.
     pub spare_credentials: BTreeMap<String, Credential>,
 }
@@ -64,6 +67,7 @@ pub fn request(
     let git_environment = environment.for_git();
     let mut registry = registry::options(&args.registry, config.registries)?;
     registry.credentials.extend(outside.confided.credentials);
+    registry.push_credentials.extend(outside.confided.push_credentials);
     for (host, credential) in outside.confided.spare_credentials {
         let helped =
             registry.credential_store.is_some() || registry.credential_helpers.contains_key(&host);
