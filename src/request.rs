@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use crate::cache::github::GithubSettings;
 use crate::context::Fetched;
+use crate::inspect::ImageReference;
 use crate::platform::Platform;
 use crate::url::{self, GitUrl};
 
@@ -53,8 +54,26 @@ pub struct BuildRequest {
     pub threads: usize,
     /// Say what the image weighs, file by file.
     pub weigh: bool,
-    /// Look for what an earlier build weighed, and keep the weight of this one for later ones.
-    pub lineage: Option<Lineage>,
+    pub size_baseline: SizeBaseline,
+}
+
+/// What the weight of the image is compared with (`--size-baseline`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SizeBaseline {
+    None,
+    Image(ImageReference),
+    /// What an earlier build weighed, which is looked for; this one's is kept for later ones.
+    Lineage(Lineage),
+}
+
+impl SizeBaseline {
+    #[must_use]
+    pub fn lineage(&self) -> Option<&Lineage> {
+        match self {
+            Self::Lineage(lineage) => Some(lineage),
+            Self::None | Self::Image(_) => None,
+        }
+    }
 }
 
 /// Where a build stands among those of its project. What is not known is left out: whatever is done

@@ -8,7 +8,6 @@ use super::args::{BuildArgs, Entitlement, NetworkMode};
 use super::caches::Caches;
 use super::environment::Environment;
 use super::flag::{FlagError, each};
-use super::sized::SizeBaseline;
 use super::{
     add_host, annotation, build_context, cache_mounts, docker_config, lineage, main_context,
     output, reference, registry, secret, size, ssh, store, ulimit,
@@ -17,8 +16,8 @@ use crate::build::{Access, Fetching};
 use crate::error::Error;
 use crate::platform::Platform;
 use crate::request::{
-    BuildRequest, Credential, Destination, Entitlements, Network, NoCache, Output, OutputKind,
-    RunOptions, Secret,
+    BuildRequest, Credential, Destination, Entitlements, Lineage, Network, NoCache, Output,
+    OutputKind, RunOptions, Secret, SizeBaseline,
 };
 use crate::sandbox::Cancel;
 use crate::ui::Event;
@@ -94,9 +93,8 @@ pub fn request(
     caches.missing.iter().for_each(|why| (outside.events)(Event::Notice(why.clone())));
     let commit_times = source_date_epoch.is_some();
     let (context, dockerfile) = main_context::load(args, &fetching, outside.stdin, commit_times)?;
-    let baseline = SizeBaseline::of(args);
-    let lineage = (baseline == SizeBaseline::Auto)
-        .then(|| lineage::of(environment, &context, outside.cancel));
+    let lineage = || lineage::of(environment, &context, outside.cancel);
+    let size_baseline = size_baseline(args.size_baseline.as_deref(), lineage)?;
     Ok(BuildRequest {
         context,
         dockerfile,
@@ -125,8 +123,22 @@ pub fn request(
         threads,
         weigh: args.output_weight.is_some()
             || !args.size_reports.is_empty()
-            || baseline != SizeBaseline::None,
-        lineage,
+            || size_baseline != SizeBaseline::None,
+        size_baseline,
+    })
+}
+
+/// Two words are no image.
+fn size_baseline(
+    typed: Option<&str>,
+    lineage: impl FnOnce() -> Lineage,
+) -> Result<SizeBaseline, Error> {
+    Ok(match typed {
+        None | Some("" | "none") => SizeBaseline::None,
+        Some("auto") => SizeBaseline::Lineage(lineage()),
+        Some(image) => SizeBaseline::Image(
+            image.parse().map_err(|e| Error::usage(format!("--size-baseline: {e}")))?,
+        ),
     })
 }
 

@@ -277,7 +277,7 @@ impl Step<'_> {
         {
             limits.waive(by);
         }
-        let sized = sized::size(&args, request, limits.as_ref(), &result, &|text| job.notice(text));
+        let sized = sized::size(request, limits.as_ref(), &result, &|text| job.notice(text));
         let mut text = report::text(&result);
         text.push_str(&sized.text);
         job.ui.result(&text, &report::json(&result));
