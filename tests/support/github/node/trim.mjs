@@ -27,7 +27,10 @@ const question = { "application/json": { schema: { type: "object", required: ["q
 trimmed.paths["/graphql"] = {
   post: {
     requestBody: { required: true, content: question },
-    responses: { 200: { description: "What was asked for", content: data } },
+    responses: {
+      200: { description: "What was asked for", content: data },
+      default: { description: "A refusal" },
+    },
   },
 };
 keep(trimmed.paths);
