@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use crate::cache::github::GithubSettings;
 use crate::context::Fetched;
+use crate::inspect::ImageReference;
 use crate::platform::Platform;
 use crate::url::{self, GitUrl};
 
@@ -53,8 +54,26 @@ pub struct BuildRequest {
     pub threads: usize,
     /// Say what the image weighs, file by file.
     pub weigh: bool,
-    /// Look for what an earlier build weighed, and keep the weight of this one for later ones.
-    pub lineage: Option<Lineage>,
+    pub size_baseline: SizeBaseline,
+}
+
+/// What the weight of the image is compared with (`--size-baseline`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SizeBaseline {
+    None,
+    Image(ImageReference),
+    /// What an earlier build weighed, which is looked for; this one's is kept for later ones.
+    Lineage(Lineage),
+}
+
+impl SizeBaseline {
+    #[must_use]
+    pub fn lineage(&self) -> Option<&Lineage> {
+        match self {
+            Self::Lineage(lineage) => Some(lineage),
+            Self::None | Self::Image(_) => None,
+        }
+    }
 }
 
 /// Where a build stands among those of its project. What is not known is left out: whatever is done
@@ -202,6 +221,8 @@ pub struct Output {
     pub rewrite_timestamp: bool,
     /// OCI or Docker media types.
     pub oci_media_types: bool,
+    /// Push without tags, for whoever makes an index of several images.
+    pub by_digest: bool,
 }
 
 impl Output {
@@ -214,6 +235,7 @@ impl Output {
             compression: Compression::default(),
             force_compression: false,
             rewrite_timestamp: false,
+            by_digest: false,
         }
     }
 }
@@ -345,8 +367,11 @@ pub struct RegistryOptions {
     pub insecure: Vec<String>,
     /// `--ca-cert FILE`: PEM.
     pub ca_certificates: Vec<Vec<u8>>,
-    /// By host; from Docker's configuration file and from flags.
+    /// By host, or by host and the first parts of a repository's name; from Docker's configuration
+    /// file and from flags.
     pub credentials: BTreeMap<String, Credential>,
+    /// Likewise, for what pushes and nothing else; they come before those.
+    pub push_credentials: BTreeMap<String, Credential>,
     /// By host: the name of a helper program, `docker-credential-NAME`.
     pub credential_helpers: BTreeMap<String, String>,
     /// The helper for every other host.

@@ -12,8 +12,9 @@ mod loopback;
 #[path = "act/runner.rs"]
 mod runner;
 
+use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use actions_cache::{FakeActionsCache, Options, SIGNATURE_CANARY, TOKEN_CANARY, token};
 use docker_registry::DockerRegistry;
@@ -215,20 +216,34 @@ fn a_fork_pushes_nothing_and_its_report_is_posted_by_the_companion() {
 fn a_canceled_job_leaves_nothing_behind() {
     let Some(world) = World::new(&[]) else { return };
     let mark = format!("sleeping-{}", std::process::id());
+    // The secret was printed when the signal comes.
     let sleep = format!(
-        "FROM scratch\nCOPY busybox /bin/busybox\nRUN [\"/bin/busybox\", \"sh\", \
-        \"-c\", \"echo {mark}; /bin/busybox sleep 600\"]\n"
+        "FROM scratch\nCOPY busybox /bin/busybox\nRUN --mount=type=secret,id=key \
+        [\"/bin/busybox\", \"sh\", \"-c\", \"/bin/busybox cat /run/secrets/key; echo; \
+        echo {mark}; /bin/busybox sleep 600\"]\n"
     );
     world.runner.write("Dockerfile", sleep);
     world.runner.commit();
     let payload = json!({ "ref": "refs/heads/main", "repository": repository() });
-    let mut act = world.runner.command("push", &payload).stderr(Stdio::inherit()).spawn().unwrap();
+    let errors = world.runner.path("errors");
+    let mut command = world.runner.command("push", &payload);
+    let mut act = command.stderr(File::create(&errors).unwrap()).spawn().unwrap();
     let mut lines = BufReader::new(act.stdout.take().unwrap()).lines().map(Result::unwrap);
-    assert!(lines.any(|line| line.ends_with(&mark)), "the step did not start");
+    let mut log = String::new();
+    let started = lines.by_ref().any(|line| {
+        log += &format!("{line}\n");
+        line.ends_with(&mark)
+    });
+    assert!(started, "the step did not start: {log}");
     let id = rustix::process::Pid::from_child(&act);
     rustix::process::kill_process(id, rustix::process::Signal::INT).unwrap();
-    let rest: Vec<String> = lines.collect();
-    assert!(!act.wait().unwrap().success(), "{rest:#?}");
+    lines.for_each(|line| log += &format!("{line}\n"));
+    let succeeded = act.wait().unwrap().success();
+    log += &fs::read_to_string(&errors).unwrap();
+    let ended = Ended { succeeded, log };
+    assert!(!ended.succeeded, "{}", ended.log);
+    assert!(ended.log.contains("***"), "the secret was not printed: {}", ended.log);
+    has_no_secret(&ended);
     let left = Command::new("pgrep").args(["--full", &mark]).output().unwrap();
     assert!(left.stdout.is_empty(), "{}", String::from_utf8_lossy(&left.stdout));
     assert!(!world.registry.has_tag("acme/boat", "main"));

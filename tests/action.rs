@@ -3,6 +3,8 @@
 
 #[path = "support/actions_cache/mod.rs"]
 mod actions_cache;
+#[path = "action/amazon.rs"]
+mod amazon;
 #[path = "action/basics.rs"]
 mod basics;
 #[path = "support/registry/mod.rs"]
@@ -17,6 +19,8 @@ mod inputs;
 mod log;
 #[path = "support/loopback.rs"]
 mod loopback;
+#[path = "action/moving.rs"]
+mod moving;
 #[path = "action/pulls.rs"]
 mod pulls;
 #[path = "action/pushing.rs"]

@@ -220,6 +220,32 @@ fn an_image_without_a_weight_beside_it_is_read_itself() {
     assert!(report.contains("63.0 kB unpacked (+3.0 kB, +5.0 %)"), "{report}");
 }
 
+/// It is one thing to compare with the tag that is pushed, and another with what is under it then.
+#[test]
+fn the_named_image_is_the_one_before_this_build() {
+    let registry = FakeRegistry::start(Options::default());
+    let name = format!("{}/app:main", registry.host());
+    let (tag, baseline) = (format!("--tag={name}"), format!("--size-baseline={name}"));
+    let home = Home::new(DOCKERFILE);
+    home.write("context/data", vec![7; 50_000]);
+    let built = |bytes: usize, flags: &[&str]| {
+        home.write("context/app", vec![1; bytes]);
+        home.built(&[&["--size-report=size.md"], flags].concat());
+        std::fs::read_to_string(home.path().join("size.md")).unwrap()
+    };
+    let pushed = [tag.as_str(), "--push", &baseline];
+    let report = built(10_000, &pushed);
+    assert!(report.contains("There is nothing to compare with yet."), "{report}");
+    let report = built(13_000, &pushed);
+    assert!(report.contains("63.0 kB unpacked (+3.0 kB, +5.0 %)"), "{report}");
+    assert!(artifacts(&registry).1.is_empty(), "only `auto` keeps a weight");
+
+    let layout = ["--output=type=oci,dest=image.tar", "--size-baseline=oci:image.tar"];
+    built(10_000, &layout);
+    let report = built(12_000, &layout);
+    assert!(report.contains("62.0 kB unpacked (+2.0 kB, +3.3 %)"), "{report}");
+}
+
 #[test]
 fn what_is_forged_beside_an_image_is_not_believed() {
     let registry = FakeRegistry::start(Options::default());
@@ -369,6 +395,23 @@ fn a_work_tree_says_what_it_is_compared_with() {
             .count()
     };
     assert_eq!(weights(), 2);
+}
+
+/// Unpacked for the RUN, and not read again for what its files say.
+#[test]
+fn a_base_is_fetched_once_however_much_is_asked_of_it() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("SKIPPED: needs root");
+        return;
+    }
+    let registry = FakeRegistry::start(Options::default());
+    let base = format!("{}/base:1", registry.host());
+    let home = Home::new("FROM busybox\n");
+    home.built(&[&program::with_busybox(), &format!("--tag={base}"), "--push"]);
+    std::fs::remove_dir_all(home.path().join(".cache")).unwrap();
+    home.write("context/Dockerfile", format!("FROM {base}\nRUN rm /bin/vi\n"));
+    home.built(&["--output-weight=weight"]);
+    assert_eq!(registry.count("GET", "/blobs/"), 2, "the configuration and the layer");
 }
 
 /// What is known while an image is built is what is found when its layers are read.

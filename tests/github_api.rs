@@ -99,6 +99,17 @@ fn a_marker_that_somebody_else_wrote_is_not_ours() {
 }
 
 #[test]
+fn an_app_finds_its_own_comment_again() {
+    // GitHub describes REST alone.
+    let fake = Github::undescribed();
+    fake.state().app = Some("sails[bot]".to_owned());
+    fake.comment(7, "eve", &format!("{MARKER}\nall is well"));
+    assert!(matches!(put(&fake, "12 MB").unwrap(), Posted::Created { .. }));
+    assert!(matches!(put(&fake, "13 MB").unwrap(), Posted::Updated { .. }));
+    assert_eq!(fake.bodies(7).len(), 2);
+}
+
+#[test]
 fn copies_are_removed_and_the_oldest_stays() {
     let fake = Github::described();
     for text in ["first", "second", "third"] {

@@ -4,6 +4,10 @@
 mod fake;
 #[path = "weigh/images.rs"]
 mod images;
+#[path = "weigh/lower_links.rs"]
+mod lower_links;
+#[path = "weigh/many.rs"]
+mod many;
 #[path = "weigh/packages.rs"]
 mod packages;
 #[path = "weigh/peers.rs"]
@@ -169,6 +173,24 @@ fn estimates_follow_the_stream_and_not_the_average() {
     let blob = image.blobs[0];
     assert!(estimate(0) > blob * 9 / 10, "{} of {blob}", estimate(0));
     assert!(estimate(1) < blob / 10, "{} of {blob}", estimate(1));
+}
+
+/// Whoever decompresses is far ahead of whoever looks at the files.
+#[test]
+fn estimates_belong_to_their_files_however_far_the_stream_was_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let noise = |seed| bytes_of(100_000, seed);
+    let members = (0..20).flat_map(|n| {
+        [file(&format!("noise-{n:02}"), &noise(n)), file(&format!("zeros-{n:02}"), &[0; 400_000])]
+    });
+    images::write(&folder.path().join("image"), vec![Layer::new("", members.collect())]);
+    let weight = json_of(folder.path(), &["weigh", "oci:image"]);
+    for file in weight["files"].as_array().unwrap() {
+        let compressed = file["compressed"].as_u64().unwrap();
+        let is_noise = file["path"].as_str().unwrap().starts_with("noise");
+        let expected = if is_noise { 50_000..150_000 } else { 0..50_000 };
+        assert!(expected.contains(&compressed), "{file}");
+    }
 }
 
 #[test]

@@ -19,10 +19,10 @@ use crate::cache::{LOGBOOK_LIMIT, Place, WEIGHT_LIMIT, WeightKeys};
 use crate::error::Error;
 use crate::http::RetryPolicy;
 use crate::image::Descriptor;
-use crate::inspect::{self, ImageReference, Reading};
+use crate::inspect::{self, ImageReference, InspectError, Reading};
 use crate::platform::Platform;
 use crate::registry::{self, Artifact, Reference, Registry, parse_reference};
-use crate::request::{BuildRequest, Lineage, OutputKind};
+use crate::request::{BuildRequest, Lineage, OutputKind, SizeBaseline};
 use crate::weight::{self, Logbook, Logged, Weight};
 
 const WEIGHT_ARTIFACT: &str = "application/vnd.plimsoll.weight.v1";
@@ -99,13 +99,13 @@ pub(super) struct Search {
 impl Search {
     /// Begins, where the request wants it.
     pub(super) fn begin(session: &Session<'_>) -> Self {
-        let Some(lineage) = session.request.lineage.clone() else {
+        let wanted = session.request.size_baseline.clone();
+        if wanted == SizeBaseline::None {
             return Self { running: None, found: Found::default() };
-        };
+        }
         let (found, receiver) = oneshot::channel();
         let policy = RetryPolicy { attempts: ATTEMPTS, ..RetryPolicy::default() };
         let searcher = Searcher {
-            lineage,
             keys: keys(session.request),
             places: session.cache.places().to_vec(),
             names: candidates(session.request),
@@ -115,11 +115,17 @@ impl Search {
             threads: session.request.threads,
         };
         // Not joined: where nobody waits for it any more, it ends with the process.
-        std::thread::spawn(move || found.send(searcher.search()));
+        std::thread::spawn(move || {
+            found.send(match wanted {
+                SizeBaseline::None => Found::default(),
+                SizeBaseline::Image(image) => searcher.named(&image),
+                SizeBaseline::Lineage(lineage) => searcher.search(&lineage),
+            })
+        });
         Self { running: Some(receiver), found: Found::default() }
     }
 
-    /// Waits for the end of it: before a tag that it looks at is another image's.
+    /// Waits for the end of it: before a name that it looks at is this build's image.
     pub(super) fn settle(&mut self, session: &Session<'_>) -> Result<(), Error> {
         if let Some(receiver) = self.running.take() {
             self.found = session.wait(receiver)?.unwrap_or_default();
@@ -151,7 +157,7 @@ fn candidates(request: &BuildRequest) -> Vec<Reference> {
         pushed.chain(&request.tags).filter_map(|name| parse_reference(name).ok()).collect();
     // A bare name such as `app` is one of Docker Hub's own images, which nobody pushes to.
     let ours = |name: &&Reference| !name.repository().starts_with("library/");
-    let base = request.lineage.as_ref().and_then(|lineage| lineage.base_branch.as_deref());
+    let base = request.size_baseline.lineage().and_then(|lineage| lineage.base_branch.as_deref());
     let mut candidates: Vec<Reference> = Vec::new();
     for name in names.iter().filter(ours) {
         if let Some(base) = base {
@@ -177,7 +183,6 @@ fn as_tag(branch: &str) -> String {
 }
 
 struct Searcher {
-    lineage: Lineage,
     keys: WeightKeys,
     places: Vec<Arc<Place>>,
     names: Vec<Reference>,
@@ -188,17 +193,42 @@ struct Searcher {
 }
 
 impl Searcher {
-    fn search(&self) -> Found {
+    /// What the user has named.
+    fn named(&self, image: &ImageReference) -> Found {
         let mut found = Found::default();
-        let Lineage { branch, base_branch, .. } = &self.lineage;
+        match self.weigh(image) {
+            Ok(weight) => {
+                let origin = BaselineOrigin::Named { name: image.to_string() };
+                found.baseline = Some(Baseline { weight, origin });
+            }
+            Err(why) => found.notices.push(format!("nothing to compare with: {why}")),
+        }
+        found
+    }
+
+    fn weigh(&self, image: &ImageReference) -> Result<Weight, InspectError> {
+        let reading = Reading {
+            platform: &self.platform,
+            threads: self.threads,
+            registry: &self.registry,
+            runtime: self.runtime.handle(),
+            dockerfile: None,
+        };
+        inspect::weigh(image, &reading)
+    }
+
+    fn search(&self, lineage: &Lineage) -> Found {
+        let mut found = Found::default();
+        let Lineage { branch, base_branch, .. } = lineage;
         found.history = self.logbook(base_branch.as_deref());
         found.own = match branch == base_branch {
             true => found.history.clone(),
             false => self.logbook(branch.as_deref()),
         };
-        found.baseline = self.base_commit().or_else(|| self.nearest(&found.history));
+        found.baseline =
+            self.base_commit(lineage).or_else(|| self.nearest(lineage, &found.history));
         if found.baseline.is_none() {
-            self.search_registry(&mut found);
+            self.search_registry(lineage, &mut found);
         }
         found
     }
@@ -208,19 +238,19 @@ impl Searcher {
         self.places.iter().find_map(of).unwrap_or_default()
     }
 
-    fn base_commit(&self) -> Option<Baseline> {
-        let commit = self.lineage.base_commit.clone()?;
+    fn base_commit(&self, lineage: &Lineage) -> Option<Baseline> {
+        let commit = lineage.base_commit.clone()?;
         let of = |place: &Arc<Place>| place.weight_of_commit(&self.keys, &commit);
         let weight = self.places.iter().find_map(of)?;
-        let branch = self.lineage.base_branch.clone();
+        let branch = lineage.base_branch.clone();
         Some(Baseline { weight, origin: BaselineOrigin::Base { commit, branch } })
     }
 
-    fn nearest(&self, history: &Logbook) -> Option<Baseline> {
-        let branch = self.lineage.base_branch.clone()?;
+    fn nearest(&self, lineage: &Lineage, history: &Logbook) -> Option<Baseline> {
+        let branch = lineage.base_branch.clone()?;
         // An earlier build of the same commit would show what its bases have become, not what the
         // commit has changed.
-        let others = |build: &&Logged| Some(&build.commit) != self.lineage.commit.as_ref();
+        let others = |build: &&Logged| Some(&build.commit) != lineage.commit.as_ref();
         let others: Vec<Logged> = history.builds().iter().filter(others).cloned().collect();
         let of = |place: &Arc<Place>| place.newest_weight(&self.keys, &others);
         let (build, weight) = self.places.iter().find_map(of)?;
@@ -228,7 +258,7 @@ impl Searcher {
         Some(Baseline { weight, origin: BaselineOrigin::Nearest { commit, branch } })
     }
 
-    fn search_registry(&self, found: &mut Found) {
+    fn search_registry(&self, lineage: &Lineage, found: &mut Found) {
         for name in &self.names {
             match self.in_registry(name) {
                 Ok(Some((baseline, logbook))) => {
@@ -236,7 +266,7 @@ impl Searcher {
                     if is_empty(&found.history) {
                         found.history = logbook;
                     }
-                    let same = self.lineage.branch == self.lineage.base_branch;
+                    let same = lineage.branch == lineage.base_branch;
                     if same && is_empty(&found.own) {
                         found.own = found.history.clone();
                     }
@@ -265,14 +295,7 @@ impl Searcher {
         if let Some((weight, logbook, commit)) = beside {
             return Ok(Some((Baseline { weight, origin: origin(commit) }, logbook)));
         }
-        let reading = Reading {
-            platform: &self.platform,
-            threads: self.threads,
-            registry: &self.registry,
-            runtime: self.runtime.handle(),
-            dockerfile: None,
-        };
-        let weight = inspect::weigh(&ImageReference::Registry(pinned.whole()), &reading)?;
+        let weight = self.weigh(&ImageReference::Registry(pinned.whole()))?;
         Ok(Some((Baseline { weight, origin: origin(None) }, Logbook::default())))
     }
 
@@ -314,14 +337,14 @@ enum Fault {
     #[error(transparent)]
     Registry(#[from] registry::Error),
     #[error(transparent)]
-    Inspect(#[from] inspect::InspectError),
+    Inspect(#[from] InspectError),
 }
 
 impl Found {
-    /// The builds of the base branch, and this one behind them.
+    /// The builds of the base branch, and this one behind them; none where no branch was asked for.
     pub(super) fn history(&self, session: &Session<'_>, weight: &Weight) -> Vec<Logged> {
-        let commit = session.request.lineage.as_ref().and_then(|lineage| lineage.commit.clone());
-        let this = logged(session, weight, commit.unwrap_or_default());
+        let Some(lineage) = session.request.size_baseline.lineage() else { return Vec::new() };
+        let this = logged(session, weight, lineage.commit.clone().unwrap_or_default());
         self.history.with(this).builds().to_vec()
     }
 
@@ -333,7 +356,7 @@ impl Found {
         weight: &Weight,
         pushed: &[(Reference, Descriptor)],
     ) -> Result<(), Error> {
-        let Some(lineage) = &session.request.lineage else { return Ok(()) };
+        let Some(lineage) = session.request.size_baseline.lineage() else { return Ok(()) };
         let encoded = weight::encode(weight);
         let mut logbook = self.own.clone();
         if let Some(commit) = &lineage.commit {

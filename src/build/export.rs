@@ -263,7 +263,12 @@ impl Export<'_, '_> {
         Ok(pushed
             .into_iter()
             .map(|(name, sent)| {
-                written(WrittenKind::Registry, name.whole(), sent, total.saturating_sub(sent))
+                let digest = &made.parts.descriptor.digest;
+                let place = match output.by_digest {
+                    true => format!("{}/{}@{digest}", name.registry(), name.repository()),
+                    false => name.whole(),
+                };
+                written(WrittenKind::Registry, place, sent, total.saturating_sub(sent))
             })
             .collect())
     }

@@ -235,15 +235,12 @@ fn known_contents(session: &Session<'_>, layer: &StageLayer) -> Result<Option<Ch
 }
 
 /// Unpacks those of `layers`, on which a RUN will stand, that have to be read for their table of
-/// contents anyway: one reading is enough. Where a weight is wanted, that reading has more to do.
+/// contents anyway: one reading is enough.
 pub(super) fn unpack_unread(
     session: &Session<'_>,
     images: &Images,
     layers: &[StageLayer],
 ) -> Result<(), Error> {
-    if session.request.weigh {
-        return Ok(());
-    }
     super::in_parallel(session.request.threads, layers, |layer| {
         let known = layer.0.contents.get().is_some();
         if !known {

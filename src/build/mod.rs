@@ -136,8 +136,7 @@ fn compared(
     search: &RefCell<Search>,
     made: &Made<'_, '_>,
 ) -> Result<(Option<Baseline>, Vec<Logged>), Error> {
-    let wanted = made.weight.as_ref().filter(|_| session.request.lineage.is_some());
-    let Some(weight) = wanted else { return Ok(Default::default()) };
+    let Some(weight) = &made.weight else { return Ok(Default::default()) };
     let found = search.borrow_mut().finish(session)?;
     found.keep(session, weight, &made.exported.pushed)?;
     let builds = found.history(session, weight);
@@ -194,11 +193,13 @@ impl<'a, 's> Known<'a, 's> {
         let pushes = &done.pushes;
         self.search.borrow_mut().settle(session)?;
         let export = export::Export { session, plan, images, target: &target, pushes };
-        let exported = export.write_all()?;
-        let weight = match session.request.weigh {
-            true => Some(weigh::weigh(session, plan, images, &target, &exported)?),
-            false => None,
-        };
+        let (exported, read) = thread::scope(|scope| {
+            let read = || weigh::read_all(session, images, &target);
+            let reading = session.request.weigh.then(|| scope.spawn(read));
+            (export.write_all(), reading.map(join).transpose())
+        });
+        let exported = exported?;
+        let weight = read?.map(|read| weigh::weigh(session, plan, images, &exported, read));
         Ok(Made { done, exported, weight })
     }
 }

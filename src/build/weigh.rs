@@ -1,63 +1,69 @@
 //! What the image weighs that was just built: everything is known but what its files say, which is
 //! read once from each layer and kept.
 
-use std::collections::HashMap;
-use std::io::Read;
+use std::collections::{HashMap, HashSet};
+use std::io::{self, Read};
+use std::sync::Arc;
 
 use super::export::Done as Exported;
 use super::images::Images;
-use super::layers::{self, Extent, StageLayer};
+use super::layers::{self, AtHand, Extent, StageLayer};
 use super::session::Session;
 use super::stage::StageFiles;
-use crate::digest::DiffId;
 use crate::error::Error;
-use crate::image::LayerPart;
-use crate::inspect;
+use crate::inspect::{self, Onlooker};
 use crate::layer;
 use crate::plan::{CopyFrom, Lines, Op, Plan, StageFrom};
 use crate::tree::{Change, Changes, Entry, Kind};
 use crate::weight::facts::Facts;
 use crate::weight::{self, Blob, Identity, Image, ReadLayer, Source, Step, Weight};
 
+/// All layers of the target, from the lowest, while the image is written.
+pub(super) fn read_all(
+    session: &Session<'_>,
+    images: &Images,
+    target: &StageFiles,
+) -> Result<Vec<(Changes, Facts)>, Error> {
+    super::in_parallel(session.request.threads, &target.layers, |layer| {
+        read(session, images, layer)
+    })
+}
+
 pub(super) fn weigh(
     session: &Session<'_>,
     plan: &Plan,
     images: &Images,
-    target: &StageFiles,
     exported: &Exported,
-) -> Result<Weight, Error> {
-    let layers = target.layers.iter().zip(&exported.image.layers).zip(&exported.diff_ids);
-    let layers: Vec<_> = layers.zip(steps(plan, images, target.layers.len())).collect();
-    let read = |((layer, diff_id), step): &((_, &DiffId), Step)| {
-        let (stage_layer, part): &(&StageLayer, &LayerPart) = layer;
-        let descriptor = &part.descriptor;
-        let (changes, facts) = read(session, images, stage_layer)?;
-        Ok(ReadLayer {
-            diff_id: **diff_id,
-            blob: Some(Blob { digest: descriptor.digest, bytes: descriptor.size }),
-            step: step.clone(),
-            changes,
-            facts,
-            // Nobody looks at the stream; a file has its share of the blob.
-            compressed: HashMap::new(),
-        })
-    };
+    read: Vec<(Changes, Facts)>,
+) -> Weight {
+    let steps = steps(plan, images, read.len());
+    let parts = exported.image.layers.iter().zip(&exported.diff_ids);
+    let layers = parts.zip(steps).zip(read);
+    let layers = layers.map(|(((part, diff_id), step), (changes, facts))| ReadLayer {
+        diff_id: *diff_id,
+        blob: Some(Blob { digest: part.descriptor.digest, bytes: part.descriptor.size }),
+        step,
+        changes,
+        facts,
+        // Nobody looks at the stream; a file has its share of the blob.
+        compressed: HashMap::new(),
+    });
     let image = &exported.image;
     let platform = image.descriptor.platform.as_ref();
-    Ok(weight::weigh(&Image {
+    weight::weigh(&Image {
         identity: Identity {
             name: image.names.first().cloned().unwrap_or_else(|| image.config_digest.to_string()),
             platform: platform.unwrap_or(&plan.platform).to_string(),
             manifest: Some(image.descriptor.digest),
             config: image.config_digest,
         },
-        layers: super::in_parallel(session.request.threads, &layers, read)?,
+        layers: layers.collect(),
         dockerfile: Some(String::from_utf8_lossy(&session.request.dockerfile.bytes).into_owned()),
-    }))
+    })
 }
 
 /// A layer with the sums of its files and what they say: both are kept from when this build made it.
-/// One of another build, or of a base, is read once.
+/// One of another build, or of a base, is read once; what was unpacked for a RUN is not read again.
 fn read(
     session: &Session<'_>,
     images: &Images,
@@ -65,12 +71,16 @@ fn read(
 ) -> Result<(Changes, Facts), Error> {
     let diff_id = layer.finished()?.diff_id;
     let contents = layers::contents(session, images, layer)?;
-    if let Some(facts) = session.store.facts(&diff_id) {
-        // Of what a RUN wrote the sums are known since it was compressed.
-        let sums = || session.tree(&diff_id).filter(has_sums);
-        let known = has_sums(&contents).then(|| contents.as_ref().clone()).or_else(sums);
-        if let Some(contents) = known {
-            return Ok((contents, facts));
+    // Of what a RUN wrote the sums are known since it was compressed.
+    let sums = || session.tree(&diff_id).filter(has_sums).map(Arc::new);
+    if let Some(contents) = has_sums(&contents).then_some(contents).or_else(sums) {
+        if let Some(facts) = session.store.facts(&diff_id) {
+            return Ok((Arc::unwrap_or_clone(contents), facts));
+        }
+        let unpacked = layers::at_hand(session, layer);
+        if let Some(facts) = unpacked.and_then(|files| look(&contents, &files).ok()) {
+            session.store.keep_facts(&diff_id, &facts)?;
+            return Ok((Arc::unwrap_or_clone(contents), facts));
         }
     }
     let read = layers::read_tar(session, images, layer, Extent::Whole, |tar| {
@@ -79,6 +89,21 @@ fn read(
     session.store.keep_tree(&diff_id, &read.0)?;
     session.store.keep_facts(&diff_id, &read.1)?;
     Ok(read)
+}
+
+/// What the files say of a layer that a RUN stands on: they were unpacked for it.
+fn look(contents: &Changes, files: &AtHand) -> io::Result<Facts> {
+    let mut onlooker = Onlooker::default();
+    let mut links = HashSet::new();
+    for (path, change) in &contents.changes {
+        let Change::Set(entry) = change else { continue };
+        let Kind::File(file) = &entry.kind else { continue };
+        // A tar has the content of a file under its first name only.
+        if file.size > 0 && file.link.is_none_or(|link| links.insert(link)) {
+            onlooker.look(path, entry, &mut files.open(path)?)?;
+        }
+    }
+    Ok(onlooker.facts())
 }
 
 fn has_sums(contents: &Changes) -> bool {

@@ -1,8 +1,11 @@
 //! `--add-host NAME:ADDRESS` and `NAME=ADDRESS[,ADDRESS…]`.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use super::flag::FlagError;
+
+/// Docker's word for the machine itself. A RUN shares its network, so that this is the loopback.
+const HOST_GATEWAY: &str = "host-gateway";
 
 /// The lines for `/etc/hosts`, one per address.
 pub fn parse(text: &str) -> Result<Vec<(String, IpAddr)>, FlagError> {
@@ -12,10 +15,6 @@ pub fn parse(text: &str) -> Result<Vec<(String, IpAddr)>, FlagError> {
     if name.is_empty() || addresses.is_empty() {
         return Err(FlagError::new("expected NAME:ADDRESS"));
     }
-    if addresses == "host-gateway" {
-        return Err(FlagError::new("host-gateway is not supported")
-            .hinted("A RUN with --network=host reaches the machine as localhost."));
-    }
     let whitespace_or_comment = |c: char| c.is_whitespace() || c.is_control() || c == '#';
     if name.contains(whitespace_or_comment) {
         return Err(FlagError::new(format!("{name:?} is not a host name")));
@@ -23,6 +22,9 @@ pub fn parse(text: &str) -> Result<Vec<(String, IpAddr)>, FlagError> {
     addresses
         .split(',')
         .map(|address| {
+            if address == HOST_GATEWAY {
+                return Ok((name.to_owned(), IpAddr::V4(Ipv4Addr::LOCALHOST)));
+            }
             let bare = address
                 .strip_prefix('[')
                 .and_then(|inner| inner.strip_suffix(']'))
@@ -48,13 +50,14 @@ mod tests {
             ("db:[::1]", &["::1"]),
             ("db:fe80::1", &["fe80::1"]),
             ("db=10.0.0.1,[::1]", &["10.0.0.1", "::1"]),
+            ("db:host-gateway", &["127.0.0.1"]),
         ] {
             let found = parse(text).unwrap();
             assert!(found.iter().all(|(name, _)| name == "db"), "{text}");
             let found: Vec<_> = found.iter().map(|(_, address)| address.to_string()).collect();
             assert_eq!(found, expected, "{text}");
         }
-        for bad in ["", "db", "db:", ":1.2.3.4", "db:1.2.3", "db:host-gateway", "a b:1.2.3.4"] {
+        for bad in ["", "db", "db:", ":1.2.3.4", "db:1.2.3", "a b:1.2.3.4"] {
             assert!(parse(bad).is_err(), "{bad}");
         }
     }

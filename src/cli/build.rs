@@ -8,7 +8,6 @@ use super::args::{BuildArgs, Entitlement, NetworkMode};
 use super::caches::Caches;
 use super::environment::Environment;
 use super::flag::{FlagError, each};
-use super::sized::SizeBaseline;
 use super::{
     add_host, annotation, build_context, cache_mounts, docker_config, lineage, main_context,
     output, reference, registry, secret, size, ssh, store, ulimit,
@@ -17,8 +16,8 @@ use crate::build::{Access, Fetching};
 use crate::error::Error;
 use crate::platform::Platform;
 use crate::request::{
-    BuildRequest, Credential, Destination, Entitlements, Network, NoCache, Output, OutputKind,
-    RunOptions, Secret,
+    BuildRequest, Credential, Destination, Entitlements, Lineage, Network, NoCache, Output,
+    OutputKind, RunOptions, Secret, SizeBaseline,
 };
 use crate::sandbox::Cancel;
 use crate::ui::Event;
@@ -28,8 +27,11 @@ use crate::ui::Event;
 pub struct Confided {
     /// By id; they come before those that were typed.
     pub secrets: BTreeMap<String, Secret>,
-    /// By host; they come before those of Docker's configuration.
+    /// By host, and the repository where they are for one only; they come before those of Docker's
+    /// configuration.
     pub credentials: BTreeMap<String, Credential>,
+    /// Likewise, for pushing alone.
+    pub push_credentials: BTreeMap<String, Credential>,
     /// By host; for those that nobody else has credentials for.
     pub spare_credentials: BTreeMap<String, Credential>,
 }
@@ -65,6 +67,7 @@ pub fn request(
     let git_environment = environment.for_git();
     let mut registry = registry::options(&args.registry, config.registries)?;
     registry.credentials.extend(outside.confided.credentials);
+    registry.push_credentials.extend(outside.confided.push_credentials);
     for (host, credential) in outside.confided.spare_credentials {
         let helped =
             registry.credential_store.is_some() || registry.credential_helpers.contains_key(&host);
@@ -90,9 +93,8 @@ pub fn request(
     caches.missing.iter().for_each(|why| (outside.events)(Event::Notice(why.clone())));
     let commit_times = source_date_epoch.is_some();
     let (context, dockerfile) = main_context::load(args, &fetching, outside.stdin, commit_times)?;
-    let baseline = SizeBaseline::of(args);
-    let lineage = (baseline == SizeBaseline::Auto)
-        .then(|| lineage::of(environment, &context, outside.cancel));
+    let lineage = || lineage::of(environment, &context, outside.cancel);
+    let size_baseline = size_baseline(args.size_baseline.as_deref(), lineage)?;
     Ok(BuildRequest {
         context,
         dockerfile,
@@ -121,8 +123,22 @@ pub fn request(
         threads,
         weigh: args.output_weight.is_some()
             || !args.size_reports.is_empty()
-            || baseline != SizeBaseline::None,
-        lineage,
+            || size_baseline != SizeBaseline::None,
+        size_baseline,
+    })
+}
+
+/// Two words are no image.
+fn size_baseline(
+    typed: Option<&str>,
+    lineage: impl FnOnce() -> Lineage,
+) -> Result<SizeBaseline, Error> {
+    Ok(match typed {
+        None | Some("" | "none") => SizeBaseline::None,
+        Some("auto") => SizeBaseline::Lineage(lineage()),
+        Some(image) => SizeBaseline::Image(
+            image.parse().map_err(|e| Error::usage(format!("--size-baseline: {e}")))?,
+        ),
     })
 }
 

@@ -77,8 +77,28 @@ impl Environment {
             "SSL_CERT_DIR",
             "GIT_SSL_CAINFO",
         ];
-        let given = |name| Some((OsString::from(name), self.get(name)?.to_owned()));
-        NAMES.into_iter().filter_map(given).collect()
+        self.only(&NAMES)
+    }
+
+    /// What Docker's program gets of it: where its daemon is, and nothing that is secret.
+    pub fn for_docker(&self) -> Vec<(OsString, OsString)> {
+        self.only(&[
+            "PATH",
+            "HOME",
+            "DOCKER_CONFIG",
+            "DOCKER_CONTEXT",
+            "DOCKER_HOST",
+            "DOCKER_TLS",
+            "DOCKER_TLS_VERIFY",
+            "DOCKER_CERT_PATH",
+            "SSH_AUTH_SOCK",
+            "XDG_RUNTIME_DIR",
+        ])
+    }
+
+    fn only(&self, names: &[&str]) -> Vec<(OsString, OsString)> {
+        let given = |name: &&str| Some((OsString::from(name), self.get(name)?.to_owned()));
+        names.iter().filter_map(given).collect()
     }
 
     /// Whether a variable is exactly `true`, as continuous integration sets its markers.

@@ -152,7 +152,7 @@ fn build(args: &BuildArgs, environment: &Environment) -> ExitCode {
             if args.explain {
                 text.push_str(&format!("\n{}", report::explanation(&result)));
             }
-            let sized = sized::size(args, request, limits.as_ref(), &result, &|notice| {
+            let sized = sized::size(request, limits.as_ref(), &result, &|notice| {
                 ui.event(&Event::Notice(notice));
             });
             text.push_str(&sized.text);

@@ -10,11 +10,12 @@ use crate::request::{Compression, Destination, Output, OutputKind};
 
 const TYPES: [&str; 7] = ["registry", "image", "oci", "docker", "local", "tar", "cacheonly"];
 
-const KEYS: [&str; 10] = [
+const KEYS: [&str; 11] = [
     "type",
     "dest",
     "name",
     "push",
+    "push-by-digest",
     "tar",
     "compression",
     "compression-level",
@@ -30,6 +31,7 @@ struct Keys {
     destination: Option<String>,
     names: Vec<String>,
     push: Option<bool>,
+    by_digest: bool,
     tar: Option<bool>,
     compression: Option<String>,
     level: Option<String>,
@@ -65,6 +67,11 @@ fn keys(text: &str) -> Result<Keys, FlagError> {
                 keys.names = value.split(',').map(reference::tag).collect::<Result<_, _>>()?;
             }
             "push" => keys.push = Some(boolean(&key, &value)?),
+            "push-by-digest" => keys.by_digest = boolean(&key, &value)?,
+            // What the name is in the store of a daemon, of which there is none.
+            "name-canonical" | "unpack" | "store" => _ = boolean(&key, &value)?,
+            // An image is one manifest for one platform, so there is nothing to split.
+            "platform-split" | "oci-artifact" => _ = boolean(&key, &value)?,
             "tar" => keys.tar = Some(boolean(&key, &value)?),
             "compression" => keys.compression = Some(value),
             "compression-level" => keys.level = Some(value),
@@ -82,10 +89,7 @@ fn unsupported_key(key: &str) -> FlagError {
     match key {
         "registry.insecure" => known("Use --insecure-registry HOST."),
         _ if key.starts_with("annotation") => known("Use --annotation NAME=VALUE."),
-        "push-by-digest" | "name-canonical" => known("Push by tag: -t NAME."),
-        "unpack" | "store" | "dangling-name-prefix" => {
-            known("There is no image store of a daemon here; leave it out.")
-        }
+        "dangling-name-prefix" => known("There is no image store of a daemon here; leave it out."),
         _ => unknown_key(key, &KEYS),
     }
 }
@@ -139,6 +143,7 @@ impl Keys {
         let mut output = Output::new(kind);
         output.oci_media_types = self.oci_media_types.unwrap_or(output.oci_media_types || zstd);
         output.compression = compression;
+        output.by_digest = self.by_digest;
         output.force_compression = self.force_compression;
         output.rewrite_timestamp = self.rewrite_timestamp;
         Ok(Some(output))
@@ -153,6 +158,10 @@ impl Keys {
             ("force-compression", self.force_compression && !is_image),
             ("oci-mediatypes", self.oci_media_types.is_some() && !is_image),
             ("rewrite-timestamp", self.rewrite_timestamp && !is_image),
+            (
+                "push-by-digest",
+                self.by_digest && !matches!(self.kind.as_str(), "image" | "registry"),
+            ),
             ("push", self.push.is_some() && !matches!(self.kind.as_str(), "image" | "registry")),
             ("tar", self.tar.is_some() && !matches!(self.kind.as_str(), "oci" | "docker")),
         ];
@@ -289,6 +298,10 @@ mod tests {
         let output = parse("type=oci,force-compression=true,rewrite-timestamp=1", &[], false);
         let output = output.unwrap().unwrap();
         assert!(output.force_compression && output.rewrite_timestamp);
+        let text = "type=image,name=a,push-by-digest=true,name-canonical=true,push=true";
+        let pushed = parse(text, &[], false).unwrap().unwrap();
+        let names = vec!["docker.io/library/a:latest".to_owned()];
+        assert_eq!((pushed.kind, pushed.by_digest), (OutputKind::Registry { names }, true));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! `--registry-mirror`, `--insecure-registry`, `--registry-login` and `--ca-cert`.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::args::RegistryArgs;
@@ -39,6 +40,7 @@ pub fn options(args: &RegistryArgs, config: DockerConfig) -> Result<RegistryOpti
         insecure: each("--insecure-registry", &args.insecure, host)?,
         ca_certificates,
         credentials,
+        push_credentials: BTreeMap::new(),
         credential_helpers: config.credential_helpers,
         credential_store: config.credential_store,
         attempts: None,

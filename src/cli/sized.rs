@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use super::args::BuildArgs;
 use super::limits::{self, Limits};
-use super::reading::Reader;
 use super::{COMMENT_LIMIT, write_file};
 use crate::build::{BaselineOrigin, BuildResult};
 use crate::error::Error;
@@ -12,27 +11,6 @@ use crate::report::{self, SizeReport};
 use crate::request::BuildRequest;
 use crate::weight::budget::{Judged, Verdict};
 use crate::weight::{Difference, Weight, compare};
-
-/// `--size-baseline`
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SizeBaseline {
-    /// No flag, or `none`.
-    None,
-    /// What the build finds.
-    Auto,
-    /// An image, named as for `weigh`.
-    Image(String),
-}
-
-impl SizeBaseline {
-    pub fn of(args: &BuildArgs) -> Self {
-        match args.size_baseline.as_deref() {
-            None | Some("" | "none") => Self::None,
-            Some("auto") => Self::Auto,
-            Some(image) => Self::Image(image.to_owned()),
-        }
-    }
-}
 
 /// A file of `--size-report`, whose name says what is in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,29 +63,20 @@ pub struct Baseline {
     pub difference: Difference,
 }
 
-/// Sizes an image. A baseline that can't be had is told through `notice` and no more: the first build
-/// has none.
+/// Sizes an image. That there is nothing to compare with is told through `notice` and no more: the
+/// first build has none.
 pub fn size(
-    args: &BuildArgs,
     request: &BuildRequest,
     limits: Option<&Limits>,
     result: &BuildResult,
     notice: &dyn Fn(String),
 ) -> Sized {
     let Some(weight) = &result.weight else { return Sized::default() };
-    let baseline = match SizeBaseline::of(args) {
-        SizeBaseline::None => None,
-        SizeBaseline::Auto => match &result.baseline {
-            Some(found) => Some(Baseline::new(&found.origin, found.weight.clone(), weight)),
-            None => {
-                notice("nothing to compare with: no earlier build is known".to_owned());
-                None
-            }
-        },
-        SizeBaseline::Image(image) => named(&image, request, weight)
-            .inspect_err(|error| notice(format!("nothing to compare with: {}", error.message)))
-            .ok(),
-    };
+    let found = result.baseline.as_ref();
+    let baseline = found.map(|found| Baseline::new(&found.origin, found.weight.clone(), weight));
+    if baseline.is_none() && request.size_baseline.lineage().is_some() {
+        notice("nothing to compare with: no earlier build is known".to_owned());
+    }
     let stages: Vec<(String, Option<u64>)> =
         result.stages.iter().map(|stage| (stage.name.clone(), stage.unpacked_bytes())).collect();
     let difference = baseline.as_ref().map(|baseline| &baseline.difference);
@@ -119,12 +88,6 @@ pub fn size(
     }
     text.push_str(&limits::paragraph(verdict.as_ref()));
     Sized { text, verdict, baseline }
-}
-
-fn named(image: &str, request: &BuildRequest, new: &Weight) -> Result<Baseline, Error> {
-    let reader = Reader::of(request.platform.clone(), request.registry.clone(), request.threads)?;
-    let weight = reader.weigh(image, None)?;
-    Ok(Baseline::new(&BaselineOrigin::Named { name: image.to_owned() }, weight, new))
 }
 
 impl Baseline {
@@ -174,21 +137,6 @@ impl Sized {
 mod tests {
     use super::*;
     use crate::error::ErrorKind;
-
-    #[test]
-    fn two_words_are_no_image() {
-        for (typed, expected) in [
-            (None, SizeBaseline::None),
-            (Some("none"), SizeBaseline::None),
-            (Some(""), SizeBaseline::None),
-            (Some("auto"), SizeBaseline::Auto),
-            (Some("app:1"), SizeBaseline::Image("app:1".to_owned())),
-        ] {
-            let size_baseline = typed.map(str::to_owned);
-            let args = BuildArgs { size_baseline, ..BuildArgs::default() };
-            assert_eq!(SizeBaseline::of(&args), expected);
-        }
-    }
 
     #[test]
     fn a_report_is_what_its_name_says() {

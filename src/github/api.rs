@@ -95,11 +95,35 @@ struct User {
     login: String,
 }
 
+#[derive(Deserialize)]
+struct ViewerAnswer {
+    data: Option<ViewerData>,
+}
+
+#[derive(Deserialize)]
+struct ViewerData {
+    viewer: User,
+}
+
 /// What GitHub knows of a commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Commit {
     pub message: String,
     pub committed: Timestamp,
+}
+
+/// What GitHub knows of the repository.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+pub struct About {
+    pub description: Option<String>,
+    pub html_url: Option<String>,
+    pub default_branch: Option<String>,
+    pub license: Option<License>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct License {
+    pub spdx_id: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -238,6 +262,11 @@ impl Api {
         Ok(labels.into_iter().map(|label| label.name).collect())
     }
 
+    pub async fn repository(&self) -> Result<About, ApiError> {
+        let found = self.client.get(self.root.clone(), None::<&()>);
+        answer("can't read what the repository is", found).await
+    }
+
     pub async fn commit(&self, sha: &str) -> Result<Commit, ApiError> {
         let route = format!("{}/commits/{sha}", self.root);
         let found = self.client.get(route, None::<&()>);
@@ -268,10 +297,8 @@ impl Api {
         }
         let is_bot = |c: &Comment| c.user.as_ref().is_some_and(|user| user.login == ACTIONS_BOT);
         if !marked.iter().all(is_bot) {
-            // A marker proves nothing: anybody can write it. A token that is not the job's own has
-            // a name, which the API tells.
-            let me = answer(what, self.client.get::<User, _, _>("/user", None::<&()>)).await;
-            let me = me.map(|user: User| user.login).ok();
+            // A marker proves nothing: anybody can write it.
+            let me = self.login().await;
             marked.retain(|c| {
                 let login = c.user.as_ref().map(|user| &user.login);
                 is_bot(c) || (login.is_some() && login == me.as_ref())
@@ -279,6 +306,19 @@ impl Api {
         }
         marked.sort_by_key(|comment| comment.id);
         Ok(marked)
+    }
+
+    /// Whose the token is. REST tells it to users alone; the token of an app has to ask GraphQL.
+    async fn login(&self) -> Option<String> {
+        let what = "can't find out whose the token is";
+        let user = self.client.get::<User, _, _>("/user", None::<&()>);
+        if let Ok(user) = answer(what, user).await {
+            return Some(user.login);
+        }
+        let query = json!({ "query": "{ viewer { login } }" });
+        let viewer = answer(what, self.client.post("/graphql", Some(&query))).await;
+        let ViewerAnswer { data } = viewer.ok()?;
+        Some(data?.viewer.login)
     }
 
     async fn create(&self, pull: u64, body: &str) -> Result<Comment, ApiError> {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::Deserialize;
 
+use super::api::About;
 use super::metadata::Repository;
 
 /// The environment of a step, as values.
@@ -27,7 +28,7 @@ pub struct Event {
     pub action: String,
     /// `OWNER/NAME`
     pub repository: String,
-    /// The whole ref. That of `pull_request_target` is the pull request's, not the base's.
+    /// The whole ref; empty where the event has none. That of `pull_request_target` is the pull request's, not the base's.
     pub git_ref: String,
     pub sha: String,
     pub actor: String,
@@ -91,7 +92,8 @@ impl Event {
         let name = need("GITHUB_EVENT_NAME")?;
         let repository = need("GITHUB_REPOSITORY")?;
         let sha = need("GITHUB_SHA")?;
-        let mut git_ref = need("GITHUB_REF")?;
+        // Not every event is of a branch or tag.
+        let mut git_ref = or_empty("GITHUB_REF");
         let pull_request = payload.pull_request.map(PullRequest::from);
         if let (Some(pull), "pull_request_target") = (&pull_request, name.as_str()) {
             git_ref = format!("refs/pull/{}/merge", pull.number);
@@ -102,23 +104,17 @@ impl Event {
         let commit = commits.into_iter().chain(payload.head_commit).find(|c| c.id == sha);
         let committed = commit.as_ref().and_then(|commit| commit.timestamp.parse().ok());
         let message = commit.map(|commit| commit.message);
-        let described = payload.repository.unwrap_or_default();
         let base_ref = payload
             .base_ref
             .map(|base| base.strip_prefix("refs/heads/").map_or(base.clone(), str::to_owned));
         let before = payload.before.filter(|sha| sha.bytes().any(|b| b != b'0'));
-        Ok(Self {
+        let mut event = Self {
             action: payload.action.unwrap_or_default(),
             actor: or_empty("GITHUB_ACTOR"),
             server: server.to_owned(),
             run_url: format!("{server}/{repository}/actions/runs/{}", or_empty("GITHUB_RUN_ID")),
-            about: Repository {
-                name: repository.rsplit('/').next().unwrap_or_default().to_owned(),
-                description: described.description.unwrap_or_default(),
-                url: described.html_url.unwrap_or_else(|| format!("{server}/{repository}")),
-                license: described.license.and_then(|l| l.spdx_id).unwrap_or_default(),
-            },
-            default_branch: described.default_branch.unwrap_or_default(),
+            about: Repository::default(),
+            default_branch: String::new(),
             base_ref: pull_request.as_ref().map(|pull| pull.base_ref.clone()).or(base_ref),
             committed,
             pull_request,
@@ -129,7 +125,21 @@ impl Event {
             repository,
             git_ref,
             sha,
-        })
+        };
+        event.describe(payload.repository.unwrap_or_default());
+        Ok(event)
+    }
+
+    /// Takes over what is known of the repository. The event of a schedule does not say it.
+    pub fn describe(&mut self, about: About) {
+        let (server, repository) = (&self.server, &self.repository);
+        self.about = Repository {
+            name: repository.rsplit('/').next().unwrap_or_default().to_owned(),
+            description: about.description.unwrap_or_default(),
+            url: about.html_url.unwrap_or_else(|| format!("{server}/{repository}")),
+            license: about.license.and_then(|license| license.spdx_id).unwrap_or_default(),
+        };
+        self.default_branch = about.default_branch.unwrap_or_default();
     }
 
     /// The event comes from a pull request of another repository, whose author may be anybody.
@@ -147,10 +157,27 @@ impl Event {
         self.git_ref.strip_prefix("refs/heads/")
     }
 
-    /// What is built is what others get: a branch or a tag, but no merge that is only tried.
+    /// What is built is what others get: a branch or a tag, but no merge that is only tried, and
+    /// nothing that somebody can start who may not push. Their events have the ref of the default
+    /// branch, whatever the job checks out.
     pub fn is_of_branch_or_tag(&self) -> bool {
+        const NOT: [&str; 7] = [
+            "merge_group",
+            "issue_comment",
+            "issues",
+            "discussion",
+            "discussion_comment",
+            "fork",
+            "watch",
+        ];
         let named = self.branch().is_some() || self.git_ref.starts_with("refs/tags/");
-        named && self.name != "merge_group" && self.pull_request.is_none()
+        let of_pull = |name: &str| name.starts_with("pull_request");
+        let after_pull = self.workflow_run.as_ref().is_some_and(|run| of_pull(&run.event));
+        named
+            && !NOT.contains(&&*self.name)
+            && !of_pull(&self.name)
+            && !after_pull
+            && self.pull_request.is_none()
     }
 
     /// The commit that a person has made: of a pull request its head, not the merge that is tried.
@@ -168,7 +195,7 @@ struct Payload {
     head_commit: Option<Commit>,
     pull_request: Option<PullPayload>,
     workflow_run: Option<WorkflowRun>,
-    repository: Option<RepositoryPayload>,
+    repository: Option<About>,
 }
 
 #[derive(Deserialize)]
@@ -179,19 +206,6 @@ struct Commit {
     timestamp: String,
     #[serde(default)]
     message: String,
-}
-
-#[derive(Default, Deserialize)]
-struct RepositoryPayload {
-    description: Option<String>,
-    html_url: Option<String>,
-    default_branch: Option<String>,
-    license: Option<License>,
-}
-
-#[derive(Deserialize)]
-struct License {
-    spdx_id: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -298,6 +312,37 @@ mod tests {
             assert_eq!(event.base_ref.as_deref(), Some("main"));
             assert_eq!(event.pull_request.unwrap().labels, ["heavy"]);
         }
+    }
+
+    #[test]
+    fn only_those_who_may_push_make_what_others_get() {
+        let run = |event| {
+            format!(
+                r#"{{"workflow_run": {{"event": "{event}", "head_sha": "h", "head_branch": "b",
+                "head_repository": {{"full_name": "acme/boat"}}}}}}"#
+            )
+        };
+        for (name, payload, expected) in [
+            ("push", String::new(), true),
+            ("schedule", String::new(), true),
+            ("workflow_dispatch", String::new(), true),
+            ("release", String::new(), true),
+            ("merge_group", String::new(), false),
+            ("issue_comment", String::new(), false),
+            ("pull_request_review_comment", String::new(), false),
+            ("workflow_run", run("push"), true),
+            ("workflow_run", run("pull_request"), false),
+        ] {
+            let variables = variables(&[
+                ("GITHUB_EVENT_NAME", name),
+                ("GITHUB_REF", "refs/heads/main"),
+                ("GITHUB_SHA", "m"),
+            ]);
+            let event = Event::read(&variables, payload.as_bytes()).unwrap();
+            assert_eq!(event.is_of_branch_or_tag(), expected, "{name} {payload}");
+        }
+        let variables = variables(&[("GITHUB_EVENT_NAME", "push"), ("GITHUB_SHA", "m")]);
+        assert!(!Event::read(&variables, b"").unwrap().is_of_branch_or_tag(), "no ref");
     }
 
     #[test]

@@ -69,6 +69,7 @@ pub const INPUTS: &[Input] = &[
         "What is between the names in the output `tags`; a line's end unless said",
     ),
     input("sep-labels", "", "What is between the labels in the output `labels`, likewise"),
+    input("sep-annotations", "", "What is between those in the output `annotations`, likewise"),
     input("flavor", "", "What all tags have in common: `latest=`, `prefix=`, `suffix=`"),
     input("labels", "", "List of labels, besides those that the event gives"),
     input(
@@ -79,16 +80,40 @@ pub const INPUTS: &[Input] = &[
     input(
         "push",
         "auto",
-        "Push the image: `true`, `false`, or `auto`: on branches and tags, where there are credentials",
+        "Push the image: `true`, `false`, or `auto`: on branches and tags, where there are credentials \
+         and neither `outputs` nor `load` says otherwise",
     ),
     input("outputs", "", "List of outputs, such as `type=oci,dest=image.tar`"),
+    input("load", "false", "Load the image into the runner's Docker, where there is one"),
     input("push-retries", "5", "How often a request to a registry is tried"),
     input("reproducible", "true", "Give new files and the image the time of the commit"),
     // Who may.
     input("registry", "", "Registry of `username` and `password`; that of the images"),
-    input("username", "", "User of the registry; for ghcr.io, who started the workflow"),
-    input("password", "", "Password or token; for ghcr.io, the job's token"),
-    input("registry-auth", "", "YAML list of `registry`, `username` and `password`"),
+    input(
+        "username",
+        "",
+        "User of the registry; for ghcr.io, who started the workflow; for Amazon's, the id of a key",
+    ),
+    input(
+        "password",
+        "",
+        "Password or token; for ghcr.io, the job's token; for Amazon's, the secret of the key",
+    ),
+    input(
+        "ecr",
+        "auto",
+        "The registry is Amazon's: `auto`, by its name; `true`; `false`. Without a key that of the environment counts",
+    ),
+    input(
+        "scope",
+        "",
+        "What these credentials are for alone: `REPOSITORY`, `REPOSITORY@push` or `@push`",
+    ),
+    input(
+        "registry-auth",
+        "",
+        "YAML list of `registry`, `username`, `password`, `ecr` and `scope`",
+    ),
     input("registry-mirrors", "", "List of mirrors, `HOST=URL`"),
     input("insecure-registries", "", "List of registries without verified TLS"),
     input("ca-certs", "", "List of files with certificates to trust"),
@@ -151,13 +176,10 @@ pub const INPUTS: &[Input] = &[
 /// Inputs of the actions that this one replaces that mean nothing here: said in a notice.
 pub const IGNORED: &[(&str, &str)] = &[
     ("builder", "there is no builder to choose"),
-    ("load", "there is no daemon to load into; use outputs: type=docker"),
     ("attests", "attestations are not made yet"),
     ("provenance", "attestations are not made yet"),
     ("sbom", "attestations are not made yet"),
     ("cgroup-parent", "RUN has no cgroup of its own"),
-    ("ecr", "log in to Amazon's registry in a step before this one"),
-    ("scope", "credentials are used for nothing but this image and its bases"),
     ("bake-target", "bake files are not read"),
     ("logout", "credentials live no longer than the step"),
 ];
@@ -173,6 +195,8 @@ pub const OUTPUTS: &[Output] = &[
     output("metadata", "What was built, as JSON with the keys of buildx"),
     output("tags", "Names of the image, one a line"),
     output("labels", "Labels of the image, one a line"),
+    output("tag-names", "Tags that rules gave, without the image, one a line"),
+    output("annotations", "Annotations of the image with their levels, one a line"),
     output("json", "Names, labels and annotations, as JSON with the keys of metadata-action"),
     output("version", "The first tag by priority"),
     output("pushed", "`true` where the image was pushed"),
@@ -195,6 +219,16 @@ pub struct InputError {
     pub found: String,
 }
 
+/// Variables of build-push-action, and the inputs that they are here.
+const OFF_BY_VARIABLE: [(&str, &str); 2] =
+    [("DOCKER_BUILD_SUMMARY", "summary"), ("DOCKER_BUILD_CHECKS_ANNOTATIONS", "annotate")];
+
+/// Whether a variable says no, in one of the ways that Docker's actions understand.
+pub fn is_off(variables: &Variables, name: &str) -> bool {
+    let value = variables.get(name).map(String::as_str);
+    matches!(value, Some("0" | "f" | "F" | "false" | "False" | "FALSE"))
+}
+
 /// What the workflow gave.
 #[derive(Clone, Debug, Default)]
 pub struct Inputs {
@@ -208,7 +242,14 @@ impl Inputs {
             let name = name.strip_prefix("INPUT_")?;
             Some((name.to_ascii_lowercase(), value.clone()))
         });
-        Self { given: given.collect() }
+        let mut given: BTreeMap<String, String> = given.collect();
+        // The runner gives every default as if it had been typed: these can only turn off.
+        for (variable, name) in OFF_BY_VARIABLE {
+            if is_off(variables, variable) {
+                given.insert(name.to_owned(), "false".to_owned());
+            }
+        }
+        Self { given }
     }
 
     /// The value as it was given, else the default.
@@ -262,7 +303,8 @@ impl Inputs {
         let found = self.text(name);
         let chosen = choices.iter().find(|(word, _)| word.eq_ignore_ascii_case(found));
         chosen.map(|(_, value)| *value).ok_or_else(|| {
-            let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
+            let words: Vec<&str> =
+                choices.iter().map(|(word, _)| *word).filter(|word| !word.is_empty()).collect();
             InputError { name, expected: words.join(", "), found: found.to_owned() }
         })
     }
@@ -304,6 +346,15 @@ mod tests {
     }
 
     #[test]
+    fn variables_of_build_push_action_turn_inputs_off() {
+        let of = |value| {
+            let inputs = inputs(&[("INPUT_SUMMARY", "true"), ("DOCKER_BUILD_SUMMARY", value)]);
+            inputs.switch("summary").unwrap()
+        };
+        assert_eq!(["false", "0", "true", ""].map(of), [false, false, true, true]);
+    }
+
+    #[test]
     fn values_have_types() {
         let inputs = inputs(&[
             ("INPUT_PULL", "TRUE"),
@@ -326,8 +377,9 @@ mod tests {
     #[test]
     fn what_means_nothing_here_is_named() {
         let inputs =
-            inputs(&[("INPUT_BUILDER", "x"), ("INPUT_SBOM", "false"), ("INPUT_LOAD", "true")]);
-        assert_eq!(inputs.ignored().map(|(name, _)| name).collect::<Vec<_>>(), ["builder", "load"]);
+            inputs(&[("INPUT_BUILDER", "x"), ("INPUT_SBOM", "false"), ("INPUT_ATTESTS", "true")]);
+        let ignored: Vec<_> = inputs.ignored().map(|(name, _)| name).collect();
+        assert_eq!(ignored, ["builder", "attests"]);
     }
 
     #[test]

@@ -15,15 +15,20 @@ pub struct ListRules {
     pub quotes: bool,
     /// Space around an item is left out.
     pub trim: bool,
+    /// An item is a record whose fields are read later, so that their quotes stay.
+    pub records: bool,
 }
 
 impl ListRules {
     /// One item a line, such as `labels`.
-    pub const LINES: Self = Self { commas: false, comments: false, quotes: true, trim: true };
+    pub const LINES: Self =
+        Self { commas: false, comments: false, quotes: true, trim: true, records: false };
     /// Lines or commas, such as `platforms`.
     pub const COMMAS: Self = Self { commas: true, ..Self::LINES };
-    /// One item a line and comments, such as the `tags` of metadata-action.
-    pub const COMMENTED: Self = Self { comments: true, ..Self::LINES };
+    /// One record a line, such as `cache-from`.
+    pub const RECORDS: Self = Self { records: true, ..Self::LINES };
+    /// One record a line and comments, such as the `tags` of metadata-action.
+    pub const COMMENTED: Self = Self { comments: true, ..Self::RECORDS };
 }
 
 /// The items of an input; empty ones are left out.
@@ -32,10 +37,11 @@ pub fn list(text: &str, rules: ListRules) -> Vec<String> {
     let mut records = Records { rest: text, rules };
     while let Some((fields, written)) = records.next() {
         match <[String; 1]>::try_from(fields) {
+            Ok([field]) if rules.commas => items.extend(field.split(',').map(str::to_owned)),
             Ok([field]) => items.push(field),
             Err(fields) if rules.commas => items.extend(fields),
-            // Its quotes still mean something to whoever reads the fields of the line.
-            Err(_) => items.push(written.to_owned()),
+            Err(_) if rules.records => items.push(written.to_owned()),
+            Err(fields) => items.push(fields.join(",")),
         }
     }
     let trimmed =
@@ -46,6 +52,11 @@ pub fn list(text: &str, rules: ListRules) -> Vec<String> {
 /// The fields of the first record of `text`.
 pub fn fields(text: &str) -> Vec<String> {
     Records { rest: text, rules: ListRules::COMMAS }.next().map_or(Vec::new(), |(fields, _)| fields)
+}
+
+/// The field in quotes, which hold whatever is in it.
+pub fn quoted(field: &str) -> String {
+    format!("\"{}\"", field.replace('"', "\"\""))
 }
 
 struct Records<'a> {
@@ -137,6 +148,11 @@ mod tests {
             ("\"A=1\n2\"\nB=3", ListRules::LINES, &["A=1\n2", "B=3"]),
             ("\"say \"\"hi\"\"\"", ListRules::LINES, &["say \"hi\""]),
             ("a=\"1\"", ListRules::LINES, &["a=\"1\""]),
+            ("a={\"b\":1,\"c\":2}", ListRules::LINES, &["a={\"b\":1,\"c\":2}"]),
+            ("a=x,\"y\",z", ListRules::LINES, &["a=x,y,z"]),
+            ("\"a=x,y\",z", ListRules::LINES, &["a=x,y,z"]),
+            ("a=x,\"y,z\"", ListRules::RECORDS, &["a=x,\"y,z\""]),
+            ("\"a,b\",c\n\"d,e\"", ListRules::COMMAS, &["a,b", "c", "d", "e"]),
             ("\"a\" b", ListRules::LINES, &["\"a\" b"]),
             ("\"never ends\nb", ListRules::LINES, &["\"never ends", "b"]),
             ("# first\na#b\n#c", ListRules::COMMENTED, &["a#b"]),

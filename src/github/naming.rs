@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::event::{Event, Variables};
 use super::inputs::Inputs;
-use super::list::{ListRules, fields, list};
+use super::list::{ListRules, fields, list, quoted};
 use super::metadata::{Facts, Metadata, MetadataError, Rules, metadata};
 
 /// Names and labels of an image.
@@ -16,27 +16,38 @@ pub struct Naming {
     pub names: Vec<String>,
     /// Without `names` that were given whole.
     pub metadata: Metadata,
+    /// Of which levels the outputs say that annotations are.
+    levels: Vec<String>,
 }
 
 impl Naming {
     /// The `json` output, with metadata-action's keys.
     #[must_use]
     pub fn json(&self) -> Value {
-        let annotations = self.metadata.annotations.iter();
         json!({
             "tags": self.names,
             "tag-names": self.metadata.tag_names,
             "labels": self.metadata.labels,
-            "annotations": annotations.map(|(k, v)| format!("manifest:{k}={v}")).collect::<Vec<_>>(),
+            "annotations": self.annotations(),
         })
+    }
+
+    /// `LEVEL:NAME=VALUE`
+    #[must_use]
+    pub fn annotations(&self) -> Vec<String> {
+        let of = |level: &String| {
+            let all = self.metadata.annotations.iter();
+            all.map(|(name, value)| format!("{level}:{name}={value}")).collect::<Vec<_>>()
+        };
+        self.levels.iter().flat_map(of).collect()
     }
 }
 
 /// Applies the inputs to the event. `committed` is the time of the commit, where the event or the
 /// checkout says it.
 ///
-/// A line of `tags` is a rule where it has `type=`; else a whole name, or, where there are `images`
-/// and the line has neither `/` nor `:`, the name of a tag.
+/// A line of `tags` is a rule where it has `type=` or other attributes; else a whole name, or, where
+/// there are `images` and the line has an expression or neither `/` nor `:`, the name of a tag.
 pub fn naming(
     inputs: &Inputs,
     event: &Event,
@@ -46,39 +57,63 @@ pub fn naming(
 ) -> Result<Naming, MetadataError> {
     let lines = list(inputs.raw("tags"), ListRules::COMMENTED);
     let images = inputs.raw("images");
+    let has_images = inputs.some("images").is_some();
     let whole = |line: &String| {
-        let rule = fields(line).iter().any(|f| f.trim_start().starts_with("type="));
-        let tag = inputs.some("images").is_some() && !line.contains(['/', ':']);
+        let fields = fields(line);
+        // `NAME,enable=true` is short for `type=raw,value=NAME,enable=true`.
+        let rule = fields.iter().any(|field| field.trim_start().starts_with("type="))
+            || fields.iter().skip(1).any(|field| field.contains('='));
+        let tag = has_images && (line.contains("{{") || !line.contains(['/', ':']));
         !rule && !tag
     };
     let (names, rules): (Vec<String>, Vec<String>) = lines.into_iter().partition(whole);
     let mut names: Vec<String> =
         names.iter().flat_map(|line| list(line, ListRules::COMMAS)).collect();
     // Whole names are all that there is, unless rules or images were given beside them.
-    let made = names.is_empty() || !rules.is_empty() || inputs.some("images").is_some();
+    let made = names.is_empty() || !rules.is_empty() || has_images;
     let default_image = format!("ghcr.io/{}", event.repository);
-    let images = if inputs.some("images").is_some() { images } else { &default_image };
+    let images = if has_images { images } else { &default_image };
+    let (annotations, left_out) = of_manifest(&inputs.list("annotations", ListRules::LINES));
     let rules = Rules::parse(
         images,
         &rules.join("\n"),
         inputs.raw("flavor"),
         inputs.raw("labels"),
-        &without_levels(inputs.raw("annotations")),
+        &annotations.iter().map(|line| quoted(line)).collect::<Vec<_>>().join("\n"),
     )?;
-    let metadata = metadata(&rules, &facts(event, variables, now, committed)?)?;
+    let mut metadata = metadata(&rules, &facts(event, variables, now, committed)?)?;
     if made {
         names.extend(metadata.tags.iter().cloned());
     }
     let mut seen = std::collections::BTreeSet::new();
     names.retain(|name| seen.insert(name.clone()));
-    Ok(Naming { names, metadata })
+    metadata.warnings.extend(left_out);
+    let levels =
+        variables.get("DOCKER_METADATA_ANNOTATIONS_LEVELS").filter(|text| !text.is_empty());
+    let levels = levels.map_or("manifest", String::as_str).split(',').map(str::to_owned).collect();
+    Ok(Naming { names, metadata, levels })
 }
 
-/// `manifest:NAME=VALUE` says what is so anyway; other levels are told apart where they are read.
-fn without_levels(text: &str) -> String {
-    let lines = list(text, ListRules::LINES);
-    let bare = |line: &String| line.strip_prefix("manifest:").unwrap_or(line).to_owned();
-    lines.iter().map(bare).collect::<Vec<_>>().join("\n")
+/// Annotations of the manifest, without their levels, and what is said of the others: an image of one
+/// platform has no index, and nothing describes it but that.
+fn of_manifest(lines: &[String]) -> (Vec<String>, Vec<String>) {
+    let (mut annotations, mut left_out) = (Vec::new(), Vec::new());
+    for line in lines {
+        let name = line.split('=').next().unwrap_or_default();
+        let levels = name.split_once(':').map(|(levels, _)| levels);
+        let others = ["index", "index-descriptor", "manifest-descriptor"];
+        let base = |level: &str| level.split('[').next().unwrap_or_default().to_owned();
+        match levels {
+            Some(levels) if levels.split(',').any(|level| level == "manifest") => {
+                annotations.push(line[levels.len() + 1..].to_owned());
+            }
+            Some(levels) if levels.split(',').all(|level| others.contains(&&*base(level))) => {
+                left_out.push(format!("the annotation {name} is left out: there is no {levels}"));
+            }
+            _ => annotations.push(line.clone()),
+        }
+    }
+    (annotations, left_out)
 }
 
 fn facts(
@@ -148,6 +183,13 @@ mod tests {
                 &[("INPUT_IMAGES", "a"), ("INPUT_TAGS", "quay.io/x:1\ntype=raw,value=y")],
                 "quay.io/x:1 a:y",
             ),
+            (
+                &[
+                    ("INPUT_IMAGES", "a"),
+                    ("INPUT_TAGS", "x,prefix=feat/\n{{date 'HH:mm'}}\nno,enable=false"),
+                ],
+                "a:feat-x a:00-00",
+            ),
             (&[("INPUT_TAGS", "x:1\nx:1")], "x:1"),
             (
                 &[
@@ -167,10 +209,17 @@ mod tests {
         let naming = named(&[
             ("INPUT_TAGS", "x:1"),
             ("INPUT_LABELS", "a=1"),
-            ("INPUT_ANNOTATIONS", "manifest:b=2"),
+            ("INPUT_ANNOTATIONS", "manifest:b=2\nindex,manifest:c=3\nindex:d=4\nu:r:l=5"),
         ]);
         assert_eq!(naming.metadata.labels["a"], "1");
         assert_eq!(naming.metadata.annotations["b"], "2");
+        assert_eq!(naming.metadata.annotations["c"], "3");
+        assert_eq!(naming.metadata.annotations["u:r:l"], "5");
+        assert_eq!(
+            naming.metadata.warnings,
+            ["the annotation index:d is left out: there is no index"]
+        );
+        assert!(naming.annotations().contains(&"manifest:b=2".to_owned()));
         assert_eq!(naming.json()["tags"], json!(["x:1"]));
         assert_eq!(naming.json()["labels"]["org.opencontainers.image.version"], "v1.2.3");
     }

@@ -1,10 +1,10 @@
 //! One pass over each layer.
 
 use std::collections::HashMap;
-use std::io::{self, BufReader, Read};
+use std::io::{self, Read};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError};
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use super::sources::{Found, FoundLayer};
@@ -13,9 +13,6 @@ use crate::layer::{LayerError, Shown, VerifiedLayer, scan_layer_with};
 use crate::tree::{Changes, Entry, Kind, Tree, TreePath};
 use crate::weight::facts::{self, Facts};
 use crate::weight::{Image, ReadLayer, Step};
-
-/// How many compressed bytes are taken at once: the smaller, the better is known which belong where.
-const STEP: usize = 1 << 12;
 
 /// The table of contents of a layer and what its files say, from its tar.
 ///
@@ -29,8 +26,7 @@ pub fn read_contents(tar: impl Read) -> Result<(Changes, Facts), LayerError> {
     Ok((changes, looked.facts))
 }
 
-/// Learns what the files of a layer say while they are read for its tar: [`read_contents`] would find
-/// the same in it.
+/// Learns what the files of a layer say without its tar: [`read_contents`] would find the same in it.
 #[derive(Default)]
 pub struct Onlooker(Looked);
 
@@ -48,6 +44,19 @@ impl Onlooker {
         self.0.look(path, entry, &mut content)?;
         let seen = std::mem::take(&mut self.0.bytes);
         Ok(Box::new(io::Cursor::new(seen).chain(content)))
+    }
+
+    /// Looks at the first bytes of `content`, and no more than are wanted.
+    ///
+    /// # Errors
+    /// When these can't be read.
+    pub fn look(
+        &mut self,
+        path: &TreePath,
+        entry: &Entry,
+        content: &mut dyn Read,
+    ) -> io::Result<()> {
+        self.0.look(path, entry, content)
     }
 
     #[must_use]
@@ -123,20 +132,14 @@ fn read_layer(
     layer: &FoundLayer,
     step: Step,
 ) -> Result<ReadLayer, LayerError> {
-    let taken = Arc::new(AtomicU64::new(0));
-    let blob =
-        InSteps { reader: BufReader::with_capacity(1 << 17, blob), taken: Arc::clone(&taken) };
-    let tar = VerifiedLayer::new(blob, layer.expected)?;
+    let mut tar = VerifiedLayer::new(blob, layer.expected)?;
     let mut looked = Looked::default();
-    let mut tar = Metered { tar, taken, curve: Curve::default() };
-    let position = Arc::clone(&tar.curve.position);
     let mut seen = Vec::new();
     let changes = scan_layer_with(&mut tar, &mut |path, entry, shown| {
-        let start = position.load(Ordering::Relaxed).saturating_sub(shown.ahead);
-        seen.push((path.clone(), start, size(entry)));
+        seen.push((path.clone(), shown.start, size(entry)));
         looked.look(path, entry, shown.content)
     })?;
-    let curve = &tar.curve;
+    let curve = tar.curve();
     let compressed = match layer.blob {
         Some(_) => seen
             .into_iter()
@@ -189,90 +192,5 @@ impl Looked {
             None => self.facts.remove(path),
         };
         Ok(())
-    }
-}
-
-/// Hands the blob out in small pieces and says how much of it was taken.
-struct InSteps<R> {
-    reader: BufReader<R>,
-    taken: Arc<AtomicU64>,
-}
-
-impl<R: Read> Read for InSteps<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let length = buffer.len().min(STEP);
-        let read = self.reader.read(&mut buffer[..length])?;
-        self.taken.fetch_add(read as u64, Ordering::Relaxed);
-        Ok(read)
-    }
-}
-
-/// Notes how much of the blob each piece of the tar took.
-struct Metered<R> {
-    tar: R,
-    taken: Arc<AtomicU64>,
-    curve: Curve,
-}
-
-impl<R: Read> Read for Metered<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.tar.read(buffer)?;
-        self.curve.add(read as u64, self.taken.load(Ordering::Relaxed));
-        Ok(read)
-    }
-}
-
-/// Which place in the tar comes from which place in the blob. Between two notes the blob is taken to
-/// be evenly spread.
-#[derive(Default)]
-struct Curve {
-    /// Of the tar, so far.
-    position: Arc<AtomicU64>,
-    /// Ends of pieces: in the tar, in the blob. Both grow.
-    notes: Vec<(u64, u64)>,
-}
-
-impl Curve {
-    /// Tar bytes between two notes, at least; a gigabyte has some 16,000.
-    const SPACING: u64 = 1 << 16;
-
-    fn add(&mut self, bytes: u64, taken: u64) {
-        let position = self.position.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        match self.notes.as_mut_slice() {
-            [.., before, last] if last.0 - before.0 < Self::SPACING => *last = (position, taken),
-            _ => self.notes.push((position, taken)),
-        }
-    }
-
-    /// The place in the blob for one in the tar.
-    fn compressed(&self, position: u64) -> u64 {
-        let after = self.notes.partition_point(|(end, _)| *end < position);
-        let (x0, y0) = after.checked_sub(1).map_or((0, 0), |before| self.notes[before]);
-        let Some(&(x1, y1)) = self.notes.get(after) else { return y0 };
-        let part = u128::from(y1 - y0) * u128::from(position - x0) / u128::from((x1 - x0).max(1));
-        y0 + u64::try_from(part).unwrap_or(0)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn between_two_notes_the_blob_is_evenly_spread() {
-        let mut curve = Curve::default();
-        for (bytes, taken) in [(100_000, 50_000), (100_000, 51_000), (0, 51_010)] {
-            curve.add(bytes, taken);
-        }
-        for (position, expected) in [
-            (0, 0),
-            (50_000, 25_000),
-            (100_000, 50_000),
-            (150_000, 50_500),
-            (200_000, 51_000),
-            (1 << 40, 51_010),
-        ] {
-            assert_eq!(curve.compressed(position), expected, "{position}");
-        }
     }
 }

@@ -1,11 +1,12 @@
 //! Compressed bytes → tar, checked while they stream by.
 
-use std::io::{self, BufReader, Read};
-use std::sync::Arc;
+use std::io::{self, BufRead, BufReader, Read};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use sha2::{Digest as _, Sha256};
 
+use super::curve::Curve;
 use super::error::{LayerError, Result};
 use super::read_ahead::read_ahead;
 use crate::digest::{DiffId, Digest};
@@ -50,23 +51,23 @@ impl Encoding {
 /// The uncompressed bytes of `reader`, whatever its encoding: all members, frames or streams of
 /// it, one after another. Fails where they grow a thousandfold.
 pub fn decompress<'a>(reader: impl Read + Send + 'a) -> io::Result<Box<dyn Read + Send + 'a>> {
-    decode(reader, |_| true)
+    Ok(Box::new(decode(reader, |_| true)?))
 }
 
 /// [`decompress`], where an encoding that is not `accepted` is no encoding.
 fn decode<'a>(
     reader: impl Read + Send + 'a,
     accepted: impl Fn(Encoding) -> bool,
-) -> io::Result<Box<dyn Read + Send + 'a>> {
-    let compressed = Arc::new(AtomicU64::new(0));
-    let counted = Counted { reader, bytes: Arc::clone(&compressed) };
-    let mut reader = BufReader::with_capacity(BUFFER, counted);
+) -> io::Result<Decoded<'a>> {
+    let taken = Arc::new(AtomicU64::new(0));
+    let buffered = BufReader::with_capacity(BUFFER, reader);
+    let mut reader = Counted { reader: buffered, taken: Arc::clone(&taken) };
     let mut head = Vec::new();
     reader.by_ref().take(HEAD).read_to_end(&mut head)?;
     let encoding = Some(Encoding::detect(&head)).filter(|found| accepted(*found));
     let reader = io::Cursor::new(head).chain(reader);
     let decoder: Box<dyn Read + Send + 'a> = match encoding.unwrap_or(Encoding::Plain) {
-        Encoding::Plain => return Ok(Box::new(reader)),
+        Encoding::Plain => Box::new(reader),
         Encoding::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(reader)),
         Encoding::Zstd => {
             let mut decoder = zstd::Decoder::with_buffer(reader)?;
@@ -76,37 +77,48 @@ fn decode<'a>(
         Encoding::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(reader)),
         Encoding::Xz => Box::new(lzma_rust2::XzReader::new_mem_limit(reader, true, MAX_XZ_MEMORY)),
     };
-    Ok(Box::new(Limited { decoder, compressed, bytes: 0 }))
+    Ok(Decoded { decoder, taken, bytes: 0 })
 }
 
-/// Counts what is taken from the compressed side.
+/// Counts what the decoder takes from the compressed side, which is not what was fetched.
 struct Counted<R> {
     reader: R,
-    bytes: Arc<AtomicU64>,
+    taken: Arc<AtomicU64>,
 }
 
 impl<R: Read> Read for Counted<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.reader.read(buffer)?;
-        self.bytes.fetch_add(read as u64, Ordering::Relaxed);
+        self.taken.fetch_add(read as u64, Ordering::Relaxed);
         Ok(read)
     }
 }
 
-struct Limited<R> {
-    decoder: R,
-    compressed: Arc<AtomicU64>,
+impl<R: BufRead> BufRead for Counted<R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.reader.fill_buf()
+    }
+
+    fn consume(&mut self, bytes: usize) {
+        self.taken.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.reader.consume(bytes);
+    }
+}
+
+struct Decoded<'a> {
+    decoder: Box<dyn Read + Send + 'a>,
+    taken: Arc<AtomicU64>,
     bytes: u64,
 }
 
-impl<R: Read> Read for Limited<R> {
+impl Read for Decoded<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.decoder.read(buffer).map_err(|error| match error.kind() {
             io::ErrorKind::OutOfMemory => LayerError::Memory { limit: 1 << MAX_WINDOW_LOG }.into(),
             _ => error,
         })?;
         self.bytes += read as u64;
-        let compressed = self.compressed.load(Ordering::Relaxed);
+        let compressed = self.taken.load(Ordering::Relaxed);
         let limit = compressed.saturating_mul(MAX_RATIO).max(FREE);
         if self.bytes > limit {
             return Err(LayerError::Bomb { compressed, limit }.into());
@@ -131,6 +143,7 @@ pub struct Expected {
 /// thread of their own.
 pub struct VerifiedLayer {
     content: Verify<Box<dyn Read + Send>>,
+    curve: Arc<Mutex<Curve>>,
 }
 
 impl VerifiedLayer {
@@ -140,14 +153,39 @@ impl VerifiedLayer {
         // Layers have no other encodings (OCI image-spec, layer); a tar may well start with a file
         // whose name looks like one.
         let of_layers = |found| matches!(found, Encoding::Gzip | Encoding::Zstd);
-        let content = read_ahead(decode(blob, of_layers)?)?;
-        Ok(Self { content: Verify::content(Box::new(content), diff_id) })
+        let curve = Arc::default();
+        let decoded = Noted { decoded: decode(blob, of_layers)?, curve: Arc::clone(&curve) };
+        let content = Verify::content(Box::new(read_ahead(decoded)?) as _, diff_id);
+        Ok(Self { content, curve })
+    }
+
+    /// Which place of the tar comes from which of the blob, as far as both were read.
+    #[must_use]
+    pub fn curve(&self) -> Curve {
+        self.curve.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
 impl Read for VerifiedLayer {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.content.read(buffer)
+    }
+}
+
+/// Notes where in the blob the decoder is, in its own thread: the reader is somewhere behind.
+struct Noted {
+    decoded: Decoded<'static>,
+    curve: Arc<Mutex<Curve>>,
+}
+
+impl Read for Noted {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = buffer.len().min(Curve::SPACING as usize);
+        let read = self.decoded.read(&mut buffer[..length])?;
+        let taken = self.decoded.taken.load(Ordering::Relaxed);
+        let mut curve = self.curve.lock().unwrap_or_else(PoisonError::into_inner);
+        curve.note(self.decoded.bytes, taken);
+        Ok(read)
     }
 }
 

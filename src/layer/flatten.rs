@@ -15,6 +15,7 @@ use rustix::io::Errno;
 use super::contents::Dialect;
 use super::error::{LayerError, Result, shown};
 use super::inside::Inside;
+use super::pieces::Pieces;
 use super::scan::{self, Content, Destination};
 use super::tar::TarWriter;
 use super::unpack::times;
@@ -173,11 +174,12 @@ impl Destination for Owned<'_> {
 /// One tar of the whole root file system.
 pub struct TarOutput<W: Write> {
     tar: TarWriter<W>,
+    pieces: Pieces,
 }
 
 impl<W: Write> TarOutput<W> {
     pub fn new(output: W) -> Self {
-        Self { tar: TarWriter::new(output) }
+        Self { tar: TarWriter::new(output), pieces: Pieces::new() }
     }
 
     /// Writes the end of the archive.
@@ -194,7 +196,7 @@ impl<W: Write> Output for TarOutput<W> {
     fn file(&mut self, path: &TreePath, entry: &Entry, content: &mut dyn Read) -> Result<()> {
         let Kind::File(file) = &entry.kind else { return self.node(path, entry) };
         self.tar.entry(&header(path, entry, None))?;
-        copy(path, file, content, self.tar.body())?;
+        copy(path, file, content, &mut self.pieces, self.tar.body())?;
         Ok(self.tar.end_body()?)
     }
 
@@ -210,12 +212,13 @@ pub struct DirectoryOutput {
     inside: Inside,
     /// Modes and times are set when all is in them.
     directories: Vec<(TreePath, u32, i64)>,
+    pieces: Pieces,
 }
 
 impl DirectoryOutput {
     /// Into `directory`, which has to exist.
     pub fn new(directory: &Path) -> Result<Self> {
-        Ok(Self { inside: Inside::new(directory)?, directories: Vec::new() })
+        Ok(Self { inside: Inside::new(directory)?, directories: Vec::new(), pieces: Pieces::new() })
     }
 
     /// Gives the directories their modes and times.
@@ -288,7 +291,7 @@ impl Output for DirectoryOutput {
         let fail = |source: Errno| self.inside.error("create", path, source);
         let created = openat(&parent, &*name, flags, Mode::RUSR | Mode::WUSR).map_err(fail)?;
         let mut created = File::from(created);
-        copy(path, file, content, &mut created).map_err(|error| match error {
+        copy(path, file, content, &mut self.pieces, &mut created).map_err(|error| match error {
             LayerError::Io(source) => self.inside.error("write", path, source),
             error => error,
         })?;

@@ -1,11 +1,13 @@
 //! Reading a layer or archive once: its table of contents, and where its entries go meanwhile.
 
-use std::io::{self, Read};
+use std::io::{self, BufRead, Read};
+use std::ops::Range;
 
 use blake3::Hasher;
 
 use super::contents::{Contents, Dialect, Member, with_digest};
 use super::error::Result;
+use super::pieces::Pieces;
 use super::tar::TarReader;
 use crate::digest::ContentSum;
 use crate::tree::{Changes, Entry, Kind, TreePath};
@@ -18,9 +20,8 @@ pub fn scan_layer(tar: impl Read) -> Result<Changes> {
 
 /// What is shown of a file while its layer is read.
 pub struct Shown<'a> {
-    /// Bytes of the tar that were taken from the source already and lie from here on: the content
-    /// starts this many bytes before the source's position.
-    pub ahead: u64,
+    /// Where in the tar the content starts.
+    pub start: u64,
     /// May be read as far as wanted.
     pub content: &'a mut dyn Read,
 }
@@ -46,8 +47,7 @@ impl Destination for Looking<'_> {
 
     fn entry(&mut self, path: &TreePath, entry: &Entry, content: &mut Content) -> Result<()> {
         if matches!(entry.kind, Kind::File(_)) {
-            let ahead = content.ahead;
-            (self.0)(path, entry, Shown { ahead, content })?;
+            (self.0)(path, entry, Shown { start: content.start, content })?;
         }
         Ok(())
     }
@@ -76,31 +76,46 @@ pub(super) trait Destination {
 pub(super) struct Content<'a> {
     body: &'a mut dyn Read,
     hasher: Hasher,
-    /// See [`Shown::ahead`].
-    ahead: u64,
+    pieces: &'a mut Pieces,
+    /// Of the current piece, what was not read yet.
+    unread: Range<usize>,
+    /// See [`Shown::start`].
+    start: u64,
 }
 
 impl Content<'_> {
     /// Reads what is left, and gives the sum of all.
     pub(super) fn sum(&mut self) -> io::Result<ContentSum> {
-        let mut buffer = [0; 1 << 15];
-        while self.read(&mut buffer)? > 0 {}
-        Ok((&self.hasher).into())
+        loop {
+            let left = self.fill_buf()?.len();
+            if left == 0 {
+                return Ok((&self.hasher).into());
+            }
+            self.consume(left);
+        }
+    }
+}
+
+impl BufRead for Content<'_> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if self.unread.is_empty() {
+            let piece = self.pieces.next(self.body)?;
+            self.hasher.update(piece);
+            self.unread = 0..piece.len();
+        }
+        Ok(self.pieces.get(self.unread.clone()))
+    }
+
+    fn consume(&mut self, bytes: usize) {
+        self.unread.start += bytes;
     }
 }
 
 impl Read for Content<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        loop {
-            match self.body.read(buffer) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                read => {
-                    let read = read?;
-                    self.hasher.update(&buffer[..read]);
-                    return Ok(read);
-                }
-            }
-        }
+        let read = self.fill_buf()?.read(buffer)?;
+        self.consume(read);
+        Ok(read)
     }
 }
 
@@ -112,6 +127,7 @@ pub(super) fn read(
 ) -> Result<Contents> {
     let mut tar = TarReader::new(tar);
     let mut contents = Contents::new(dialect);
+    let mut pieces = Pieces::new();
     while let Some(entry) = tar.next()? {
         match contents.member(entry)? {
             Member::Ignored => {}
@@ -119,8 +135,13 @@ pub(super) fn read(
                 imply_parents(&mut contents, &path, destination)?;
                 let directory = entry.kind == Kind::Directory;
                 make_room(&mut contents, &path, directory, destination)?;
-                let ahead = tar.ahead();
-                let mut content = Content { body: &mut tar.body(), hasher: Hasher::new(), ahead };
+                let mut content = Content {
+                    start: tar.position(),
+                    body: &mut tar.body(),
+                    hasher: Hasher::new(),
+                    pieces: &mut pieces,
+                    unread: 0..0,
+                };
                 destination.entry(&path, &entry, &mut content)?;
                 let entry = match entry.kind {
                     Kind::File(_) => with_digest(entry, content.sum()?),

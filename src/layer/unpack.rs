@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, Read, Write};
 use std::path::Path;
 
 use rustix::fd::{AsFd, BorrowedFd};
@@ -315,7 +315,7 @@ fn create(
     inside: &mut Inside,
     path: &[u8],
     file: &FileInfo,
-    content: &mut dyn Read,
+    content: &mut dyn BufRead,
 ) -> Result<File> {
     if file.size >= LARGE {
         let free = inside.free()?;
@@ -329,14 +329,15 @@ fn create(
         .parent(path)
         .and_then(|(parent, name)| Ok(openat(parent, name, flags, Mode::RUSR | Mode::WUSR)?));
     let mut created = File::from(opened.map_err(|source| inside.error("create", path, source))?);
-    let mut buffer = [0; 1 << 16];
     loop {
         // Whatever goes wrong here is the archive's, not this file's.
-        let read = content.read(&mut buffer)?;
-        if read == 0 {
+        let piece = content.fill_buf()?;
+        if piece.is_empty() {
             return Ok(created);
         }
-        created.write_all(&buffer[..read]).map_err(|source| inside.error("write", path, source))?;
+        created.write_all(piece).map_err(|source| inside.error("write", path, source))?;
+        let written = piece.len();
+        content.consume(written);
     }
 }
 

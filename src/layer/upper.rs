@@ -12,6 +12,7 @@ use rustix::io::Errno;
 use super::contents::{is_overlay_xattr, join, number_links};
 use super::error::{LayerError, Result, shown};
 use super::inside::Inside;
+use super::pieces::Pieces;
 use super::tar::MAX_PATH;
 use crate::digest::ContentSum;
 use crate::tree::{Change, Changes, Entry, FileInfo, Kind, Tree, TreePath, Xattrs};
@@ -336,13 +337,11 @@ fn same_time(ours: &Entry, parent: &Entry) -> bool {
 
 fn sum(mut content: impl Read) -> io::Result<ContentSum> {
     let mut hasher = Hasher::new();
-    let mut buffer = [0; 1 << 16];
+    let mut pieces = Pieces::new();
     loop {
-        match content.read(&mut buffer) {
-            Ok(0) => return Ok((&hasher).into()),
-            Ok(read) => _ = hasher.update(&buffer[..read]),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
+        match pieces.next(&mut content)? {
+            [] => return Ok((&hasher).into()),
+            piece => _ = hasher.update(piece),
         }
     }
 }

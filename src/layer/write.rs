@@ -7,6 +7,7 @@ use blake3::Hasher;
 
 use super::contents::{file_of, is_reserved, opaque, whiteout};
 use super::error::{Found, LayerError, Result, shown};
+use super::pieces::Pieces;
 use super::tar::{TarEntry, TarKind, TarWriter};
 use crate::digest::ContentSum;
 use crate::tree::{Change, Changes, Entry, FileInfo, Kind, TreePath, Xattrs};
@@ -33,6 +34,7 @@ pub fn write_layer(
     let mut written = Vec::with_capacity(changes.changes.len());
     let mut links: HashMap<u64, (TreePath, ContentSum)> = HashMap::new();
     let mut last: Option<(&TreePath, u8)> = None;
+    let mut pieces = Pieces::new();
     for (index, (path, change)) in changes.changes.iter().enumerate() {
         let place = (path, rank(change));
         if last.is_some_and(|last| last >= place) {
@@ -62,7 +64,7 @@ pub fn write_layer(
                     (_, Some((_, sum))) => Some(*sum),
                     (Kind::File(file), None) => {
                         let content = open(index).map_err(|source| at("open", path, source))?;
-                        let sum = copy(path, file, content, tar.body())?;
+                        let sum = copy(path, file, content, &mut pieces, tar.body())?;
                         tar.end_body()?;
                         Some(sum)
                     }
@@ -134,25 +136,23 @@ pub(super) fn copy(
     path: &[u8],
     file: &FileInfo,
     mut content: impl Read,
+    pieces: &mut Pieces,
     out: &mut dyn Write,
 ) -> Result<ContentSum> {
     let mut hasher = Hasher::new();
-    let mut buffer = [0; 1 << 16];
     let mut copied = 0;
     let changed = |found| LayerError::FileChanged { path: shown(path), stated: file.size, found };
     loop {
-        let read = match content.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(read) => read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(at("read", path, error)),
-        };
-        copied += read as u64;
+        let piece = pieces.next(&mut content).map_err(|error| at("read", path, error))?;
+        if piece.is_empty() {
+            break;
+        }
+        copied += piece.len() as u64;
         if copied > file.size {
             return Err(changed(Found::More));
         }
-        hasher.update(&buffer[..read]);
-        out.write_all(&buffer[..read])?;
+        hasher.update(piece);
+        out.write_all(piece)?;
     }
     if copied < file.size {
         return Err(changed(Found::Exactly(copied)));

@@ -75,6 +75,8 @@ struct State {
 #[derive(Debug)]
 struct Token {
     scopes: Vec<Scope>,
+    /// Whose it is.
+    credential: Option<Credential>,
     header: HeaderValue,
     expires: Instant,
 }
@@ -111,13 +113,14 @@ impl Authority {
                 let now = Instant::now();
                 let fits = |token: &&Token| {
                     now < token.expires
+                        && token.credential == credential
                         && scopes.iter().all(|scope| token.scopes.iter().any(|t| t.covers(scope)))
                 };
                 if let Some(token) = state.tokens.iter().find(fits) {
                     return Ok(Some(token.header.clone()));
                 }
                 let realm = Realm { url: realm, service, scope };
-                let token = self.fetch_token(&realm, scopes, credential.as_ref()).await?;
+                let token = self.fetch_token(&realm, scopes, credential).await?;
                 let header = token.header.clone();
                 state.tokens.retain(|token| now < token.expires);
                 state.tokens.push(token);
@@ -152,8 +155,9 @@ impl Authority {
         state: &mut State,
         scopes: &[Scope],
     ) -> Result<Option<Credential>, Error> {
-        let repository = scopes.first().map_or("", |scope| &scope.repository);
-        if let Some(given) = credential::given(&self.options, &self.host, repository) {
+        let (repository, push) =
+            scopes.first().map_or(("", false), |scope| (&scope.repository, scope.push));
+        if let Some(given) = credential::given(&self.options, &self.host, repository, push) {
             self.signed_in.store(true, Ordering::Relaxed);
             return Ok(Some(given.clone()));
         }
@@ -181,18 +185,18 @@ impl Authority {
         &self,
         realm: &Realm,
         scopes: &[Scope],
-        credential: Option<&Credential>,
+        credential: Option<Credential>,
     ) -> Result<Token, Error> {
-        let url = self.realm_url(realm, credential)?;
+        let url = self.realm_url(realm, credential.as_ref())?;
         let peer = Peer::of(&url, self.insecure);
-        let method = match credential {
+        let method = match &credential {
             Some(Credential::IdentityToken(_)) => Method::POST,
             _ => Method::GET,
         };
         let asked = Asked::new(&method, &url, &self.host);
         let transport = |failure| Error::Transport { asked: asked.clone(), failure };
         let client = self.clients.client(peer).await.map_err(transport)?;
-        let request = match credential {
+        let request = match &credential {
             Some(Credential::IdentityToken(token)) => client
                 .post(url.clone())
                 .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
@@ -206,7 +210,7 @@ impl Authority {
         let answer = check(answer, asked.clone(), self.signed_in()).await?;
         let body = http::small_body(answer, TOKEN_ANSWER_LIMIT).await.map_err(transport)?;
         let protocol = || Error::Protocol { asked: asked.clone(), what: "no token".to_owned() };
-        token(&body.ok_or_else(protocol)?, scopes).ok_or_else(protocol)
+        token(&body.ok_or_else(protocol)?, scopes, credential).ok_or_else(protocol)
     }
 
     /// Where to ask; refused when a password would travel in the clear, unless the user allowed it.
@@ -276,7 +280,7 @@ fn refresh_form(mut url: Url, realm: &Realm, scopes: &[Scope], token: &Secret) -
     url.query().unwrap_or_default().to_owned()
 }
 
-fn token(body: &[u8], scopes: &[Scope]) -> Option<Token> {
+fn token(body: &[u8], scopes: &[Scope], credential: Option<Credential>) -> Option<Token> {
     #[derive(Deserialize)]
     struct Answer {
         #[serde(default)]
@@ -294,7 +298,8 @@ fn token(body: &[u8], scopes: &[Scope]) -> Option<Token> {
     let lifetime = answer.expires_in.unwrap_or(DEFAULT_LIFETIME).min(24 * 3600);
     let usable = Duration::from_secs(lifetime).saturating_sub(Duration::from_secs(10));
     let expires = Instant::now() + usable.max(Duration::from_secs(1));
-    Some(Token { scopes: scopes.to_vec(), header: bearer(text.as_bytes()), expires })
+    let header = bearer(text.as_bytes());
+    Some(Token { scopes: scopes.to_vec(), credential, header, expires })
 }
 
 fn basic(user: &str, password: &Secret) -> HeaderValue {
@@ -349,7 +354,7 @@ mod tests {
             (r#"{}"#, None),
             ("<html>", None),
         ] {
-            let read = token(body.as_bytes(), &[]).map(|token| token.header);
+            let read = token(body.as_bytes(), &[], None).map(|token| token.header);
             assert_eq!(read.as_ref().map(|value| value.to_str().unwrap()), header, "{body}");
         }
     }

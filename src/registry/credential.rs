@@ -44,17 +44,19 @@ pub(super) async fn from_helper(options: &RegistryOptions, host: &str) -> Result
     }
 }
 
-/// The given credentials for `repository` on `host`: those of the longest key that is a
-/// prefix, by whole parts, of host and repository (containers-auth.json(5)).
+/// The given credentials for `repository` on `host`, to push or not: those of the longest key that is
+/// a prefix, by whole parts, of host and repository (containers-auth.json(5)).
 pub(super) fn given<'a>(
     options: &'a RegistryOptions,
     host: &str,
     repository: &str,
+    push: bool,
 ) -> Option<&'a Credential> {
     let whole = format!("{host}/{repository}");
     let mut key = whole.as_str();
     loop {
-        if let Some(credential) = options.credentials.get(key) {
+        let to_push = push.then(|| options.push_credentials.get(key)).flatten();
+        if let Some(credential) = to_push.or_else(|| options.credentials.get(key)) {
             return Some(credential);
         }
         key = &key[..key.rfind('/')?];
@@ -137,9 +139,23 @@ mod tests {
             ("team/other", "quay.io/team"),
             ("teams/app", "quay.io"),
         ] {
-            assert_eq!(given(&options, "quay.io", repository), Some(&named(expected)));
+            assert_eq!(given(&options, "quay.io", repository, false), Some(&named(expected)));
         }
-        assert_eq!(given(&options, "ghcr.io", "team/app"), None);
+        assert_eq!(given(&options, "ghcr.io", "team/app", true), None);
+    }
+
+    #[test]
+    fn who_pushes_may_be_somebody_else() {
+        let options = RegistryOptions {
+            credentials: [("quay.io".to_owned(), named("all"))].into(),
+            push_credentials: [("quay.io/team".to_owned(), named("pusher"))].into(),
+            ..RegistryOptions::default()
+        };
+        for (repository, push, expected) in
+            [("team/app", true, "pusher"), ("team/app", false, "all"), ("other", true, "all")]
+        {
+            assert_eq!(given(&options, "quay.io", repository, push), Some(&named(expected)));
+        }
     }
 
     #[tokio::test]

@@ -36,6 +36,10 @@ pub enum Error {
     ClearRealm { host: String, realm: String },
     #[error("docker-credential-{helper} failed for {host}: {message}")]
     Helper { helper: String, host: String, message: String },
+    #[error("{text:?}, where AWS's API shall be, is no http or https URL")]
+    Endpoint { text: String },
+    #[error("{asked}: {}{what}", status.map_or(String::new(), |status| format!("{status}: ")))]
+    Aws { asked: Asked, status: Option<StatusCode>, what: String },
     #[error("{what} of {name}: expected {expected} but found {found}")]
     Digest { what: &'static str, name: String, expected: Digest, found: Digest },
     #[error("{what} of {name}: expected {expected} bytes but found {found}")]
@@ -79,6 +83,7 @@ impl Error {
     pub(super) fn outcome(&self) -> Option<Outcome> {
         match self {
             Self::Refused(refusal) => Some(Outcome::Status(refusal.status.as_u16())),
+            Self::Aws { status: Some(status), .. } => Some(Outcome::Status(status.as_u16())),
             Self::Transport { failure, .. } => failure.outcome(),
             Self::UploadLost { .. } => Some(Outcome::Broken),
             _ => None,
@@ -105,6 +110,12 @@ impl Error {
             Self::Transport { asked, .. } => {
                 vec![format!("Check that {} can be reached from here.", asked.host)]
             }
+            Self::Aws { .. } => vec![
+                "Check the id and the secret of the key, and that it has the permission \
+                 `ecr:GetAuthorizationToken` (for public.ecr.aws `ecr-public:GetAuthorizationToken` \
+                 and `sts:GetServiceBearerToken`)."
+                    .to_owned(),
+            ],
             Self::Schema1 { .. } => {
                 vec!["Pull it with an old Docker and push it again in schema 2.".to_owned()]
             }

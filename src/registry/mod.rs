@@ -11,6 +11,7 @@ mod blob_reader;
 mod challenge;
 mod credential;
 mod docker_config;
+mod ecr;
 mod endpoint;
 mod error;
 mod pull;
@@ -30,6 +31,7 @@ use crate::request::RegistryOptions;
 use endpoint::Endpoint;
 
 pub use docker_config::{DockerConfig, DockerConfigError, parse_docker_config};
+pub use ecr::{AwsKeys, Ecr};
 pub use error::{Asked, Error, Refusal, Report};
 pub use oci_distribution::Reference;
 pub use push::{ImageToPush, Push, PushedBlobs};

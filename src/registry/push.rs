@@ -65,6 +65,7 @@ pub struct Push {
     registry: Registry,
     runtime: Handle,
     names: Vec<Reference>,
+    by_digest: bool,
     hosts: Vec<Host>,
     uploads: Mutex<Uploads>,
     /// Bytes, to all hosts.
@@ -133,6 +134,7 @@ impl Registry {
             registry: self.clone(),
             runtime: runtime.clone(),
             names,
+            by_digest: false,
             hosts,
             uploads: Mutex::default(),
             sent: Arc::default(),
@@ -147,6 +149,12 @@ impl Host {
 }
 
 impl Push {
+    /// No name gets its tag: the image is to be found by the digest of its manifest.
+    #[must_use]
+    pub fn by_digest(self) -> Self {
+        Self { by_digest: true, ..self }
+    }
+
     /// Starts to bring a blob to all repositories, unless that was begun already. Returns at once;
     /// [`Push::finish`] tells how it ended.
     pub fn begin(&self, blob: &Descriptor, source: &BlobSource) {
@@ -225,6 +233,9 @@ impl Push {
     /// # Errors
     /// The first [`Error`].
     pub async fn tag(&self, manifest: &Bytes, media_type: &str) -> Result<(), Error> {
+        if self.by_digest {
+            return Ok(());
+        }
         for name in &self.names {
             if let Some(tag) = name.tag() {
                 self.registry.put_manifest(name, tag, manifest, media_type).await?;

@@ -116,10 +116,18 @@ impl Tree {
             if node.entry.kind != Kind::Directory {
                 *node = Node::new(Entry::directory(layer));
             }
-            let here = if end == path.len() { path.clone() } else { TreePath::from(&path[..end]) };
-            node = Arc::make_mut(node.children.get_or_insert_default())
-                .entry(here)
-                .or_insert_with(|| Node::new(Entry::directory(layer)));
+            let children = Arc::make_mut(node.children.get_or_insert_default());
+            let new = || Node::new(Entry::directory(layer));
+            let here = &path[..end];
+            // What is above a path is mostly there, and needs no path of its own then.
+            node = if end == path.len() {
+                children.entry(path.clone()).or_insert_with(new)
+            } else if children.contains_key(here) {
+                let Some(known) = children.get_mut(here) else { return };
+                known
+            } else {
+                children.entry(here.into()).or_insert_with(new)
+            };
         }
         if entry.kind != Kind::Directory {
             node.children = None;

@@ -17,6 +17,9 @@ pub(super) fn files(image: &Image, lower: &HashMap<(u32, TreePath), Entry>) -> V
     for (index, layer) in (0..).zip(&image.layers) {
         live.remove(layer, index, &mut files);
         let first = files.len();
+        let covers = !live.paths.is_empty();
+        // Where the last file is: what stood in place of it or above is covered already.
+        let mut directory = None;
         for (path, change) in &layer.changes.changes {
             let (entry, is_own) = match change {
                 Change::Set(entry) => (entry, true),
@@ -26,7 +29,13 @@ pub(super) fn files(image: &Image, lower: &HashMap<(u32, TreePath), Entry>) -> V
                 },
                 Change::Remove | Change::Opaque => continue,
             };
-            live.cover(path, entry, index, &mut files);
+            if covers {
+                live.cover(path, entry, index, &mut files);
+                if directory != Some(parent(path)) {
+                    directory = Some(parent(path));
+                    live.cover_above(path, index, &mut files);
+                }
+            }
             let Kind::File(file) = &entry.kind else { continue };
             if let Some(link) = file.link {
                 links.entry((index, link)).or_insert_with(Vec::new).push(files.len());
@@ -42,6 +51,10 @@ pub(super) fn files(image: &Image, lower: &HashMap<(u32, TreePath), Entry>) -> V
     }
     files.sort_by(|a, b| (&a.path, a.layer).cmp(&(&b.path, b.layer)));
     files
+}
+
+fn parent(path: &[u8]) -> &[u8] {
+    path.iter().rposition(|byte| *byte == b'/').map_or(&[], |slash| &path[..slash])
 }
 
 fn new(path: &TreePath, layer: u32, file: &FileInfo) -> File {
@@ -77,16 +90,20 @@ impl Live {
         }
     }
 
-    /// `entry` takes the place of what was at `path`, and makes directories of what is above.
+    /// `entry` takes the place of what was at `path`.
     fn cover(&mut self, path: &TreePath, entry: &Entry, index: u32, files: &mut [File]) {
         self.bury(path, Fate::Replaced(index), files);
         if entry.kind != Kind::Directory {
             self.bury_below(path, Fate::Replaced(index), files);
         }
-        let mut above = &path[..];
-        while let Some(slash) = above.iter().rposition(|byte| *byte == b'/') {
-            above = &above[..slash];
+    }
+
+    /// What is above `path` becomes directories.
+    fn cover_above(&mut self, path: &[u8], index: u32, files: &mut [File]) {
+        let mut above = parent(path);
+        while !above.is_empty() {
             self.bury(above, Fate::Replaced(index), files);
+            above = parent(above);
         }
     }
 

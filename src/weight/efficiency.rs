@@ -1,6 +1,6 @@
 //! The figures of dive, computed as dive computes them, so that its users can compare.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::ops::Bound;
 
 use serde::{Deserialize, Serialize};
@@ -45,34 +45,26 @@ impl Efficiency {
 /// archive, which is the same for all tools that walk directories in order.
 pub(super) fn efficiency<'a>(layers: impl IntoIterator<Item = &'a Changes>) -> Efficiency {
     let mut efficiency = Efficiency::default();
-    let mut paths: HashMap<&[u8], Sizes> = HashMap::new();
-    let mut below: BTreeMap<&[u8], u64> = BTreeMap::new();
+    let mut paths: BTreeMap<&[u8], Sizes> = BTreeMap::new();
     for (index, changes) in layers.into_iter().enumerate() {
-        let changes = &changes.changes;
-        let leaves = leaves(changes);
-        for (path, leaf) in &leaves {
-            let size = match leaf {
-                Leaf::Set(size) => *size,
-                Leaf::Whiteout => in_directory(&below, path),
-            };
-            let sizes = paths.entry(path).or_insert(Sizes { least: size, ..Sizes::default() });
-            sizes.least = sizes.least.min(size);
-            sizes.all += size;
-            sizes.layers += 1;
+        let leaves = leaves(&changes.changes);
+        // They count with what was there before the layer.
+        for (path, _) in leaves.iter().filter(|(_, leaf)| matches!(leaf, Leaf::Whiteout)) {
+            let size = inside(&mut paths, path).filter_map(|sizes| sizes.now).sum();
+            paths.entry(path).or_default().add(size);
         }
         for (path, leaf) in leaves {
             match leaf {
                 Leaf::Set(size) => {
                     efficiency.image += size;
                     efficiency.user += if index > 0 { size } else { 0 };
-                    below.insert(path, size);
+                    let sizes = paths.entry(path).or_default();
+                    sizes.add(size);
+                    sizes.now = Some(size);
                 }
                 Leaf::Whiteout => {
-                    below.remove(path);
-                    let gone: Vec<&[u8]> = inside(&below, path).map(|(path, _)| path).collect();
-                    for path in gone {
-                        below.remove(path);
-                    }
+                    paths.entry(path).or_default().now = None;
+                    inside(&mut paths, path).for_each(|sizes| sizes.now = None);
                 }
             }
         }
@@ -91,6 +83,16 @@ struct Sizes {
     least: u64,
     all: u64,
     layers: u32,
+    /// In the highest layer so far, if it is there.
+    now: Option<u64>,
+}
+
+impl Sizes {
+    fn add(&mut self, size: u64) {
+        self.least = if self.layers == 0 { size } else { self.least.min(size) };
+        self.all += size;
+        self.layers += 1;
+    }
 }
 
 enum Leaf {
@@ -107,7 +109,9 @@ fn leaves(changes: &[(TreePath, Change)]) -> Vec<(&[u8], Leaf)> {
         let path = &path[..];
         match change {
             Change::Remove => leaves.push((path, Leaf::Whiteout)),
-            Change::Set(_) if path.is_empty() || parents.contains(path) => {}
+            Change::Set(entry)
+                if entry.kind == Kind::Directory && (path.is_empty() || parents.contains(path)) => {
+            }
             Change::Set(entry) => {
                 let size = match &entry.kind {
                     Kind::File(file) if file.link.is_none_or(|link| links.insert(link)) => {
@@ -126,8 +130,13 @@ fn leaves(changes: &[(TreePath, Change)]) -> Vec<(&[u8], Leaf)> {
 
 fn parents(changes: &[(TreePath, Change)]) -> HashSet<&[u8]> {
     let mut parents = HashSet::new();
+    let mut last: Option<&[u8]> = None;
     for (path, _) in changes {
         let mut path = &path[..];
+        let parent = path.iter().rposition(|byte| *byte == b'/').map(|slash| &path[..slash]);
+        if parent == std::mem::replace(&mut last, parent) {
+            continue;
+        }
         while let Some(slash) = path.iter().rposition(|byte| *byte == b'/') {
             path = &path[..slash];
             if !parents.insert(path) {
@@ -138,20 +147,16 @@ fn parents(changes: &[(TreePath, Change)]) -> HashSet<&[u8]> {
     parents
 }
 
-fn inside<'m, 'p>(
-    files: &'m BTreeMap<&'p [u8], u64>,
+/// All below a directory; nothing for what is none.
+fn inside<'m>(
+    paths: &'m mut BTreeMap<&[u8], Sizes>,
     directory: &[u8],
-) -> impl Iterator<Item = (&'p [u8], u64)> + use<'m, 'p> {
+) -> impl Iterator<Item = &'m mut Sizes> {
     let below = [directory, b"/"].concat();
-    files
-        .range::<[u8], _>((Bound::Included(&below[..]), Bound::Unbounded))
+    paths
+        .range_mut::<[u8], _>((Bound::Included(&below[..]), Bound::Unbounded))
         .take_while(move |(path, _)| path.starts_with(&below))
-        .map(|(path, size)| (*path, *size))
-}
-
-/// The bytes below a directory; 0 for what is none.
-fn in_directory(files: &BTreeMap<&[u8], u64>, path: &[u8]) -> u64 {
-    inside(files, path).map(|(_, size)| size).sum()
+        .map(|(_, sizes)| sizes)
 }
 
 #[cfg(test)]

@@ -61,6 +61,44 @@ fn credentials_come_from_inputs_or_an_earlier_login() {
 }
 
 #[test]
+fn credentials_of_a_scope_are_for_nothing_else() {
+    let registry = FakeRegistry::start(Options {
+        auth: Auth::Token {
+            user: "ada".to_owned(),
+            password: "hunter2".to_owned(),
+            identity_token: None,
+            public: vec!["acme/base".to_owned()],
+        },
+        ..Options::default()
+    });
+    let mut runner = runner(&registry);
+    runner.input("username", "ada");
+    runner.input("password", "hunter2");
+    runner.input("images", &format!("{}/acme/base", registry.host()));
+    assert_eq!(runner.built().output("pushed"), "true");
+
+    fs::remove_dir_all(runner.path("store")).unwrap();
+    registry.forget_log();
+    runner.write("Dockerfile", format!("FROM {}/acme/base:main\nCOPY data /\n", registry.host()));
+    runner.input("images", &format!("{}/acme/boat", registry.host()));
+    runner.input("scope", "acme/boat@push");
+    assert_eq!(runner.built().output("pushed"), "true");
+    let log = registry.log();
+    let tokens: Vec<_> = log.iter().filter(|asked| asked.path == "/token").collect();
+    let are_for = |query: &str, authorized| {
+        tokens.iter().any(|asked| asked.query.contains(query) && asked.authorized == authorized)
+    };
+    assert!(are_for("acme%2Fboat%3Apull%2Cpush", true), "{tokens:?}");
+    assert!(are_for("scope=repository%3Aacme%2Fbase%3Apull", false), "{tokens:?}");
+    let pulls = tokens.iter().filter(|asked| !asked.query.contains("push"));
+    assert!(pulls.clone().all(|asked| !asked.authorized), "{tokens:?}");
+
+    runner.input("scope", "acme/other");
+    let notices = runner.built().notices().join("\n");
+    assert!(notices.contains("the image is not pushed: 127.0.0.1:"), "{notices}");
+}
+
+#[test]
 fn only_branches_and_tags_are_pushed_by_themselves() {
     let registry = FakeRegistry::start(Options::default());
     let mut runner = runner(&registry);
@@ -75,6 +113,21 @@ fn only_branches_and_tags_are_pushed_by_themselves() {
     runner.input("push", "true");
     assert_eq!(runner.built().output("pushed"), "true");
     assert!(registry.manifest("acme/boat", "pr-7").is_some());
+}
+
+#[test]
+fn an_event_that_no_rule_fits_is_built_and_not_pushed() {
+    let registry = FakeRegistry::start(Options::default());
+    let mut runner = runner(&registry);
+    runner.input("tags", "type=semver,pattern={{version}}\ntype=ref,event=pr");
+    let ended = runner.built();
+    assert_eq!(ended.output("pushed"), "false");
+    let notices = ended.notices().join("\n");
+    assert!(notices.contains("no rule of the input tags makes a name of this event"), "{notices}");
+    runner.input("push", "true");
+    let ended = runner.run();
+    assert_eq!(ended.code, 2, "{}", ended.log);
+    assert!(ended.log.contains("input push: the image can't be pushed"), "{}", ended.log);
 }
 
 #[test]

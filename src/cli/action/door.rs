@@ -5,35 +5,32 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use serde::Deserialize;
-
 use crate::cli::args::{BuildArgs, Entitlement, LimitArgs, NetworkMode, RegistryArgs, SizeGate};
 use crate::cli::build::Confided;
 use crate::error::Error;
-use crate::github::event::Event;
+use crate::github::event::{Event, Variables};
 use crate::github::inputs::{InputError, Inputs};
-use crate::github::list::{ListRules, list};
+use crate::github::list::{ListRules, fields};
 use crate::github::naming::Naming;
-use crate::registry::parse_reference;
-use crate::request::{Credential, Secret};
 
-/// GitHub's own registry, which takes the job's token.
-const GHCR: &str = "ghcr.io";
-const DOCKER_HUB: &str = "docker.io";
-/// Whose tokens that registry takes.
-const GITHUB: &str = "https://github.com";
+use super::login::{AwsLogin, logins};
+use super::outputs::Outputs;
+use super::secrets;
 
 /// A build as the inputs want it.
 #[derive(Debug)]
 pub struct Wanted {
     pub args: BuildArgs,
     pub confided: Confided,
+    pub aws: Vec<AwsLogin>,
     pub push: Push,
     pub cache: Cache,
     /// How many threads compress and hash.
     pub threads: Option<usize>,
     /// How often a request to a registry is tried.
     pub attempts: Option<u32>,
+    /// What was given and is left out, and why.
+    pub left_out: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +60,7 @@ impl From<InputError> for Error {
 pub fn wanted(
     inputs: &Inputs,
     event: &Event,
+    variables: &Variables,
     naming: &Naming,
     context: PathBuf,
     epoch: Option<i64>,
@@ -81,7 +79,19 @@ pub fn wanted(
         inputs.choice("push", &[("auto", Push::Auto), ("true", Push::Yes), ("false", Push::No)])?;
     let cache = inputs
         .choice("cache", &[("auto", Cache::Auto), ("read", Cache::Read), ("off", Cache::Off)])?;
-    let (cache_from, cache_to) = caches(cache, lines("cache-from"), lines("cache-to"));
+    let mut left_out = Vec::new();
+    let records = |name| inputs.list(name, ListRules::RECORDS);
+    let mut cache_to = records("cache-to");
+    cache_to.retain(|target| {
+        let is_inline = fields(target).iter().any(|field| field == "type=inline");
+        if is_inline {
+            left_out.push(
+                "cache-to: type=inline does nothing here: an image has no cache in it".to_owned(),
+            );
+        }
+        !is_inline
+    });
+    let (cache_from, cache_to) = caches(cache, records("cache-from"), cache_to);
     let network = inputs.choice(
         "network",
         &[
@@ -91,20 +101,9 @@ pub fn wanted(
             ("host", NetworkMode::Host),
         ],
     )?;
-    let mut secret_specs = Vec::new();
-    let files = lines("secret-files");
-    for (name, key, list) in
-        [("secret-envs", "env", commas("secret-envs")), ("secret-files", "src", files)]
-    {
-        for line in list {
-            let (id, place) = split(name, &line)?;
-            secret_specs.push(format!(
-                "{},{}",
-                quoted(&format!("id={id}")),
-                quoted(&format!("{key}={place}"))
-            ));
-        }
-    }
+    let output_lines = inputs.list("outputs", ListRules { quotes: false, ..ListRules::RECORDS });
+    let outputs = Outputs::of(&output_lines, &naming.names);
+    left_out.extend(outputs.left_out);
     let args = BuildArgs {
         context,
         file: inputs.some("file").map(PathBuf::from),
@@ -113,21 +112,21 @@ pub fn wanted(
         build_args,
         build_contexts: lines("build-contexts"),
         labels: pairs(&naming.metadata.labels),
-        annotations: pairs(&naming.metadata.annotations),
+        annotations: [pairs(&naming.metadata.annotations), outputs.annotations].concat(),
         platforms: commas("platforms"),
         pull: inputs.switch("pull")?,
         cache_from,
         cache_to,
-        allow: entitlements(commas("allow"))?,
+        allow: entitlements(commas("allow"), &mut left_out)?,
         cache_mounts: commas("cache-mounts"),
         cache_mount_budget: inputs.some("cache-budget").map(str::to_owned),
         size_baseline: inputs.some("size-baseline").map(str::to_owned),
         limits: limits(inputs)?,
         no_cache: inputs.switch("no-cache")?,
         no_cache_filters: commas("no-cache-filters"),
-        outputs: lines("outputs"),
-        secrets: secret_specs,
-        ssh: lines("ssh"),
+        outputs: outputs.lines,
+        secrets: secrets::places(inputs, &mut left_out)?,
+        ssh: commas("ssh"),
         network,
         dns: addresses(commas("dns"))?,
         add_hosts: commas("add-hosts").iter().map(|host| with_colon(host)).collect(),
@@ -135,24 +134,25 @@ pub fn wanted(
         ulimits: commas("ulimit"),
         registry: RegistryArgs {
             mirrors: lines("registry-mirrors"),
-            insecure: commas("insecure-registries"),
+            insecure: [commas("insecure-registries"), outputs.insecure].concat(),
             ca_certificates: lines("ca-certs").into_iter().map(PathBuf::from).collect(),
             ..RegistryArgs::default()
         },
         ..BuildArgs::default()
     };
     let attempts = inputs.number("push-retries")?.map(|n| u32::try_from(n).unwrap_or(u32::MAX));
+    let mut confided =
+        Confided { secrets: secrets::values(inputs, &mut left_out)?, ..Confided::default() };
+    let aws = logins(inputs, event, variables, &args.tags, &mut left_out)?.confide(&mut confided);
     Ok(Wanted {
-        confided: Confided {
-            secrets: secrets(inputs)?,
-            credentials: credentials(inputs, &args.tags)?,
-            spare_credentials: token(inputs, event),
-        },
+        confided,
+        aws,
         args,
         push,
         cache,
         threads: inputs.number("max-parallelism")?.filter(|&threads| threads > 0),
         attempts,
+        left_out,
     })
 }
 
@@ -178,21 +178,35 @@ fn caches(cache: Cache, from: Vec<String>, to: Vec<String>) -> (Vec<String>, Vec
     }
 }
 
-fn entitlements(names: Vec<String>) -> Result<Vec<Entitlement>, InputError> {
+/// Entitlements that buildx has besides: nothing here asks for them.
+const NEEDLESS: [&str; 4] = ["device", "fs", "image.load", "ssh"];
+
+fn entitlements(
+    names: Vec<String>,
+    left_out: &mut Vec<String>,
+) -> Result<Vec<Entitlement>, InputError> {
     let known = [
         ("network.host", Entitlement::NetworkHost),
         ("security.insecure", Entitlement::SecurityInsecure),
     ];
-    let entitlement = |name: String| {
-        known.iter().find(|(known, _)| *known == name).map(|(_, entitlement)| *entitlement).ok_or(
-            InputError {
+    let mut entitlements = Vec::new();
+    for name in names {
+        // `fs.read=PATH`, `device=NAME`
+        let kind = name.split('=').next().unwrap_or_default();
+        let kind = if kind.starts_with("fs.") { "fs" } else { kind };
+        if let Some((_, entitlement)) = known.iter().find(|(known, _)| *known == name) {
+            entitlements.push(*entitlement);
+        } else if NEEDLESS.contains(&kind) {
+            left_out.push(format!("allow: {name} does nothing here: no RUN asks for it"));
+        } else {
+            return Err(InputError {
                 name: "allow",
                 expected: known.map(|(known, _)| known).join(", "),
                 found: name,
-            },
-        )
-    };
-    names.into_iter().map(entitlement).collect()
+            });
+        }
+    }
+    Ok(entitlements)
 }
 
 fn addresses(servers: Vec<String>) -> Result<Vec<IpAddr>, Error> {
@@ -212,121 +226,11 @@ fn with_colon(host: &str) -> String {
     }
 }
 
-/// A field of CSV.
-fn quoted(field: &str) -> String {
-    if field.contains([',', '"']) {
-        format!("\"{}\"", field.replace('"', "\"\""))
-    } else {
-        field.to_owned()
-    }
-}
-
-fn split<'a>(input: &'static str, line: &'a str) -> Result<(&'a str, &'a str), Error> {
-    line.split_once('=').filter(|(id, _)| !id.trim().is_empty()).ok_or_else(|| {
-        // What stands there instead may be the secret itself.
-        Error::usage(format!("input {input}: expected ID=… in every line"))
-    })
-}
-
-/// The `secrets` input: `ID=VALUE`, values with every space that they have.
-fn secrets(inputs: &Inputs) -> Result<BTreeMap<String, Secret>, Error> {
-    let rules = ListRules { trim: false, ..ListRules::LINES };
-    let mut secrets = BTreeMap::new();
-    for line in list(inputs.raw("secrets"), rules) {
-        let (id, value) = split("secrets", &line)?;
-        secrets.insert(id.trim().to_owned(), Secret(value.as_bytes().to_vec()));
-    }
-    Ok(secrets)
-}
-
-/// One entry of the `registry-auth` input.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Login {
-    #[serde(default)]
-    registry: String,
-    username: String,
-    password: String,
-}
-
-fn basic(user: &str, password: &str) -> Credential {
-    Credential::Basic { user: user.to_owned(), password: Secret(password.as_bytes().to_vec()) }
-}
-
-/// The job's token serves for GitHub's registry.
-fn token(inputs: &Inputs, event: &Event) -> BTreeMap<String, Credential> {
-    let token = inputs.some("github-token").filter(|_| event.server == GITHUB);
-    token.map(|token| (GHCR.to_owned(), basic(&event.actor, token))).into_iter().collect()
-}
-
-/// Who pushes and pulls, as far as inputs say it.
-fn credentials(inputs: &Inputs, tags: &[String]) -> Result<BTreeMap<String, Credential>, Error> {
-    let mut credentials = BTreeMap::new();
-    let auth = inputs.raw("registry-auth");
-    if !auth.trim().is_empty() {
-        // The parser's own text shows the lines around a mistake, which may hold a password.
-        let logins: Vec<Login> = serde_yaml::from_str(auth).map_err(|_| {
-            Error::usage(
-                "input registry-auth: expected a YAML list of registry, username, password",
-            )
-        })?;
-        for login in logins {
-            let basic = basic(&login.username, &login.password);
-            credentials.insert(host(&login.registry).to_owned(), basic);
-        }
-    }
-    match (inputs.some("username"), inputs.some("password")) {
-        (None, None) => {}
-        (Some(user), Some(password)) => {
-            let host = match inputs.some("registry") {
-                Some(registry) => host(registry).to_owned(),
-                None => only_host(tags),
-            };
-            credentials.insert(host, basic(user, password));
-        }
-        (None, Some(_)) => {
-            return Err(Error::usage("input password: there is no username with it"));
-        }
-        (Some(_), None) => {
-            return Err(Error::usage("input username: there is no password with it"));
-        }
-    }
-    Ok(credentials)
-}
-
-/// `https://index.docker.io/v1/` is an old name of Docker's registry.
-fn host(registry: &str) -> &str {
-    let host = registry.trim().trim_start_matches("https://").trim_start_matches("http://");
-    match host.split('/').next().unwrap_or_default() {
-        "" | "index.docker.io" | "registry-1.docker.io" => DOCKER_HUB,
-        host => host,
-    }
-}
-
-/// The registry of the images, where they have one in common besides GitHub's; else Docker's.
-fn only_host(tags: &[String]) -> String {
-    let mut hosts: Vec<String> = tags
-        .iter()
-        .filter_map(|tag| parse_reference(tag).ok())
-        .map(|reference| reference.registry().to_owned())
-        .collect();
-    hosts.sort_unstable();
-    hosts.dedup();
-    if hosts.len() > 1 {
-        hosts.retain(|host| host != GHCR);
-    }
-    match hosts.as_slice() {
-        [host] => host.clone(),
-        _ => DOCKER_HUB.to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use jiff::Timestamp;
 
     use super::*;
-    use crate::github::event::Variables;
     use crate::github::naming::naming;
 
     fn variables(rows: &[(&str, &str)]) -> Variables {
@@ -346,15 +250,7 @@ mod tests {
         let event = Event::read(&variables, b"").unwrap();
         let inputs = Inputs::of(&variables);
         let naming = naming(&inputs, &event, &variables, Timestamp::UNIX_EPOCH, None).unwrap();
-        wanted(&inputs, &event, &naming, PathBuf::from("."), Some(1_700_000_000))
-    }
-
-    fn user(wanted: &Wanted, host: &str) -> Option<String> {
-        let Confided { credentials, spare_credentials, .. } = &wanted.confided;
-        match credentials.get(host).or(spare_credentials.get(host))? {
-            Credential::Basic { user, .. } => Some(user.clone()),
-            _ => None,
-        }
+        wanted(&inputs, &event, &variables, &naming, PathBuf::from("."), Some(1_700_000_000))
     }
 
     #[test]
@@ -363,7 +259,7 @@ mod tests {
         assert_eq!(wanted.args.tags, ["ghcr.io/acme/boat:main"]);
         assert_eq!(wanted.args.build_args, ["SOURCE_DATE_EPOCH=1700000000"]);
         assert_eq!(wanted.push, Push::Auto);
-        assert_eq!(user(&wanted, "ghcr.io").as_deref(), Some("ada"));
+        assert!(wanted.confided.spare_credentials.contains_key("ghcr.io"));
         assert!(
             wanted.args.labels.contains(&"org.opencontainers.image.revision=860c190".to_owned())
         );
@@ -391,48 +287,71 @@ mod tests {
         assert_eq!(wanted.args.dns.len(), 2);
         assert!(of(&[("INPUT_DNS", "dns.acme.example")]).is_err());
         assert_eq!(wanted.args.add_hosts, ["db:10.0.0.1", "front:10.0.0.2"]);
-        assert_eq!(wanted.args.secrets[0], "id=token,env=MY_TOKEN");
+        assert_eq!(wanted.args.secrets, ["\"id=token\",\"env=MY_TOKEN\""]);
+        assert_eq!(wanted.left_out, ["the secret key is left out: there is no file a,b"]);
         assert_eq!(wanted.confided.secrets["spaced"].0, b" x ");
         assert_eq!(wanted.confided.secrets["many"].0, b"1\n2");
         assert_eq!((wanted.args.network, wanted.push), (NetworkMode::None, Push::No));
     }
 
     #[test]
-    fn credentials_find_their_registry() {
-        let login = |rows: &[(&str, &str)]| {
-            let all = [("INPUT_USERNAME", "u"), ("INPUT_PASSWORD", "p")];
-            of(&all.iter().chain(rows).copied().collect::<Vec<_>>()).unwrap()
-        };
-        assert_eq!(
-            user(&login(&[("INPUT_TAGS", "quay.io/a/b:1")]), "quay.io").as_deref(),
-            Some("u")
-        );
-        let two = login(&[("INPUT_TAGS", "ghcr.io/a/b:1\nacme/b:1")]);
-        assert_eq!(user(&two, "docker.io").as_deref(), Some("u"));
-        assert_eq!(user(&login(&[]), "ghcr.io").as_deref(), Some("u"));
-        let named = login(&[("INPUT_REGISTRY", "https://index.docker.io/v1/")]);
-        assert_eq!(user(&named, "docker.io").as_deref(), Some("u"));
-        let list = of(&[(
-            "INPUT_REGISTRY-AUTH",
-            "- registry: quay.io\n  username: a\n  password: b\n- username: c\n  password: d\n",
-        )])
-        .unwrap();
-        assert_eq!(user(&list, "quay.io").as_deref(), Some("a"));
-        assert_eq!(user(&list, "docker.io").as_deref(), Some("c"));
-    }
-
-    #[test]
     fn a_mistake_repeats_no_secret() {
         for rows in [
             &[("INPUT_SECRETS", "hunter2")][..],
-            &[("INPUT_PASSWORD", "hunter2")],
+            &[("INPUT_REGISTRY-AUTH", "- registry: x\n  password: hunter2\n")],
             &[("INPUT_REGISTRY-AUTH", "- registry: x\n  pass: hunter2\n")],
             &[("INPUT_SECRET-FILES", "hunter2")],
         ] {
             let error = of(rows).unwrap_err().to_string();
             assert!(!error.contains("hunter2"), "{error}");
-            assert!(error.contains("input "), "{error}");
+            assert!(error.contains("input ") || error.contains("login to x"), "{error}");
         }
         assert!(of(&[("INPUT_PUSH", "perhaps")]).is_err());
+        assert!(of(&[("INPUT_PASSWORD", "hunter2")]).is_err());
+    }
+
+    /// The secrets of a repository are empty texts to a run of a fork.
+    #[test]
+    fn what_a_fork_does_not_get_is_left_out() {
+        let variables = variables(&[
+            ("GITHUB_EVENT_NAME", "pull_request"),
+            ("GITHUB_REF", "refs/pull/3/merge"),
+            ("INPUT_USERNAME", "ada"),
+            ("INPUT_REGISTRY-AUTH", "- registry: quay.io\n  username: ada\n  password:\n"),
+            ("INPUT_SECRETS", "empty=\nother=x"),
+            ("INPUT_TAGS", "acme/boat"),
+        ]);
+        let payload = br#"{"pull_request": {"number": 3,
+            "head": {"ref": "sails", "sha": "h"}, "base": {"ref": "main", "sha": "b"}}}"#;
+        let event = Event::read(&variables, payload).unwrap();
+        let inputs = Inputs::of(&variables);
+        let naming = naming(&inputs, &event, &variables, Timestamp::UNIX_EPOCH, None).unwrap();
+        let context = PathBuf::from(".");
+        let wanted = wanted(&inputs, &event, &variables, &naming, context, None).unwrap();
+        assert!(wanted.confided.credentials.is_empty());
+        assert_eq!(wanted.confided.secrets.keys().collect::<Vec<_>>(), ["other"]);
+        assert_eq!(
+            wanted.left_out,
+            [
+                "the secret empty is left out: it is empty",
+                "no login to quay.io: there is no password in this run",
+                "no login to docker.io: there is no password in this run",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_has_no_meaning_here_is_left_out() {
+        let wanted = of(&[
+            ("INPUT_ALLOW", "device=x,fs.read=/a,security.insecure"),
+            ("INPUT_CACHE-TO", "type=inline\ntype=local,dest=c"),
+            ("INPUT_SSH", "default,git=/run/agent"),
+        ])
+        .unwrap();
+        assert_eq!(wanted.args.allow, [Entitlement::SecurityInsecure]);
+        assert_eq!(wanted.args.cache_to, ["type=local,dest=c"]);
+        assert_eq!(wanted.args.ssh, ["default", "git=/run/agent"]);
+        assert_eq!(wanted.left_out.len(), 3, "{:?}", wanted.left_out);
+        assert!(of(&[("INPUT_ALLOW", "everything")]).is_err());
     }
 }

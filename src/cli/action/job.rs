@@ -11,7 +11,7 @@ use crate::context::small;
 use crate::error::Error;
 use crate::github::event::{Event, Variables};
 use crate::github::files::{SUMMARY_LIMIT, assignments, within};
-use crate::github::inputs::Inputs;
+use crate::github::inputs::{Inputs, is_off};
 use crate::ui::{self, Form, Ui};
 
 use super::client::Client;
@@ -96,6 +96,22 @@ impl<'a> Job<'a> {
     /// Sets outputs of the step. What can't be written is a warning: the image is there.
     pub fn outputs(&self, values: &[(&str, String)]) {
         self.append("GITHUB_OUTPUT", &assignments(values, &progress::token()));
+    }
+
+    /// Sets `DOCKER_METADATA_OUTPUT_NAME` for the steps that follow, as metadata-action does unless it
+    /// is told not to.
+    pub fn export(&self, values: &[(&str, String)]) {
+        if is_off(&self.variables, "DOCKER_METADATA_SET_OUTPUT_ENV") {
+            return;
+        }
+        let name = |name: &str| name.to_ascii_uppercase().replace('-', "_");
+        let names: Vec<String> = values
+            .iter()
+            .map(|(output, _)| format!("DOCKER_METADATA_OUTPUT_{}", name(output)))
+            .collect();
+        let pairs = names.iter().zip(values).map(|(name, (_, value))| (&**name, value.clone()));
+        let pairs: Vec<(&str, String)> = pairs.collect();
+        self.append("GITHUB_ENV", &assignments(&pairs, &progress::token()));
     }
 
     /// Keeps values for the step's end, where they are `STATE_NAME`.

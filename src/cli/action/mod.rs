@@ -5,9 +5,13 @@ mod comment;
 mod companion;
 mod door;
 mod job;
+mod load;
+mod login;
+mod outputs;
 mod publish;
 mod pushing;
 mod root;
+mod secrets;
 mod source;
 mod waiver;
 
@@ -34,8 +38,10 @@ use crate::ui::{Event, Form, Ui, excerpt, findings};
 
 use client::Client;
 use comment::Mode;
-use door::{Cache, Wanted};
+use door::{Cache, Push, Wanted};
 use job::Job;
+use load::Load;
+use login::AwsLogin;
 use publish::Built;
 use root::Rights;
 use source::Source;
@@ -148,6 +154,7 @@ struct Prepared {
     args: BuildArgs,
     client: Option<Client>,
     mode: Mode,
+    load: Option<Load>,
 }
 
 impl Step<'_> {
@@ -182,26 +189,38 @@ impl Step<'_> {
         }
         let committed = source::committed(job, client.as_ref());
         let now = Timestamp::from_second(job.environment.now).unwrap_or_default();
-        let naming = naming(&job.inputs, &job.event, &job.variables, now, committed)
-            .map_err(Error::usage)?;
+        let event = source::described(job, client.as_ref());
+        let naming =
+            naming(&job.inputs, &event, &job.variables, now, committed).map_err(Error::usage)?;
         naming.metadata.warnings.iter().for_each(|warning| job.warn(warning));
-        let epoch = committed.map(Timestamp::as_second);
-        let mut wanted = door::wanted(&job.inputs, &job.event, &naming, source.context, epoch)?;
+        // The workflow's own choice comes first.
+        let is_chosen = job.environment.path("SOURCE_DATE_EPOCH").is_some();
+        let epoch = committed.map(Timestamp::as_second).filter(|_| !is_chosen);
+        let (inputs, variables) = (&job.inputs, &job.variables);
+        let mut wanted =
+            door::wanted(inputs, &job.event, variables, &naming, source.context, epoch)?;
+        wanted.left_out.iter().for_each(|what| job.warn(what));
         for context in &mut wanted.args.build_contexts {
             *context = source::with_default_context(context, &source::git_context(job));
         }
         if let Some((id, token)) = source.git_token {
             wanted.confided.secrets.entry(id).or_insert(Secret(token.into_bytes()));
         }
-        wanted.args.push = pushing::is_wanted(job, wanted.push);
-        let request = self.request(&mut wanted)?;
-        Ok((Prepared { naming, args: wanted.args, client, mode }, request))
+        let load = job.inputs.switch("load")?.then(|| Load::new(job)).transpose()?;
+        wanted.args.push = pushing::is_wanted(job, wanted.push, &wanted.args, load.is_some())?;
+        let mut request = self.request(&mut wanted)?;
+        request.outputs.extend(load.as_ref().map(Load::output));
+        Ok((Prepared { naming, args: wanted.args, client, mode, load }, request))
     }
 
     fn request(&self, wanted: &mut Wanted) -> Result<BuildRequest, Error> {
         let job = self.job;
         let confided = std::mem::take(&mut wanted.confided);
         mask_all(job, confided.credentials.values().map(secret));
+        mask_all(job, confided.secrets.values());
+        let masked: Vec<String> = confided.secrets.keys().cloned().collect();
+        mask_all(job, confided.push_credentials.values().map(secret));
+        mask_all(job, wanted.aws.iter().flat_map(AwsLogin::secrets));
         let mut environment = job.environment.clone();
         environment.threads = wanted.threads.unwrap_or(environment.threads);
         let outside = build::Outside {
@@ -211,7 +230,11 @@ impl Step<'_> {
             events: &|event| job.tell(&event),
         };
         let mut request = build::request(&wanted.args, &environment, outside)?;
-        mask_all(job, request.secrets.values());
+        let others = request.secrets.iter().filter(|(id, _)| !masked.contains(id));
+        mask_all(job, others.map(|(_, secret)| secret));
+        for login in &wanted.aws {
+            login.exchange(job, &mut request.registry)?;
+        }
         request.registry.attempts = wanted.attempts;
         request.weigh = true;
         if wanted.cache == Cache::Off {
@@ -219,7 +242,8 @@ impl Step<'_> {
             request.cache_from.clear();
             request.cache_to.clear();
         }
-        pushing::settle(job, wanted.push, &mut request);
+        let by_itself = wanted.push == Push::Auto && wanted.args.push;
+        pushing::settle(job, by_itself, &mut request);
         Ok(request)
     }
 
@@ -243,16 +267,17 @@ impl Step<'_> {
 
     fn build(&self, prepared: Prepared, request: &BuildRequest) -> Result<ExitCode, Error> {
         let job = self.job;
-        let Prepared { naming, args, client, mode } = prepared;
+        let Prepared { naming, args, client, mode, load } = prepared;
         let mut limits = Limits::read(&args.limits)?;
         let result = crate::build::build(request, &self.signals.cancel, &|event| job.tell(&event))?;
         give_back(job, request);
+        load.map_or(Ok(()), |load| load.finish(job))?;
         if let Some(limits) = &mut limits
             && let Some(by) = waiver::find(job, client.as_ref())
         {
             limits.waive(by);
         }
-        let sized = sized::size(&args, request, limits.as_ref(), &result, &|text| job.notice(text));
+        let sized = sized::size(request, limits.as_ref(), &result, &|text| job.notice(text));
         let mut text = report::text(&result);
         text.push_str(&sized.text);
         job.ui.result(&text, &report::json(&result));

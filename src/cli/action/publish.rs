@@ -60,14 +60,20 @@ impl Built<'_> {
         let (hits, steps) = result.cache_hits();
         #[allow(clippy::cast_precision_loss, reason = "a few hundred steps")]
         let ratio = (steps > 0).then(|| format!("{:.3}", hits as f64 / steps as f64));
+        let described = [
+            ("version", naming.metadata.version.clone().unwrap_or_default()),
+            ("tags", naming.names.join(separator("sep-tags"))),
+            ("tag-names", naming.metadata.tag_names.join(separator("sep-tags"))),
+            ("labels", labels.collect::<Vec<_>>().join(separator("sep-labels"))),
+            ("annotations", naming.annotations().join(separator("sep-annotations"))),
+            ("json", naming.json().to_string()),
+        ];
+        job.outputs(&described);
+        job.export(&described);
         job.outputs(&[
             ("digest", result.image.descriptor.digest.to_string()),
             ("imageid", result.image.config.to_string()),
             ("metadata", format!("{:#}", report::metadata(result))),
-            ("tags", naming.names.join(separator("sep-tags"))),
-            ("labels", labels.collect::<Vec<_>>().join(separator("sep-labels"))),
-            ("json", naming.json().to_string()),
-            ("version", naming.metadata.version.clone().unwrap_or_default()),
             ("pushed", (!self.pushed().is_empty()).to_string()),
             ("size-compressed", bytes(weight.size().compressed)),
             ("size-unpacked", weight.size().unpacked.to_string()),

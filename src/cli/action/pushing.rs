@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use crate::cli::args::BuildArgs;
+use crate::error::Error;
+use crate::github::list::fields;
 use crate::http::Clients;
 use crate::registry::{Registry, parse_reference};
 use crate::request::{BuildRequest, CachePlace, Output, OutputKind};
@@ -9,25 +12,40 @@ use crate::request::{BuildRequest, CachePlace, Output, OutputKind};
 use super::door::Push;
 use super::job::Job;
 
-/// Whether the inputs want a push. `auto` is one of branches and tags; [`settle`] asks the registries
-/// whether they allow it.
-pub fn is_wanted(job: &Job<'_>, push: Push) -> bool {
+/// Whether the inputs want a push. `auto` is one of branches and tags, where neither `outputs` nor
+/// `load` say that the image goes elsewhere; [`settle`] asks the registries whether they allow it.
+///
+/// # Errors
+/// There is no name, though the image must be pushed.
+pub fn is_wanted(job: &Job<'_>, push: Push, args: &BuildArgs, loads: bool) -> Result<bool, Error> {
+    let kind = |output: &String| {
+        let kind = fields(output).into_iter().find(|field| field.starts_with("type="));
+        kind.is_some_and(|kind| matches!(kind.as_str(), "type=image" | "type=registry"))
+    };
+    let nameless = "no rule of the input tags makes a name of this event";
     match push {
-        Push::No => false,
-        Push::Yes => true,
-        Push::Auto => job.event.is_of_branch_or_tag(),
+        Push::No => Ok(false),
+        Push::Yes if args.tags.is_empty() && !job.event.is_from_fork() => {
+            Err(Error::usage(format!("input push: the image can't be pushed: {nameless}")))
+        }
+        Push::Yes => Ok(!args.tags.is_empty()),
+        Push::Auto if !job.event.is_of_branch_or_tag() || loads => Ok(false),
+        Push::Auto if !args.outputs.is_empty() && !args.outputs.iter().any(kind) => Ok(false),
+        Push::Auto if args.tags.is_empty() => {
+            job.notice(format!("the image is not pushed: {nameless}"));
+            Ok(false)
+        }
+        Push::Auto => Ok(true),
     }
 }
 
-/// Takes out of the request what may not be pushed, and says so.
-pub fn settle(job: &Job<'_>, push: Push, request: &mut BuildRequest) {
+/// Takes out of the request what may not be pushed, and says so. Where nobody asked for a push
+/// (`by_itself`), a registry may refuse it.
+pub fn settle(job: &Job<'_>, by_itself: bool, request: &mut BuildRequest) {
     if job.event.is_from_fork() {
         return keep_from_fork(job, request);
     }
-    if push != Push::Auto || !is_wanted(job, push) {
-        return;
-    }
-    if let Some(repository) = denied(request) {
+    if by_itself && let Some(repository) = denied(request) {
         job.notice(format!(
             "the image is not pushed: {repository} does not let us. For ghcr.io add `permissions: \
              packages: write` to the job; for another registry, log in."

@@ -6,6 +6,8 @@ use std::process::Command;
 use jiff::Timestamp;
 use regex::{NoExpand, Regex};
 
+use crate::github::event::Event;
+
 use super::client::Client;
 use super::job::Job;
 
@@ -87,6 +89,20 @@ pub fn committed(job: &Job<'_>, client: Option<&Client>) -> Option<Timestamp> {
         let commit = client?.ask(async |api| api.commit(&job.event.sha).await);
         commit.inspect_err(|error| job.notice(error.to_string())).ok().map(|c| c.committed)
     })
+}
+
+/// The event with what is known of its repository, which that of a schedule does not say.
+pub fn described(job: &Job<'_>, client: Option<&Client>) -> Event {
+    let mut event = job.event.clone();
+    if event.default_branch.is_empty()
+        && let Some(client) = client
+    {
+        match client.ask(async |api| api.repository().await) {
+            Ok(about) => event.describe(about),
+            Err(error) => job.notice(error.to_string()),
+        }
+    }
+    event
 }
 
 /// What the commit says that a person has made.

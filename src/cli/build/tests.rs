@@ -3,6 +3,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::cli::args::{Arguments, Command};
 use crate::error::ErrorKind;
+use crate::inspect::ImageReference;
 use crate::request::{MainContext, NamedContext};
 
 fn context() -> TempDir {
@@ -248,4 +249,17 @@ fn secrets_are_read_and_never_shown() {
     assert_eq!(request.secrets["a"].0, b"hunter2");
     assert!(!format!("{request:?}").contains("hunter2"));
     assert!(refused(&["--secret", "id=a,src=/no/such"]).message.contains("can't read /no/such"));
+}
+
+#[test]
+fn two_words_are_no_image_to_compare_with() {
+    for (typed, expected) in [("none", SizeBaseline::None), ("", SizeBaseline::None)] {
+        assert_eq!(built(&[&format!("--size-baseline={typed}")]).size_baseline, expected);
+    }
+    assert!(built(&["--size-baseline=auto"]).size_baseline.lineage().is_some());
+    let request = built(&["--size-baseline=app:1"]);
+    let image = ImageReference::Registry("docker.io/library/app:1".to_owned());
+    assert_eq!(request.size_baseline, SizeBaseline::Image(image));
+    assert!(request.weigh);
+    assert!(refused(&["--size-baseline=App"]).message.starts_with("--size-baseline: "));
 }

@@ -1,7 +1,7 @@
 //! Dates in the letters of Moment: `{{date 'YYYYMMDD' tz='Asia/Tokyo'}}`.
 
 use jiff::tz::TimeZone;
-use jiff::{Timestamp, Zoned};
+use jiff::{Timestamp, ToSpan as _, Zoned};
 
 use super::MetadataError;
 use super::template::Template;
@@ -21,20 +21,25 @@ pub(super) fn format(at: Timestamp, template: &Template<'_>) -> Result<String, M
 }
 
 /// Longer ones before those that they begin with.
-const TOKENS: [&str; 45] = [
-    "YYYY", "YY", "GGGG", "GG", "Qo", "Q", "MMMM", "MMM", "MM", "Mo", "M", "DDDD", "DDDo", "DDD",
-    "DD", "Do", "D", "dddd", "ddd", "dd", "do", "d", "E", "WW", "Wo", "W", "HH", "H", "hh", "h",
-    "kk", "k", "mm", "m", "ss", "s", "A", "a", "ZZ", "Z", "zz", "z", "X", "x", "Y",
+const TOKENS: [&str; 51] = [
+    "YYYY", "YY", "GGGG", "GG", "gggg", "gg", "Qo", "Q", "MMMM", "MMM", "MM", "Mo", "M", "DDDD",
+    "DDDo", "DDD", "DD", "Do", "D", "dddd", "ddd", "dd", "do", "d", "E", "e", "WW", "Wo", "W",
+    "ww", "wo", "w", "HH", "H", "hh", "h", "kk", "k", "mm", "m", "ss", "s", "A", "a", "ZZ", "Z",
+    "zz", "z", "X", "x", "Y",
 ];
 
 /// Long forms stand for others.
-const LONG: [(&str, &str); 6] = [
+const LONG: [(&str, &str); 10] = [
     ("LTS", "h:mm:ss A"),
     ("LT", "h:mm A"),
     ("LLLL", "dddd, MMMM D, YYYY h:mm A"),
     ("LLL", "MMMM D, YYYY h:mm A"),
     ("LL", "MMMM D, YYYY"),
     ("L", "MM/DD/YYYY"),
+    ("llll", "ddd, MMM D, YYYY h:mm A"),
+    ("lll", "MMM D, YYYY h:mm A"),
+    ("ll", "MMM D, YYYY"),
+    ("l", "M/D/YYYY"),
 ];
 
 fn formatted(at: &Zoned, format: &str) -> String {
@@ -66,6 +71,9 @@ fn formatted(at: &Zoned, format: &str) -> String {
 fn part(at: &Zoned, token: &str) -> String {
     let week = at.date().iso_week_date();
     let weekday = at.weekday().to_sunday_zero_offset();
+    // American weeks begin on Sunday, and the first is that of January 1: its year is Saturday's.
+    let saturday = at.date().saturating_add(i64::from(6 - weekday).days());
+    let american_week = (saturday.day_of_year() - 1) / 7 + 1;
     let quarter = (at.month() + 2) / 3;
     let hour12 = (at.hour() + 11) % 12 + 1;
     let hour24 = if at.hour() == 0 { 24 } else { at.hour() };
@@ -75,6 +83,8 @@ fn part(at: &Zoned, token: &str) -> String {
         "Y" => at.year().to_string(),
         "GGGG" => format!("{:04}", week.year()),
         "GG" => format!("{:02}", week.year() % 100),
+        "gggg" => format!("{:04}", saturday.year()),
+        "gg" => format!("{:02}", saturday.year() % 100),
         "Q" => quarter.to_string(),
         "Qo" => ordinal(quarter.into()),
         "MMMM" => at.strftime("%B").to_string(),
@@ -92,11 +102,14 @@ fn part(at: &Zoned, token: &str) -> String {
         "ddd" => at.strftime("%a").to_string(),
         "dd" => at.strftime("%a").to_string()[..2].to_owned(),
         "do" => ordinal(weekday.into()),
-        "d" => weekday.to_string(),
+        "d" | "e" => weekday.to_string(),
         "E" => at.weekday().to_monday_one_offset().to_string(),
         "WW" => format!("{:02}", week.week()),
         "Wo" => ordinal(week.week().into()),
         "W" => week.week().to_string(),
+        "ww" => format!("{american_week:02}"),
+        "wo" => ordinal(american_week),
+        "w" => american_week.to_string(),
         "HH" => format!("{:02}", at.hour()),
         "H" => at.hour().to_string(),
         "hh" => format!("{hour12:02}"),
@@ -144,6 +157,8 @@ mod tests {
             ("MMMM MMM Do DDD DDDD", "January Jan 2nd 2 002"),
             ("[at] hh A a", "at 01 PM pm"),
             ("W WW GGGG Q Qo", "1 01 2026 1 1st"),
+            ("e w ww wo gg gggg", "5 1 01 1st 26 2026"),
+            ("l|ll", "1/2/2026|Jan 2, 2026"),
             ("X x", "1767359045 1767359045678"),
             ("Z ZZ z", "+00:00 +0000 UTC"),
             ("LT|L", "1:04 PM|01/02/2026"),
@@ -152,6 +167,20 @@ mod tests {
         ];
         for (format, expected) in rows {
             assert_eq!(formatted(&at.to_zoned(TimeZone::UTC), format), expected, "{format}");
+        }
+    }
+
+    #[test]
+    fn american_weeks() {
+        for (day, expected) in [
+            ("2025-12-27", "2025-52"),
+            ("2025-12-28", "2026-01"),
+            ("2026-01-03", "2026-01"),
+            ("2026-01-04", "2026-02"),
+            ("2022-12-31", "2022-53"),
+        ] {
+            let at: Timestamp = format!("{day}T12:00:00Z").parse().unwrap();
+            assert_eq!(formatted(&at.to_zoned(TimeZone::UTC), "gggg-ww"), expected, "{day}");
         }
     }
 

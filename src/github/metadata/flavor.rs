@@ -28,7 +28,7 @@ impl Flavor {
         let truth = |value: &str| {
             value.parse().map_err(|_| wrong(format!("expected true or false but found {value:?}")))
         };
-        // `onlatest` is said of what stands before it.
+        // `onlatest` is said of the prefix or suffix before it.
         let mut before = None;
         for field in fields(line) {
             let (key, value) = field
@@ -43,11 +43,11 @@ impl Flavor {
                 "onlatest" => match before.as_deref() {
                     Some("prefix") => self.prefix_latest = truth(value)?,
                     Some("suffix") => self.suffix_latest = truth(value)?,
-                    _ => return Err(wrong("onlatest without a prefix or suffix".to_owned())),
+                    _ => _ = truth(value)?,
                 },
                 other => return Err(wrong(format!("unknown attribute {other:?}"))),
             }
-            if key != "onlatest" {
+            if matches!(key.as_str(), "prefix" | "suffix") {
                 before = Some(key);
             }
         }

@@ -15,11 +15,12 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
+use super::list::{ListRules, list};
 pub use flavor::Flavor;
 pub use image::Image;
 pub use rule::TagRule;
 use rule::{RefEvent, RuleKind};
-use template::render;
+use template::{Template, render};
 use version::{pep440, semver};
 
 /// What can be wrong with the inputs; the text names the line.
@@ -49,13 +50,14 @@ impl Rules {
         labels: &str,
         annotations: &str,
     ) -> Result<Self, MetadataError> {
-        let lines = |text| super::list::list(text, super::list::ListRules::COMMENTED);
+        let lines = |text| list(text, ListRules::COMMENTED);
+        let texts = |text| list(text, ListRules { records: false, ..ListRules::COMMENTED });
         Ok(Self {
             images: image::parse_all(&lines(images))?,
             tags: rule::parse_all(&lines(tags))?,
             flavor: Flavor::parse(&lines(flavor))?,
-            labels: lines(labels),
-            annotations: lines(annotations),
+            labels: texts(labels),
+            annotations: texts(annotations),
         })
     }
 }
@@ -126,8 +128,8 @@ pub fn metadata(rules: &Rules, facts: &Facts) -> Result<Metadata, MetadataError>
     };
     let described = |extra: &[String]| described(facts, version.as_deref(), extra);
     Ok(Metadata {
-        labels: described(&rules.labels)?,
-        annotations: described(&rules.annotations)?,
+        labels: described(&rules.labels),
+        annotations: described(&rules.annotations),
         tags,
         tag_names,
         version,
@@ -279,6 +281,7 @@ impl Tagging<'_> {
                 "minor" => Some(version.minor.to_string()),
                 "patch" => Some(version.patch.to_string()),
                 "prerelease" => Some(version.prerelease.replace('.', ",")),
+                "build" => Some(version.build.replace('.', ",")),
                 _ => None,
             })
         })?;
@@ -329,21 +332,34 @@ fn short(facts: &Facts) -> &str {
 
 /// The text with the expressions that every rule, label and annotation may have.
 fn expand(text: &str, facts: &Facts) -> Result<String, MetadataError> {
+    render(text, &mut |template| global(template, facts))
+}
+
+/// A label may hold the template of another program: one with an expression that is not ours stays as
+/// it is.
+fn expand_label(text: &str, facts: &Facts) -> String {
+    let unknown = || MetadataError(String::new());
+    let expanded = render(text, &mut |template| match global(template, facts)? {
+        None => Err(unknown()),
+        value => Ok(value),
+    });
+    expanded.unwrap_or_else(|_| text.to_owned())
+}
+
+fn global(template: &Template<'_>, facts: &Facts) -> Result<Option<String>, MetadataError> {
     let of = |prefix: &str| facts.git_ref.strip_prefix(prefix).unwrap_or_default().to_owned();
-    render(text, &mut |template| {
-        let moment = |at| date::format(at, template).map(Some);
-        match template.name {
-            "branch" => Ok(Some(of("refs/heads/"))),
-            "tag" => Ok(Some(of("refs/tags/"))),
-            "sha" => Ok(Some(short(facts).to_owned())),
-            "base_ref" => Ok(Some(facts.base_ref.clone().unwrap_or_default())),
-            "is_default_branch" => Ok(Some(is_default_branch(facts).to_string())),
-            "is_not_default_branch" => Ok(Some((!is_default_branch(facts)).to_string())),
-            "date" => moment(facts.now),
-            "commit_date" => moment(facts.committed.unwrap_or(facts.now)),
-            _ => Ok(None),
-        }
-    })
+    let moment = |at| date::format(at, template).map(Some);
+    match template.name {
+        "branch" => Ok(Some(of("refs/heads/"))),
+        "tag" => Ok(Some(of("refs/tags/"))),
+        "sha" => Ok(Some(short(facts).to_owned())),
+        "base_ref" => Ok(Some(facts.base_ref.clone().unwrap_or_default())),
+        "is_default_branch" => Ok(Some(is_default_branch(facts).to_string())),
+        "is_not_default_branch" => Ok(Some((!is_default_branch(facts)).to_string())),
+        "date" => moment(facts.now),
+        "commit_date" => moment(facts.committed.unwrap_or(facts.now)),
+        _ => Ok(None),
+    }
 }
 
 fn is_default_branch(facts: &Facts) -> bool {
@@ -355,7 +371,8 @@ fn is_default_branch(facts: &Facts) -> bool {
             || of_default.iter().any(|event| facts.event.contains(event)))
 }
 
-/// A tag has letters, digits, `.`, `_` and `-`, and at most 128 of them (distribution-spec).
+/// A tag has letters, digits, `.`, `_` and `-`, at most 128 of them, and the first is no `.` or `-`
+/// (distribution-spec).
 fn sanitized(tag: &str) -> String {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     let mut clean = String::with_capacity(tag.len());
@@ -368,16 +385,12 @@ fn sanitized(tag: &str) -> String {
         }
         replaced = !allowed(c);
     }
-    clean.truncate(128);
-    clean
+    let clean = clean.trim_start_matches(['.', '-']);
+    clean[..clean.len().min(128)].to_owned()
 }
 
 /// The labels of the OCI image-spec (annotations.md) that the event gives, and those of the user.
-fn described(
-    facts: &Facts,
-    version: Option<&str>,
-    extra: &[String],
-) -> Result<BTreeMap<String, String>, MetadataError> {
+fn described(facts: &Facts, version: Option<&str>, extra: &[String]) -> BTreeMap<String, String> {
     let repository = &facts.repository;
     // The commit's time, not the clock's: the same commit gives the same image.
     let created = facts.committed.unwrap_or(facts.now).strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
@@ -396,9 +409,9 @@ fn described(
         .map(|(name, value)| (format!("org.opencontainers.image.{name}"), value.to_owned()))
         .collect();
     for line in extra {
-        if let Some((name, value)) = expand(line, facts)?.split_once('=') {
+        if let Some((name, value)) = expand_label(line, facts).split_once('=') {
             all.insert(name.to_owned(), value.to_owned());
         }
     }
-    Ok(all)
+    all
 }

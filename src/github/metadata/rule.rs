@@ -1,6 +1,5 @@
 //! The `tags` input: typed rules such as `type=semver,pattern={{version}}`.
 
-use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use regex::{Regex, RegexBuilder};
@@ -16,7 +15,7 @@ pub struct TagRule {
     pub(super) kind: RuleKind,
     /// `true`, `false`, or an expression that becomes one of them.
     pub(super) enable: String,
-    priority: i64,
+    priority: f64,
     /// Instead of the flavor's.
     pub(super) prefix: Option<String>,
     pub(super) suffix: Option<String>,
@@ -80,7 +79,7 @@ pub(super) fn parse_all(lines: &[String]) -> Result<Vec<TagRule>, MetadataError>
     } else {
         lines.iter().map(|line| parse(line)).collect::<Result<Vec<_>, _>>()?
     };
-    rules.sort_by_key(|rule| Reverse(rule.priority));
+    rules.sort_by(|one, other| other.priority.total_cmp(&one.priority));
     Ok(rules)
 }
 
@@ -106,10 +105,13 @@ fn parse(line: &str) -> Result<TagRule, MetadataError> {
         _ => {}
     }
     let priority = match attributes.take("priority") {
-        None => priority,
-        Some(text) => text.parse().map_err(|_| {
-            attributes.wrong(format!("expected a whole number as priority but found {text:?}"))
-        })?,
+        None => f64::from(priority),
+        Some(text) if text.is_empty() => 0.0,
+        Some(text) => {
+            text.parse().ok().filter(|number: &f64| number.is_finite()).ok_or_else(|| {
+                attributes.wrong(format!("expected a number as priority but found {text:?}"))
+            })?
+        }
     };
     Ok(TagRule {
         text: line.to_owned(),
@@ -140,7 +142,7 @@ impl Attributes<'_> {
     }
 
     /// The kind of a rule and the priority that it has unless said.
-    fn kind(&mut self, name: &str) -> Result<(RuleKind, i64), MetadataError> {
+    fn kind(&mut self, name: &str) -> Result<(RuleKind, i16), MetadataError> {
         Ok(match name {
             "schedule" => {
                 let pattern = self.take("pattern").unwrap_or_else(|| "nightly".to_owned());

@@ -82,6 +82,15 @@ fn rules_and_events() {
             "",
             "1.2.3 1.2 1 latest",
         ),
+        ("tag", "type=semver,pattern={{major}}{{#if minor}}.{{minor}}{{/if}}", "", "1.2 latest"),
+        (
+            "odd tag",
+            "type=semver,pattern={{major}}{{#if minor}}.{{minor}}{{/if}},match=v(.*)",
+            "",
+            "2 latest",
+        ),
+        ("tag", "type=semver,pattern={{#if prerelease}}p{{else}}{{major}}{{/if}}", "", "1 latest"),
+        ("main", "type=semver,pattern={{build}},value=v3.4.5+b.6", "", "b-6 latest"),
         ("tag", "type=semver,pattern={{version}}", "latest=false", "1.2.3"),
         ("rc", "type=semver,pattern={{version}}", "", "1.2.3-rc.1"),
         ("rc", "type=semver,pattern={{raw}}", "", "v1.2.3-rc.1"),
@@ -184,6 +193,8 @@ fn rules_and_events() {
             "v1.2.3-alpine latest-alpine",
         ),
         ("tag", "type=ref,event=tag", "prefix=p-,onlatest=true\nsuffix=-s", "p-v1.2.3-s p-latest"),
+        ("tag", "type=ref,event=tag", "prefix=p-,latest=true,onlatest=true", "p-v1.2.3 p-latest"),
+        ("tag", "type=ref,event=tag", "onlatest=true", "v1.2.3 latest"),
         ("tag", "type=ref,event=tag,prefix=", "prefix=p-", "v1.2.3 latest"),
         ("main", "type=sha", "prefix=p-", "sha-860c190"),
         ("pr", "type=ref,event=pr", "prefix=p-", "pr-42"),
@@ -192,11 +203,15 @@ fn rules_and_events() {
         // priority and repetition
         ("main", "type=sha\ntype=ref,event=branch", "", "main sha-860c190"),
         ("main", "type=sha,priority=900\ntype=ref,event=branch", "", "sha-860c190 main"),
+        ("main", "type=sha,priority=600.5\ntype=ref,event=branch", "", "sha-860c190 main"),
         ("tag", "type=raw,value=x\ntype=semver,pattern={{version}}", "", "1.2.3 x latest"),
         ("tag", "type=raw,value=x,priority=2000\ntype=ref,event=tag", "", "x v1.2.3"),
         ("main", "type=raw,value=main\ntype=ref,event=branch", "", "main"),
         ("main", "a\nb\na", "", "a b"),
         ("main", "# no rule\na", "", "a"),
+        // The first character of a tag
+        ("main", "type=raw,value=#12-fix", "", "12-fix"),
+        ("main", "type=raw,value=.é", "", ""),
     ];
     assert!(rows.len() >= 100, "{}", rows.len());
     for (name, tags, flavor, expected) in rows {
@@ -222,11 +237,13 @@ fn a_tag_has_at_most_128_characters() {
 
 #[test]
 fn labels_say_where_an_image_comes_from() {
-    let labels = "org.opencontainers.image.title=Other\nof={{branch}}\nno value\na=b=c";
+    let labels = "org.opencontainers.image.title=Other\nof={{branch}}\nno value\na=b=c\n\
+                  go={{.Name}} {{range .}}";
     let rules = Rules::parse("", "", "", labels, "only=here").unwrap();
     let made = metadata(&rules, &event("main")).unwrap();
     let expected = [
         ("a", "b=c"),
+        ("go", "{{.Name}} {{range .}}"),
         ("of", "main"),
         ("org.opencontainers.image.created", "2026-01-02T03:04:05Z"),
         ("org.opencontainers.image.description", "A boat = a hull"),
@@ -269,7 +286,7 @@ fn mistakes_name_their_line() {
         ("", "type=ref,event=moon", "", "found \"moon\""),
         ("", "type=raw", "", "the attribute value is missing"),
         ("", "type=sha,format=tiny", "", "found \"tiny\""),
-        ("", "type=sha,priority=high", "", "expected a whole number as priority"),
+        ("", "type=sha,priority=high", "", "expected a number as priority"),
         ("", "type=sha,enable=yes", "", "found enable=yes"),
         ("", "type=raw,value={{moon 'x'}}", "", "unknown expression \"moon\""),
         ("", "type=raw,value={{branch", "", "an expression without an end"),
@@ -277,7 +294,7 @@ fn mistakes_name_their_line() {
         ("", "type=semver,pattern={{version}},match=v.*", "", "has no group"),
         ("", "", "latest=perhaps", "expected true or false"),
         ("", "", "latest", "expected name=value"),
-        ("", "", "onlatest=true", "onlatest without a prefix or suffix"),
+        ("", "", "onlatest=perhaps", "expected true or false"),
         ("", "", "color=red", "unknown attribute \"color\""),
     ];
     for (images, tags, flavor, expected) in rows {

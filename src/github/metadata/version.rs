@@ -11,6 +11,8 @@ pub(super) struct Semver {
     pub(super) patch: u64,
     /// Without its dash; empty for a release.
     pub(super) prerelease: String,
+    /// Without its plus; empty where there is none.
+    pub(super) build: String,
     /// Without a leading `v` and without build metadata.
     pub(super) version: String,
 }
@@ -43,6 +45,7 @@ pub(super) fn semver(text: &str) -> Option<Semver> {
         minor,
         patch,
         prerelease: prerelease.to_owned(),
+        build: build.unwrap_or_default().to_owned(),
         version: text.to_owned(),
     })
 }
@@ -110,7 +113,8 @@ pub(super) fn pep440(text: &str) -> Option<Pep440> {
         normalized += &format!(".dev{}", digits(group("devn").unwrap_or_default()));
     }
     if let Some(local) = group("local") {
-        normalized += &format!("+{}", local.replace(['-', '_'], "."));
+        // PEP 440 has dots between its parts, metadata-action's tags have dashes.
+        normalized += &format!("+{}", local.replace(['.', '_'], "-"));
     }
     let is_final = ["pre", "post", "dev"].iter().all(|part| group(part).is_none());
     Some(Pep440 { release, is_final, normalized })
@@ -154,7 +158,7 @@ mod tests {
             ("1.0-1", Some(("1.0.post1", false))),
             ("1.0.rev", Some(("1.0.post0", false))),
             ("1.0dev3", Some(("1.0.dev3", false))),
-            ("1.0rc2.post1.dev0+Ubuntu-1", Some(("1.0rc2.post1.dev0+ubuntu.1", false))),
+            ("1.0rc2.post1.dev0+Ubuntu-1", Some(("1.0rc2.post1.dev0+ubuntu-1", false))),
             ("1.0+local", Some(("1.0+local", true))),
             ("1.0-x", None),
             ("", None),

@@ -11,13 +11,26 @@ use super::{BLOCK, MAX_EXTENSION, MAX_PATH, MAX_SPARSE, TarEntry, TarError, TarK
 /// Reads the members of an archive one after another. Errors are [`io::Error`]s that hold a
 /// [`TarError`] where the archive, not its source, is at fault.
 pub struct TarReader<R: Read> {
-    input: BufReader<R>,
+    input: BufReader<Counted<R>>,
     /// Records of the global headers so far.
     global: Records,
     body: State,
     /// Bytes that sparse files may still have.
     sparse_left: u64,
     ended: bool,
+}
+
+struct Counted<R> {
+    reader: R,
+    bytes: u64,
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.reader.read(buffer)?;
+        self.bytes += read as u64;
+        Ok(read)
+    }
 }
 
 /// Where the reader is in the current body.
@@ -47,7 +60,7 @@ struct Extensions {
 impl<R: Read> TarReader<R> {
     pub fn new(input: R) -> Self {
         Self {
-            input: BufReader::with_capacity(1 << 16, input),
+            input: BufReader::with_capacity(1 << 16, Counted { reader: input, bytes: 0 }),
             global: Records::default(),
             body: State::default(),
             sparse_left: MAX_SPARSE,
@@ -96,9 +109,9 @@ impl<R: Read> TarReader<R> {
         Body { reader: self }
     }
 
-    /// Bytes that were read from the input but belong to what is still to come.
-    pub fn ahead(&self) -> u64 {
-        self.input.buffer().len() as u64
+    /// Bytes of the archive up to here.
+    pub fn position(&self) -> u64 {
+        self.input.get_ref().bytes - self.input.buffer().len() as u64
     }
 
     /// Reads what is left of the input, as a check of the whole stream needs; returns its bytes.

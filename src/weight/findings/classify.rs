@@ -32,12 +32,9 @@ const CACHES: [(&str, &[u8]); 24] = [
 
 pub(super) fn classify(path: &[u8]) -> Option<(FindingKind, &'static str)> {
     // What starts with `/` may start at any component, also at the first.
-    let rooted = [b"/", path].concat();
-    let components: Vec<&[u8]> =
-        (0..rooted.len()).filter(|at| rooted[*at] == b'/').map(|at| &rooted[at..]).collect();
-    let is_in = |place: &[u8]| match place.starts_with(b"/") {
-        true => components.iter().any(|rest| rest.starts_with(place)),
-        false => path.starts_with(place),
+    let is_in = |place: &[u8]| match place.strip_prefix(b"/") {
+        Some(place) => components(path).any(|rest| rest.starts_with(place)),
+        None => path.starts_with(place),
     };
     if let Some((name, _)) = CACHES.iter().find(|(_, place)| is_in(place)) {
         return Some((FindingKind::PackageCache, name));
@@ -50,6 +47,12 @@ pub(super) fn classify(path: &[u8]) -> Option<(FindingKind, &'static str)> {
     }
     let is_debug = path.ends_with(b".debug") || path.starts_with(b"usr/lib/debug/");
     is_debug.then_some((FindingKind::DebugSymbols, ""))
+}
+
+/// The path from each of its components on.
+fn components(path: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let slashes = path.iter().enumerate().filter(|(_, byte)| **byte == b'/');
+    std::iter::once(path).chain(slashes.map(|(slash, _)| &path[slash + 1..]))
 }
 
 #[cfg(test)]

@@ -68,7 +68,7 @@ pub(super) fn assign(image: &Image, tree: &Tree, files: &mut [File]) -> Vec<Pack
         let listed: Vec<usize> = match &claim.owns {
             Owns::Files(paths) => paths.iter().filter_map(|path| kept.take(path)).collect(),
             Owns::ListedAt(lists) => {
-                let list = lists.iter().find_map(|list| kept.fact(image, files, list));
+                let list = lists.iter().find_map(|list| kept.fact(image, list));
                 let Some(Fact::Owns(paths)) = list else {
                     owned.push(Vec::new());
                     continue;
@@ -86,8 +86,8 @@ pub(super) fn assign(image: &Image, tree: &Tree, files: &mut [File]) -> Vec<Pack
         .map(|(index, claim)| (&claim.path[..], index))
         .collect();
     if !directories.is_empty() {
-        for (path, file) in kept.left() {
-            if let Some(claim) = nearest(&directories, &path) {
+        for (file, path) in kept.left() {
+            if let Some(claim) = nearest(&directories, path) {
                 owned[claim].push(file);
             }
         }
@@ -174,18 +174,18 @@ fn nearest(directories: &HashMap<&[u8], usize>, path: &[u8]) -> Option<usize> {
 /// The kept files that have no owner yet.
 struct Kept<'t> {
     tree: &'t Tree,
-    files: HashMap<TreePath, usize>,
+    /// All of them, sorted by path and then by layer.
+    files: &'t [File],
     free: Vec<bool>,
     /// Where directories really are: databases write `/lib`, which may be a link to `usr/lib`.
     directories: HashMap<Box<[u8]>, TreePath>,
 }
 
 impl<'t> Kept<'t> {
-    fn new(tree: &'t Tree, files: &[File]) -> Self {
-        let kept = files.iter().enumerate().filter(|(_, file)| file.fate == Fate::Kept);
+    fn new(tree: &'t Tree, files: &'t [File]) -> Self {
         Self {
             tree,
-            files: kept.map(|(index, file)| (file.path.clone(), index)).collect(),
+            files,
             free: files.iter().map(|file| file.fate == Fate::Kept).collect(),
             directories: HashMap::new(),
         }
@@ -197,9 +197,17 @@ impl<'t> Kept<'t> {
         std::mem::take(&mut self.free[index]).then_some(index)
     }
 
+    /// As a tree has it.
+    fn at(&self, path: &[u8]) -> Option<usize> {
+        // Of several layers' files only the highest can be kept.
+        let last = self.files.partition_point(|file| *file.path <= *path).checked_sub(1)?;
+        let file = &self.files[last];
+        (*file.path == *path && file.fate == Fate::Kept).then_some(last)
+    }
+
     fn find(&mut self, path: &[u8]) -> Option<usize> {
-        if let Some(index) = self.files.get(path) {
-            return Some(*index);
+        if let Some(index) = self.at(path) {
+            return Some(index);
         }
         let slash = path.iter().rposition(|byte| *byte == b'/')?;
         let (directory, name) = (&path[..slash], &path[slash + 1..]);
@@ -209,18 +217,17 @@ impl<'t> Kept<'t> {
         }
         let real = &self.directories[directory];
         let real = if real.is_empty() { name.to_vec() } else { [real, &b"/"[..], name].concat() };
-        self.files.get(&real[..]).copied()
+        self.at(&real)
     }
 
-    fn fact<'i>(&mut self, image: &'i Image, files: &[File], path: &[u8]) -> Option<&'i Fact> {
-        let file = &files[self.find(path)?];
+    fn fact<'i>(&mut self, image: &'i Image, path: &[u8]) -> Option<&'i Fact> {
+        let file = &self.files[self.find(path)?];
         image.layers[file.layer as usize].facts.get(&file.path)
     }
 
-    /// In no particular order.
-    fn left(self) -> impl Iterator<Item = (TreePath, usize)> {
-        let free = self.free;
-        self.files.into_iter().filter(move |(_, index)| free[*index])
+    fn left(self) -> impl Iterator<Item = (usize, &'t TreePath)> {
+        let paths = self.files.iter().map(|file| &file.path);
+        paths.enumerate().zip(self.free).filter(|(_, free)| *free).map(|(file, _)| file)
     }
 }
 

@@ -57,6 +57,8 @@ pub struct State {
     pub access: Access,
     /// Whom the token belongs to; that of a job may not ask.
     pub login: Option<String>,
+    /// Only GraphQL says whom the token of an app belongs to.
+    pub app: Option<String>,
     pub comments: Vec<Comment>,
     pub checks: Vec<Value>,
     /// Pull requests by the commit that they are of.
@@ -206,11 +208,16 @@ impl State {
                 Some(login) => json_answer(200, &own_account(login)),
                 None => refusal(403, "Resource not accessible by integration"),
             },
+            ("POST", ["graphql"]) => match &self.app {
+                Some(app) => json_answer(200, &json!({"data": {"viewer": {"login": app}}})),
+                None => refusal(403, "Resource not accessible by integration"),
+            },
             ("GET", ["repos", _, _, "issues", pull, "comments"]) => {
                 self.list(path, query, pull.parse().unwrap())
             }
             ("POST", ["repos", _, _, "issues", pull, "comments"]) => {
-                let login = self.login.clone().unwrap_or("github-actions[bot]".to_owned());
+                let login = self.login.clone().or(self.app.clone());
+                let login = login.unwrap_or("github-actions[bot]".to_owned());
                 let text = body["body"].as_str().unwrap_or_default();
                 let id = self.add(pull.parse().unwrap(), &login, text);
                 json_answer(201, &self.shown(id))
@@ -256,6 +263,13 @@ impl State {
                 let pulls: Vec<&Value> = pulls.filter(|p| p["head"]["label"] == head).collect();
                 json_answer(200, &json!(pulls))
             }
+            ("GET", ["repos", _, _]) => json_answer(
+                200,
+                &json!({
+                    "description": "It floats", "html_url": "https://github.com/acme/boat",
+                    "default_branch": "main", "license": { "spdx_id": "MIT" },
+                }),
+            ),
             ("GET", ["repos", _, _, "commits", sha]) => json_answer(200, &self.commit(sha)),
             ("GET", ["repos", _, _, "commits", sha, "pulls"]) => {
                 let pulls: Vec<&Value> =

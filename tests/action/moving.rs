@@ -1,0 +1,191 @@
+//! Workflows of those who come from the actions that this one replaces: what they say must go on
+//! meaning what it did.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+
+use super::fake_registry::{FakeRegistry, Options};
+use super::github::FakeGithub;
+use super::runner::Runner;
+
+/// Puts a program `docker` before all others; it keeps the archive and its environment in `docker/`.
+fn docker(runner: &mut Runner, ends: &str) {
+    let folder = runner.path("docker");
+    fs::create_dir(&folder).unwrap();
+    let script = format!(
+        "#!/bin/sh\necho \"$@\" >{0}/arguments\nenv >{0}/environment\ncp \"$4\" {0}/archive\n{ends}\n",
+        folder.display()
+    );
+    fs::write(folder.join("docker"), script).unwrap();
+    fs::set_permissions(folder.join("docker"), fs::Permissions::from_mode(0o755)).unwrap();
+    let path = std::env::var("PATH").unwrap();
+    runner.set("PATH", &format!("{}:{path}", folder.display()));
+}
+
+#[test]
+fn an_image_is_loaded_into_docker() {
+    let mut runner = Runner::new();
+    docker(&mut runner, "");
+    runner.input("load", "true");
+    runner.input("push", "auto");
+    runner.input("tags", "acme/boat:1");
+    let ended = runner.built();
+    assert_eq!(ended.output("pushed"), "false");
+    let read = |name: &str| fs::read(runner.path("docker").join(name)).unwrap();
+    let arguments = String::from_utf8(read("arguments")).unwrap();
+    assert!(arguments.starts_with("load --quiet --input "), "{arguments}");
+    let environment = String::from_utf8(read("environment")).unwrap();
+    assert!(!environment.contains(super::runner::TOKEN), "{environment}");
+    let archive = String::from_utf8_lossy(&read("archive")).into_owned();
+    assert!(archive.contains("docker.io/acme/boat:1") || archive.contains("acme/boat:1"));
+    assert!(archive.contains("manifest.json"));
+    let left = fs::read_dir(runner.path("temp")).unwrap().map(|entry| entry.unwrap().file_name());
+    let left: Vec<_> = left.filter(|name| name.to_string_lossy().contains("load")).collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn a_docker_that_does_not_load_fails_the_step() {
+    let mut runner = Runner::new();
+    docker(&mut runner, "echo 'Cannot connect to the Docker daemon' >&2\nexit 1");
+    runner.input("load", "true");
+    let ended = runner.run();
+    assert_eq!(ended.code, 1, "{}", ended.log);
+    let errors = ended.commands("::error").join("\n");
+    let expected = "can't load the image into Docker: Cannot connect to the Docker daemon";
+    assert!(errors.contains(expected), "{errors}");
+    assert!(ended.log.contains("outputs: type=docker,dest=image.tar"), "{}", ended.log);
+    runner.set("PATH", "/nowhere");
+    let ended = runner.run();
+    assert_eq!(ended.code, 1, "{}", ended.log);
+    assert!(ended.log.contains("there is no program docker"), "{}", ended.log);
+}
+
+#[test]
+fn a_matrix_pushes_by_digest() {
+    let registry = FakeRegistry::start(Options::default());
+    let name = format!("{}/acme/boat", registry.host());
+    let mut runner = Runner::new();
+    runner.input("tags", &name);
+    runner.input("outputs", "type=image,push-by-digest=true,name-canonical=true,push=true");
+    let ended = runner.built();
+    let digest = ended.output("digest");
+    assert!(registry.manifest("acme/boat", digest).is_some(), "{}", ended.log);
+    assert!(registry.manifest("acme/boat", "latest").is_none(), "no tag");
+    assert_eq!(ended.output("pushed"), "true");
+    assert!(ended.summary.contains(&format!("Pushed `{name}@{digest}`")), "{}", ended.summary);
+    // The registry has it already.
+    let again = runner.built();
+    assert_eq!((again.output("digest"), again.output("pushed")), (digest, "true"));
+    assert!(registry.manifest("acme/boat", "latest").is_none(), "no tag");
+}
+
+#[test]
+fn outputs_that_are_no_image_are_not_pushed_by_default() {
+    let registry = FakeRegistry::start(Options::default());
+    let mut runner = Runner::new();
+    runner.input("tags", &format!("{}/acme/boat", registry.host()));
+    runner.input("push", "auto");
+    runner.input("outputs", "type=local,dest=out");
+    assert_eq!(runner.built().output("pushed"), "false");
+    assert!(runner.path("workspace/out/data").exists());
+    runner.input("outputs", "type=image,compression=zstd");
+    assert_eq!(runner.built().output("pushed"), "true");
+}
+
+/// `env: SOURCE_DATE_EPOCH: 0` is what BuildKit's guide has.
+#[test]
+fn a_time_in_the_environment_comes_before_that_of_the_commit() {
+    let mut runner = Runner::new();
+    runner.set("SOURCE_DATE_EPOCH", "0");
+    runner.input("outputs", "type=oci,dest=layout,tar=false");
+    let ended = runner.built();
+    let config = ended.output("imageid").strip_prefix("sha256:").unwrap();
+    let path = runner.path("workspace/layout/blobs/sha256").join(config);
+    let config: serde_json::Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+    assert_eq!(config["created"], "1970-01-01T00:00:00Z");
+}
+
+#[test]
+fn a_branch_of_any_name_gives_a_tag() {
+    let mut runner = Runner::new();
+    runner.push("refs/heads/#12-Größe");
+    assert_eq!(runner.built().output("tags"), "ghcr.io/acme/boat:12-Gr-e");
+}
+
+#[test]
+fn what_the_event_of_a_schedule_does_not_say_the_api_does() {
+    let github = FakeGithub::start();
+    let mut runner = Runner::new();
+    runner.set("GITHUB_API_URL", &github.url());
+    runner.set("GITHUB_EVENT_NAME", "schedule");
+    fs::write(runner.path("event.json"), r#"{"schedule": "0 4 * * *"}"#).unwrap();
+    runner.input("tags", "type=schedule\ntype=edge");
+    let ended = runner.built();
+    assert_eq!(ended.output("tags"), "ghcr.io/acme/boat:nightly\nghcr.io/acme/boat:edge");
+    let labels = ended.output("labels");
+    assert!(labels.contains("org.opencontainers.image.description=It floats"), "{labels}");
+    assert!(labels.contains("org.opencontainers.image.licenses=MIT"), "{labels}");
+}
+
+#[test]
+fn outputs_are_those_of_metadata_action() {
+    let mut runner = Runner::new();
+    runner.set("DOCKER_METADATA_ANNOTATIONS_LEVELS", "manifest,index");
+    runner.input("tags", "type=sha\ntype=ref,event=branch");
+    runner.input("annotations", "index:a=1\nb=2");
+    runner.input("sep-annotations", "|");
+    let variables = runner.path("variables");
+    runner.set("GITHUB_ENV", variables.to_str().unwrap());
+    let ended = runner.built();
+    let set = fs::read_to_string(&variables).unwrap();
+    assert!(set.contains("DOCKER_METADATA_OUTPUT_TAG_NAMES<<"), "{set}");
+    assert!(set.contains("DOCKER_METADATA_OUTPUT_JSON<<"), "{set}");
+    fs::remove_file(&variables).unwrap();
+    runner.set("DOCKER_METADATA_SET_OUTPUT_ENV", "false");
+    runner.built();
+    assert!(!variables.exists());
+    assert_eq!(ended.output("tag-names"), "main\nsha-860c190");
+    let annotations: Vec<&str> = ended.output("annotations").split('|').collect();
+    assert_eq!(annotations.len(), 18, "{annotations:?}");
+    assert!(annotations.contains(&"manifest:b=2") && annotations.contains(&"index:b=2"));
+    let json: serde_json::Value = serde_json::from_str(ended.output("json")).unwrap();
+    assert_eq!(json["annotations"].as_array().unwrap().len(), 18);
+    let warnings = ended.commands("::warning").join("\n");
+    assert!(warnings.contains("the annotation index:a is left out"), "{warnings}");
+}
+
+#[test]
+fn secrets_are_masked_before_anything_can_fail() {
+    let mut runner = Runner::new();
+    runner.input("secrets", "key=hunter2");
+    runner.input("context", "nowhere");
+    let ended = runner.run();
+    assert_eq!(ended.code, 2, "{}", ended.log);
+    assert_eq!(ended.commands("::add-mask::hunter2").len(), 1, "{}", ended.log);
+}
+
+/// On a pull request from a fork every `secrets.NAME` is an empty text.
+#[test]
+fn a_fork_without_secrets_is_built() {
+    let mut runner = Runner::new();
+    runner.pull_request("eve/boat", &[]);
+    runner.input("username", "ada");
+    runner.input("password", "");
+    runner.input("secrets", "NPM_TOKEN=\n");
+    runner.input("secret-files", "KEY=./nowhere");
+    let ended = runner.built();
+    let warnings = ended.commands("::warning").join("\n");
+    for expected in [
+        "no login to ghcr.io: there is no password in this run",
+        "the secret NPM_TOKEN is left out: it is empty",
+        "the secret KEY is left out: there is no file ./nowhere",
+    ] {
+        assert!(warnings.contains(expected), "{warnings}");
+    }
+    // Whoever may have them is told.
+    runner.push("refs/heads/main");
+    let ended = runner.run();
+    assert_eq!(ended.code, 2, "{}", ended.log);
+    assert!(ended.log.contains("input username: there is no password with it"), "{}", ended.log);
+}
