@@ -81,9 +81,8 @@ impl Files {
     }
 
     /// All that [`Files::origin`] knows.
-    fn lower_links(&self) -> impl Iterator<Item = (&TreePath, &Entry)> {
-        let links = self.links.keys().filter(|path| self.origin(path).is_some());
-        links.filter_map(|path| Some((path, self.tree.get(path)?)))
+    fn lower_links(&self) -> impl Iterator<Item = &TreePath> {
+        self.links.keys().filter(|path| self.origin(path).is_some())
     }
 
     /// Makes ready to open `paths`. What is in a directory or was made by this build is opened where
@@ -154,14 +153,13 @@ impl Files {
         target: &Path,
     ) -> Result<bool, Error> {
         let mut top = self.unlisted_directories(session, images)?;
-        let links: BTreeMap<&TreePath, &Entry> = self.lower_links().collect();
-        top.extend(links.keys().map(|path| TreePath::clone(path)));
+        top.extend(self.lower_links().cloned());
         let set = |path: &TreePath| Some((path.clone(), Change::Set(self.tree.get(path)?.clone())));
         let changes: Vec<_> = top.iter().filter_map(set).collect();
         if changes.is_empty() {
             return Ok(false);
         }
-        let reader = self.reader(session, images, links.into_keys())?;
+        let reader = self.reader(session, images, self.lower_links())?;
         let paths: Vec<TreePath> = changes.iter().map(|(path, _)| path.clone()).collect();
         let open = move |position: usize| reader.open(&paths[position]);
         layers::unpack_changes(&Changes { changes }, &open, target)?;
@@ -192,7 +190,7 @@ impl Files {
                 unlisted.remove(path);
             }
         }
-        for (path, _) in self.lower_links() {
+        for path in self.lower_links() {
             unlisted.extend(above(path).map(TreePath::from));
         }
         unlisted.retain(|path| self.tree.get(path).is_some_and(|e| e.kind == Kind::Directory));
