@@ -90,6 +90,24 @@ fn an_unknown_flag_or_word_gets_the_nearest() {
 }
 
 #[test]
+fn a_name_of_nothing_is_a_mistake() {
+    let folder = tempfile::tempdir().unwrap();
+    for (words, expected) in [
+        (&["weigh", "weight:none"][..], "none: No such file"),
+        (&["weigh", "docker-archive:none"], "none: it can't be read: No such file"),
+        (&["cache", "ls", "--cache-from=type=local,src=none"], "there is no folder none"),
+        (&["cache", "du", "--cache-from=type=local,src=none"], "there is no folder none"),
+    ] {
+        let output = plimsoll(folder.path(), words, &[]);
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(2), "{words:?}: {said}");
+        assert!(said.contains(expected), "{words:?}: {said}");
+    }
+    let nothing = plimsoll(folder.path(), &["cache", "ls"], &[]);
+    assert!(nothing.status.success() && nothing.stdout.starts_with(b"0 items, "), "{nothing:?}");
+}
+
+#[test]
 fn every_flag_of_the_help_is_docker_s() {
     let folder = tempfile::tempdir().unwrap();
     let output = plimsoll(folder.path(), &["build", "--help"], &[]);

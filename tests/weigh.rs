@@ -4,6 +4,8 @@
 mod fake;
 #[path = "weigh/images.rs"]
 mod images;
+#[path = "weigh/lower_links.rs"]
+mod lower_links;
 #[path = "weigh/many.rs"]
 mod many;
 #[path = "weigh/packages.rs"]

@@ -73,7 +73,7 @@ fn of_selection(
 fn with_digests(session: &Session<'_>, changes: &Changes, open: &Open) -> Result<Changes, Error> {
     let lacks_digest = |change: &Change| match change {
         Change::Set(entry) => matches!(&entry.kind, Kind::File(file) if file.digest.is_none()),
-        Change::Remove | Change::Opaque => false,
+        Change::Link(_) | Change::Remove | Change::Opaque => false,
     };
     let all = changes.changes.iter().enumerate();
     let positions: Vec<usize> =

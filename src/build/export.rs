@@ -337,7 +337,8 @@ impl Export<'_, '_> {
         };
         let entries = files.tree.iter().filter(|(path, _)| !path.is_empty());
         let epoch = session.source_date_epoch;
-        flatten(entries, &contents, &mut open, epoch, output)?;
+        let origin = |path: &crate::tree::TreePath| files.origin(path).cloned();
+        flatten(entries, &contents, &origin, &mut open, epoch, output)?;
         Ok(())
     }
 }

@@ -21,7 +21,7 @@ use crate::plan::{ContentKey, ImageId};
 use crate::tree::{Changes, TreePath};
 
 use bytes::fetch_contents;
-pub(super) use bytes::{Extent, blob, expected, lost, read_tar};
+pub(super) use bytes::{Extent, blob, expected, lost, naming_base, read_tar};
 
 /// What is known of a layer when its last byte has been compressed.
 #[derive(Clone, Debug)]
@@ -270,7 +270,7 @@ pub(super) fn directory(
             let changes = layer.0.contents.get().map_or_else(Arc::default, Arc::clone);
             let (cancel, open) = (session.cancel.clone(), Arc::clone(open));
             let open = move |i: usize| Ok(Box::new(cancel.stops(open(i)?)) as _);
-            unpack_built(&changes, &open, &target)?;
+            unpack_changes(&changes, &open, &target)?;
             target
         }
         Source::Base(_) | Source::Recorded(_) => {
@@ -368,21 +368,15 @@ pub(super) fn extract(
     })
 }
 
-/// Writes changes without content, such as directories, into a directory.
-pub(super) fn unpack_changes(changes: &Changes, target: &Path) -> Result<(), Error> {
-    unpack_built(changes, &|_| Ok(Box::new(io::empty())), target)
-}
-
 /// Writes a layer of this build into a directory that may hold other things.
 pub(super) fn unpack_into(layer: &StageLayer, target: &Path) -> Result<(), Error> {
     let (changes, open) =
         layer.made().ok_or_else(|| Error::build("a layer that this build has not made"))?;
-    unpack_built(&changes, &*open, target)
+    unpack_changes(&changes, &*open, target)
 }
 
-/// Writes a layer that this build made into a directory, by way of its tar: one code path decides
-/// what a layer means.
-fn unpack_built(changes: &Changes, open: &Open, target: &Path) -> Result<(), Error> {
+/// Writes changes into a directory, by way of their tar: one code path decides what a layer means.
+pub(super) fn unpack_changes(changes: &Changes, open: &Open, target: &Path) -> Result<(), Error> {
     let (reader, mut writer) = io::pipe().map_err(Error::build)?;
     thread::scope(|scope| {
         let unpacking = scope.spawn(move || {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::copy;
-use super::files::{Files, write_directories};
+use super::files::Files;
 use super::inputs::Selection;
 use super::layers::{self, StageLayer};
 use super::mounts::Wanted;
@@ -92,10 +92,8 @@ pub(super) fn run(
 fn lower_directories(work: &Work<'_, '_>, files: &Files) -> Result<Vec<PathBuf>, Error> {
     let session = work.session;
     let mut lowers = layers::directories(session, work.images, &files.layers)?;
-    let unlisted = files.unlisted_directories(session, work.images)?;
-    if !unlisted.is_empty() {
-        let top = session.scratch_directory()?;
-        write_directories(files, &unlisted, &top)?;
+    let top = session.scratch_directory()?;
+    if files.write_top(session, work.images, &top)? {
         lowers.push(top);
     }
     if lowers.is_empty() {

@@ -181,7 +181,7 @@ impl Work<'_, '_> {
             session.mounts.ended(session, op);
         }
         let changes = layers::contents(session, self.images, &layer)?;
-        files.push(layer.clone(), &changes);
+        files.push(layer.clone(), &changes)?;
         cost += since.elapsed();
         *made += cost;
         let result = super::compress::StepResult {

@@ -109,7 +109,7 @@ fn look(contents: &Changes, files: &AtHand) -> io::Result<Facts> {
 fn has_sums(contents: &Changes) -> bool {
     contents.changes.iter().all(|(_, change)| match change {
         Change::Set(Entry { kind: Kind::File(file), .. }) => file.digest.is_some(),
-        Change::Set(_) | Change::Remove | Change::Opaque => true,
+        Change::Set(_) | Change::Link(_) | Change::Remove | Change::Opaque => true,
     })
 }
 

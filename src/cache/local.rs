@@ -12,7 +12,7 @@ use super::store::touch;
 use crate::image::Descriptor;
 
 /// Names of files that are not entries yet; no key begins so.
-const UNFINISHED: &str = ".unfinished-";
+pub(super) const UNFINISHED: &str = ".unfinished-";
 
 /// The entries of a folder, which is made when the first is saved.
 #[derive(Debug)]
@@ -26,7 +26,8 @@ impl LocalFolder {
         Self { folder }
     }
 
-    pub(super) fn folder(&self) -> &Path {
+    #[must_use]
+    pub fn folder(&self) -> &Path {
         &self.folder
     }
 

@@ -4,8 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use super::local::LocalFolder;
+use super::local::{LocalFolder, UNFINISHED};
 use super::store::{Store, StoreError, open_lock};
+
+/// Whoever still writes a file has written to it within this time.
+const WRITING: Duration = Duration::from_secs(60 * 60);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum StoreItemKind {
@@ -26,6 +29,8 @@ pub enum StoreItemKind {
     Weight,
     /// Of a folder of cache entries: what the builds of a branch weighed.
     Logbook,
+    /// Of a folder of cache entries: what a build is writing, or has left when it was killed.
+    Unfinished,
 }
 
 impl StoreItemKind {
@@ -72,6 +77,7 @@ impl StoreItemKind {
             Self::MountPack => "mount-pack",
             Self::Weight => "weight",
             Self::Logbook => "logbook",
+            Self::Unfinished => "unfinished",
         }
     }
 }
@@ -156,7 +162,11 @@ impl LocalFolder {
         for entry in entries {
             let path = entry.map_err(StoreError::io(self.folder()))?.path();
             let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
-            let Some(kind) = name.as_deref().and_then(StoreItemKind::of_entry) else { continue };
+            let Some(name) = name else { continue };
+            let unfinished = name.starts_with(UNFINISHED).then_some(StoreItemKind::Unfinished);
+            let Some(kind) = unfinished.or_else(|| StoreItemKind::of_entry(&name)) else {
+                continue;
+            };
             items.extend(item(kind, path));
         }
         items.sort_by(|a, b| (a.kind, a.last_used, &a.name).cmp(&(b.kind, b.last_used, &b.name)));
@@ -188,6 +198,7 @@ fn remove(
     for item in items {
         let age = now.duration_since(item.last_used).unwrap_or_default();
         let keep = (item.kind == StoreItemKind::CacheMount && !filter.cache_mounts)
+            || (item.kind == StoreItemKind::Unfinished && age < WRITING)
             || filter.unused_for.is_some_and(|limit| age < limit)
             || filter.keep_storage.is_some_and(|limit| total <= limit);
         if keep {
@@ -233,7 +244,11 @@ fn item(kind: StoreItemKind, path: PathBuf) -> Option<StoreItem> {
         name = fs::read_to_string(beside(&path, ".id")).unwrap_or(name);
     }
     let size = if metadata.is_dir() { folder_size(&path) } else { metadata.len() };
-    let last_used = metadata.accessed().or_else(|_| metadata.modified()).ok()?;
+    let last_used = match kind {
+        StoreItemKind::Unfinished => metadata.modified(),
+        _ => metadata.accessed().or_else(|_| metadata.modified()),
+    };
+    let last_used = last_used.ok()?;
     Some(StoreItem { kind, name, size, last_used, path })
 }
 
@@ -290,5 +305,19 @@ mod tests {
         let all = folder.prune(&PruneFilter::default(), SystemTime::now()).unwrap();
         assert_eq!(names(all), ["i-a-1", "r-1"]);
         assert!(dir.path().join("other").exists());
+    }
+
+    #[test]
+    fn what_a_killed_build_left_in_a_folder_goes_and_what_is_being_written_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, age) in [("old", 7200), ("new", 60)] {
+            let file = File::create(dir.path().join(format!("{UNFINISHED}{name}"))).unwrap();
+            file.set_modified(SystemTime::now() - Duration::from_secs(age)).unwrap();
+        }
+        let folder = LocalFolder::new(dir.path().to_owned());
+        let removed = folder.prune(&PruneFilter::default(), SystemTime::now()).unwrap();
+        assert_eq!(removed.iter().map(|item| &*item.name).collect::<Vec<_>>(), [".unfinished-old"]);
+        let left = folder.list().unwrap();
+        assert_eq!(left.iter().map(|item| &*item.name).collect::<Vec<_>>(), [".unfinished-new"]);
     }
 }

@@ -59,7 +59,7 @@ impl Held {
     fn list(&self) -> Result<String, Error> {
         Ok(match self {
             Self::Store(root) => list(&Store::list(root)?),
-            Self::Folder(folder) => list(&folder.list()?),
+            Self::Folder(folder) => list(&entries(folder)?),
             Self::Github(entries) => entries.list()?,
         })
     }
@@ -67,10 +67,22 @@ impl Held {
     fn sums(&self) -> Result<String, Error> {
         Ok(match self {
             Self::Store(root) => sums(&Store::list(root)?),
-            Self::Folder(folder) => sums(&folder.list()?),
+            Self::Folder(folder) => sums(&entries(folder)?),
             Self::Github(entries) => entries.sums()?,
         })
     }
+}
+
+/// What is in a folder that is there: the name of another is a mistake.
+fn entries(folder: &LocalFolder) -> Result<Vec<StoreItem>, Error> {
+    let path = folder.folder();
+    if !path.is_dir() {
+        return Err(Error::usage(format!("--cache-from: there is no folder {}", path.display()))
+            .hinted(
+                "Name the folder that a build has saved to with --cache-to type=local,dest=.",
+            ));
+    }
+    Ok(folder.list()?)
 }
 
 fn list(items: &[StoreItem]) -> String {
@@ -92,14 +104,18 @@ fn sums(items: &[StoreItem]) -> String {
     let mut text = String::new();
     for (kind, (count, size)) in kinds {
         let (kind, size) = (kind.name(), human(size));
-        let _ = writeln!(text, "{kind:<12} {size:>10}  {count} items");
+        let _ = writeln!(text, "{kind:<12} {size:>10}  {}", counted(count));
     }
     text + &total(items)
 }
 
+fn counted(items: usize) -> String {
+    if items == 1 { "1 item".to_owned() } else { format!("{items} items") }
+}
+
 fn total(items: &[StoreItem]) -> String {
     let size = items.iter().map(|item| item.size).sum();
-    format!("{} items, {} on disk\n", items.len(), human(size))
+    format!("{}, {} on disk\n", counted(items.len()), human(size))
 }
 
 fn prune(args: &PruneArgs, environment: &Environment) -> Result<String, Error> {

@@ -63,6 +63,9 @@ impl Reader {
         };
         inspect::weigh(&reference, &reading).map_err(|error| match error {
             InspectError::Registry(error) => error.into(),
+            InspectError::Read { .. } if matches!(reference, ImageReference::Weight(_)) => {
+                Error::usage(error)
+            }
             InspectError::Layout(_) | InspectError::Archive { .. } | InspectError::Saved { .. } => {
                 Error::usage(error)
             }

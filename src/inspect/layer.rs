@@ -10,7 +10,7 @@ use std::thread;
 use super::sources::{Found, FoundLayer};
 use super::{InspectError, Reading, history, lines};
 use crate::layer::{LayerError, Shown, VerifiedLayer, scan_layer_with};
-use crate::tree::{Changes, Entry, Kind, TreePath};
+use crate::tree::{Changes, Entry, Kind, Tree, TreePath};
 use crate::weight::facts::{self, Facts};
 use crate::weight::{Image, ReadLayer, Step};
 
@@ -94,9 +94,26 @@ pub(super) fn read_all(found: Found, reading: &Reading<'_>) -> Result<Image, Ins
     });
     let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
     done.sort_by_key(|(index, _)| *index);
-    let layers = done.into_iter().map(|(_, layer)| layer).collect::<Result<_, _>>()?;
+    let layers: Vec<_> = done.into_iter().map(|(_, layer)| layer).collect::<Result<_, _>>()?;
+    if let Some((index, source)) = broken_link(&layers) {
+        let name = name.clone();
+        return Err(InspectError::Layer { name, layer: index + 1, source });
+    }
     let dockerfile = reading.dockerfile.map(str::to_owned);
     Ok(Image { identity: found.identity.clone(), layers, dockerfile })
+}
+
+/// The first hard link whose file is in no layer, and the layer of the link.
+fn broken_link(layers: &[ReadLayer]) -> Option<(usize, LayerError)> {
+    let last = layers.iter().rposition(|layer| layer.changes.lower_links().next().is_some())?;
+    let mut below = Tree::new();
+    (0_u32..).zip(&layers[..=last]).find_map(|(index, layer)| {
+        if let Some((path, target)) = below.broken_link(&layer.changes) {
+            return Some((index as usize, LayerError::lower_link_target(path, target)));
+        }
+        below.apply(&layer.changes, index);
+        None
+    })
 }
 
 fn read_one(

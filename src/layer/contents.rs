@@ -31,7 +31,15 @@ pub enum Dialect {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Member {
     Set(TreePath, Entry),
-    HardLink { path: TreePath, target: TreePath },
+    HardLink {
+        path: TreePath,
+        target: TreePath,
+    },
+    /// A hard link to what only a lower layer can have.
+    LowerLink {
+        path: TreePath,
+        target: TreePath,
+    },
     Remove(TreePath),
     Opaque(TreePath),
     Ignored,
@@ -50,6 +58,7 @@ pub(super) enum Node {
     /// A directory that the archive goes through without an entry for it.
     Implied,
     Entry(Entry),
+    LowerLink(TreePath),
 }
 
 pub(super) struct Contents {
@@ -128,20 +137,31 @@ impl Contents {
     }
 
     fn hard_link(&self, path: TreePath, target: TreePath) -> Result<Member> {
-        let linkable = self.entry(&target).is_some_and(|entry| entry.kind != Kind::Directory);
         // A link takes the place of all that was at and below its path.
         let replaced = target.strip_prefix(&*path);
         let replaced = replaced.is_some_and(|rest| matches!(rest.first(), None | Some(b'/')));
-        if !linkable || replaced {
-            return Err(LayerError::LinkTarget { path: shown(&path), target: shown(&target) });
+        let slot = self.paths.get(&target);
+        match slot.and_then(|slot| slot.node.as_ref()) {
+            Some(Node::Entry(entry)) if entry.kind != Kind::Directory && !replaced => {
+                Ok(Member::HardLink { path, target })
+            }
+            Some(Node::LowerLink(lower)) if !replaced => {
+                Ok(Member::LowerLink { path, target: lower.clone() })
+            }
+            None if self.dialect == Dialect::Layer
+                && !replaced
+                && slot.is_none_or(|slot| !slot.removed) =>
+            {
+                Ok(Member::LowerLink { path, target })
+            }
+            _ => Err(LayerError::LinkTarget { path: shown(&path), target: shown(&target) }),
         }
-        Ok(Member::HardLink { path, target })
     }
 
     pub(super) fn entry(&self, path: &[u8]) -> Option<&Entry> {
         match self.paths.get(path)?.node.as_ref()? {
             Node::Entry(entry) => Some(entry),
-            Node::Implied => None,
+            Node::Implied | Node::LowerLink(_) => None,
         }
     }
 
@@ -150,6 +170,7 @@ impl Contents {
         Some(match self.paths.get(path)?.node.as_ref()? {
             Node::Implied => true,
             Node::Entry(entry) => entry.kind == Kind::Directory,
+            Node::LowerLink(_) => false,
         })
     }
 
@@ -216,6 +237,10 @@ impl Contents {
         self.set(path, entry);
     }
 
+    pub(super) fn link_lower(&mut self, path: &TreePath, target: TreePath) {
+        self.slot(path).node = Some(Node::LowerLink(target));
+    }
+
     pub(super) fn remove(&mut self, path: &TreePath) {
         self.slot(path).removed = true;
     }
@@ -235,8 +260,10 @@ impl Contents {
             if slot.removed {
                 changes.push((path.clone(), Change::Remove));
             }
-            if let Some(Node::Entry(entry)) = slot.node {
-                changes.push((path.clone(), Change::Set(entry)));
+            match slot.node {
+                Some(Node::Entry(entry)) => changes.push((path.clone(), Change::Set(entry))),
+                Some(Node::LowerLink(target)) => changes.push((path.clone(), Change::Link(target))),
+                Some(Node::Implied) | None => {}
             }
             if slot.opaque {
                 changes.push((path, Change::Opaque));
@@ -295,8 +322,10 @@ impl Contents {
                     }
                     push(&mut todo, target);
                 }
-                None | Some(Kind::Directory) => real = next.to_vec(),
-                Some(_) => {
+                None | Some(Kind::Directory) if self.is_directory(&next) != Some(false) => {
+                    real = next.to_vec();
+                }
+                _ => {
                     let (path, parent) = (shown(path), shown(&next));
                     return Err(LayerError::ParentNotDirectory { path, parent });
                 }

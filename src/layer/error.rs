@@ -52,11 +52,23 @@ pub enum LayerError {
     LinkLoop { path: String },
     #[error("/{path} is a hard link to /{target}, which the same archive does not have before it")]
     LinkTarget { path: String, target: String },
+    #[error(
+        "/{path} is a hard link to /{target}, which neither its layer has before it nor a layer below"
+    )]
+    LowerLinkTarget { path: String, target: String },
+    #[error("can't write /{path} anew: it is a hard link to a file of a lower layer")]
+    LowerLink { path: String },
     #[error("the layer does not hold /{path} with the content expected")]
     NotInLayer { path: String },
 
     #[error("/{path} has the overlay attribute {name}, which the mount should not have allowed")]
     OverlayFeature { path: String, name: String },
+}
+
+impl LayerError {
+    pub(crate) fn lower_link_target(path: &[u8], target: &[u8]) -> Self {
+        Self::LowerLinkTarget { path: shown(path), target: shown(target) }
+    }
 }
 
 /// How many bytes a file had, as far as it was read.

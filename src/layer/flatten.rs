@@ -34,23 +34,39 @@ pub trait Output {
     fn hard_link(&mut self, path: &TreePath, target: &TreePath, entry: &Entry) -> Result<()>;
 }
 
+/// Where the content of a file stands that is a hard link to one of a lower layer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// Index from the lowest.
+    pub layer: u32,
+    pub path: TreePath,
+    /// The file's [`FileInfo::link`] in that layer.
+    pub link: Option<u64>,
+}
+
 /// Gives `output` the files of `tree`, the merged tree sorted by path without its root, whose
-/// [`Entry::layer`] counts in `layers`. First comes all that has no content; then each layer is
+/// [`Entry::layer`] counts in `layers`; `origin` says which are links to lower files. First comes all that has no content; then each layer is
 /// read once, if a file of it is left. Every time becomes `mtime` if that is given, as BuildKit has
 /// it for `SOURCE_DATE_EPOCH` (L-056).
 pub fn flatten<'t>(
     tree: impl IntoIterator<Item = (&'t TreePath, &'t Entry)>,
     layers: &[&Changes],
+    origin: &dyn Fn(&TreePath) -> Option<Origin>,
     open: &mut OpenLayer,
     mtime: Option<i64>,
     output: &mut dyn Output,
 ) -> Result<()> {
-    let mut files: BTreeMap<u32, Vec<(TreePath, Entry)>> = BTreeMap::new();
+    let mut files: BTreeMap<u32, Vec<Named>> = BTreeMap::new();
     for (path, entry) in tree {
         let mut entry = entry.clone();
         entry.mtime = mtime.unwrap_or(entry.mtime);
         match entry.kind {
-            Kind::File(_) => files.entry(entry.layer).or_default().push((path.clone(), entry)),
+            Kind::File(FileInfo { link, .. }) => {
+                let own = || Origin { layer: entry.layer, path: path.clone(), link };
+                let origin = origin(path).unwrap_or_else(own);
+                let named = Named { path: path.clone(), entry, origin };
+                files.entry(named.origin.layer).or_default().push(named);
+            }
             Kind::Socket => {}
             _ => output.node(path, &entry)?,
         }
@@ -68,6 +84,12 @@ pub fn flatten<'t>(
     Ok(())
 }
 
+struct Named {
+    path: TreePath,
+    entry: Entry,
+    origin: Origin,
+}
+
 /// What is left of one layer, while it is read.
 struct Owned<'a> {
     /// Names that are left of the file whose content stands at a path of the layer. That path may
@@ -83,21 +105,19 @@ struct Group {
 }
 
 impl<'a> Owned<'a> {
-    fn new(contents: &Changes, files: Vec<(TreePath, Entry)>, output: &'a mut dyn Output) -> Self {
+    fn new(contents: &Changes, files: Vec<Named>, output: &'a mut dyn Output) -> Self {
         let mut groups: Vec<Group> = Vec::new();
         let mut linked: HashMap<u64, usize> = HashMap::new();
-        let mut names = HashMap::new();
-        for (path, entry) in files {
-            let group = match &entry.kind {
-                Kind::File(FileInfo { link: Some(link), .. }) => {
-                    *linked.entry(*link).or_insert(groups.len())
-                }
-                _ => groups.len(),
+        let mut names: HashMap<TreePath, usize> = HashMap::new();
+        for Named { path, entry, origin } in files {
+            let group = match origin.link {
+                Some(link) => *linked.entry(link).or_insert(groups.len()),
+                None => names.get(&origin.path).copied().unwrap_or(groups.len()),
             };
             if group == groups.len() {
                 groups.push(Group { names: Vec::new(), done: false });
             }
-            names.insert(path.clone(), group);
+            names.insert(origin.path, group);
             groups[group].names.push((path, entry));
         }
         for (path, change) in &contents.changes {

@@ -133,7 +133,8 @@ pub(super) fn read(
             Member::Ignored => {}
             Member::Set(path, entry) => {
                 imply_parents(&mut contents, &path, destination)?;
-                make_room(&mut contents, &path, &entry.kind, destination)?;
+                let directory = entry.kind == Kind::Directory;
+                make_room(&mut contents, &path, directory, destination)?;
                 let mut content = Content {
                     start: tar.position(),
                     body: &mut tar.body(),
@@ -151,9 +152,14 @@ pub(super) fn read(
             Member::HardLink { path, target } => {
                 imply_parents(&mut contents, &path, destination)?;
                 let Some(entry) = contents.entry(&target).cloned() else { continue };
-                make_room(&mut contents, &path, &entry.kind, destination)?;
+                make_room(&mut contents, &path, false, destination)?;
                 destination.hard_link(&path, &target, &entry)?;
                 contents.link(path, &target);
+            }
+            Member::LowerLink { path, target } => {
+                imply_parents(&mut contents, &path, destination)?;
+                make_room(&mut contents, &path, false, destination)?;
+                contents.link_lower(&path, target);
             }
             Member::Remove(path) => {
                 imply_parents(&mut contents, &path, destination)?;
@@ -188,12 +194,12 @@ fn imply_parents(
 fn make_room(
     contents: &mut Contents,
     path: &TreePath,
-    kind: &Kind,
+    directory: bool,
     destination: &mut dyn Destination,
 ) -> Result<()> {
     match contents.is_directory(path) {
         None => Ok(()),
-        Some(true) if *kind == Kind::Directory => Ok(()),
+        Some(true) if directory => Ok(()),
         Some(_) => {
             contents.forget(path);
             destination.clear(path)

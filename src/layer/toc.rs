@@ -45,6 +45,10 @@ pub fn encode(changes: &Changes) -> Vec<u8> {
         match change {
             Change::Remove => plain.push(0),
             Change::Opaque => plain.push(1),
+            Change::Link(target) => {
+                plain.push(9);
+                text(&mut plain, target);
+            }
             Change::Set(entry) => put_entry(&mut plain, entry),
         }
     }
@@ -80,6 +84,7 @@ pub fn decode(bytes: &[u8]) -> Result<Changes> {
         let change = match input.byte()? {
             0 => Change::Remove,
             1 => Change::Opaque,
+            9 => Change::Link(input.path()?),
             tag => Change::Set(input.entry(tag)?),
         };
         let place = (&*path, rank(&change));
@@ -201,6 +206,14 @@ impl<R: Read> Input<R> {
             Ok(read) if read as u64 == length => Ok(text),
             _ => Err(damaged("it ends early")),
         }
+    }
+
+    fn path(&mut self) -> Result<TreePath> {
+        let path = self.text(MAX_PATH as u64)?;
+        if !is_tree_path(&path) {
+            return Err(damaged("a path is none of a tree"));
+        }
+        Ok(path.into())
     }
 
     fn entry(&mut self, tag: u8) -> Result<Entry> {

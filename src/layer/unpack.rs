@@ -71,7 +71,7 @@ impl Selection {
 
 /// Unpacks the uncompressed tar of one layer into `directory`, which is empty and nobody else's,
 /// and gives its table of contents. Whiteouts become what overlayfs takes for them, directories
-/// that the layer has no entry for 0755 0:0. Owners are set by root only; devices where the system
+/// that the layer has no entry for 0755 0:0, hard links to lower files whiteouts. Owners are set by root only; devices where the system
 /// allows them. With [`UnpackOptions::only`], see [`unpack_archive`] for what is written, and the
 /// table is as far as the tar was read.
 pub fn unpack(tar: impl Read, directory: &Path, options: &UnpackOptions) -> Result<Changes> {
@@ -214,7 +214,8 @@ impl Rootfs {
             Some(Node::Implied) => true,
             Some(Node::Entry(entry)) => entry.kind == Kind::Directory,
             None if !slot.removed => return Ok(()),
-            None => {
+            // What a hard link to a lower file is shows over all layers; here it hides what is below.
+            None | Some(Node::LowerLink(_)) => {
                 let made = self.inside.parent(path).and_then(|(parent, name)| {
                     Ok(mknodat(parent, name, FileType::CharacterDevice, Mode::empty(), 0)?)
                 });

@@ -49,6 +49,7 @@ pub fn write_layer(
             Change::Set(_) if is_reserved(path) => {
                 return Err(LayerError::ReservedName { path: shown(path) });
             }
+            Change::Link(_) => return Err(LayerError::LowerLink { path: shown(path) }),
             Change::Set(entry) => {
                 if let Some(latest) = options.latest_mtime {
                     entry.mtime = entry.mtime.min(latest);
@@ -87,7 +88,7 @@ pub fn write_layer(
 pub(super) fn rank(change: &Change) -> u8 {
     match change {
         Change::Remove => 0,
-        Change::Set(_) => 1,
+        Change::Set(_) | Change::Link(_) => 1,
         Change::Opaque => 2,
     }
 }

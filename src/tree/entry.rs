@@ -65,6 +65,9 @@ pub struct Changes {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
     Set(Entry),
+    /// A hard link to a file that only lower layers have, as far as the layer itself can lead its
+    /// path; see [`Tree::link_target`](super::Tree::link_target).
+    Link(TreePath),
     /// A whiteout: the path and all below it is gone.
     Remove,
     /// An opaque whiteout of a directory: all that lower layers have below it is gone. It stands
@@ -73,7 +76,8 @@ pub enum Change {
 }
 
 impl Changes {
-    /// Bytes of the files that the layer brings; a file with several names counts once.
+    /// Bytes of the files that the layer brings; a file with several names counts once, and a hard
+    /// link to a lower file not at all.
     #[must_use]
     pub fn unpacked_size(&self) -> u64 {
         let mut links = std::collections::BTreeSet::new();
@@ -82,8 +86,16 @@ impl Changes {
                 let counts = file.link.is_none_or(|link| links.insert(link));
                 if counts { file.size } else { 0 }
             }
-            Change::Set(_) | Change::Remove | Change::Opaque => 0,
+            Change::Set(_) | Change::Link(_) | Change::Remove | Change::Opaque => 0,
         };
         self.changes.iter().map(size).sum()
+    }
+
+    /// Hard links to files of lower layers, and their targets.
+    pub fn lower_links(&self) -> impl Iterator<Item = (&TreePath, &TreePath)> {
+        self.changes.iter().filter_map(|(path, change)| match change {
+            Change::Link(target) => Some((path, target)),
+            Change::Set(_) | Change::Remove | Change::Opaque => None,
+        })
     }
 }

@@ -76,6 +76,10 @@ pub fn layer_key(layer: &Changes) -> Result<Sha256Sum, KeyError> {
                 let link = if let Kind::File(file) = &entry.kind { file.link } else { None };
                 key.number(link.map_or(0, |link| link + 1));
             }
+            Change::Link(target) => {
+                key.bytes(b"link");
+                key.bytes(target);
+            }
             Change::Remove => key.bytes(b"removed"),
             Change::Opaque => key.bytes(b"opaque"),
         }

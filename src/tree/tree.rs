@@ -149,9 +149,28 @@ impl Tree {
         }
     }
 
+    /// What a hard link of a layer on top of this tree leads to; `None` where nothing is, or a
+    /// directory. Symbolic links on the way are followed, one at the end is the target itself.
+    #[must_use]
+    pub fn link_target(&self, target: &[u8]) -> Option<(TreePath, &Entry)> {
+        let (path, entry) = self.get_key_value(&self.resolve(target, false).ok()?)?;
+        (entry.kind != Kind::Directory).then_some((path, entry))
+    }
+
+    /// A hard link of a layer on top of this tree that leads nowhere, with its target.
+    #[must_use]
+    pub fn broken_link<'c>(&self, changes: &'c Changes) -> Option<(&'c TreePath, &'c TreePath)> {
+        changes.lower_links().find(|(_, target)| self.link_target(target).is_none())
+    }
+
     /// Lays one layer on top. Whiteouts act on what was there before, never on what the layer
-    /// itself brings (OCI image-spec, layer, whiteouts).
+    /// itself brings (OCI image-spec, layer, whiteouts). A hard link to a lower file becomes a file
+    /// like it, but of this layer; one that leads nowhere is left out, see [`Tree::broken_link`].
     pub fn apply(&mut self, changes: &Changes, layer: u32) {
+        let links: Vec<(&TreePath, Entry)> = changes
+            .lower_links()
+            .filter_map(|(path, target)| Some((path, self.link_target(target)?.1.clone())))
+            .collect();
         for (path, change) in &changes.changes {
             match change {
                 Change::Remove => self.remove(path),
@@ -162,7 +181,7 @@ impl Tree {
                         node.children = None;
                     }
                 }
-                Change::Set(_) => {}
+                Change::Set(_) | Change::Link(_) => {}
             }
         }
         for (path, change) in &changes.changes {
@@ -171,8 +190,15 @@ impl Tree {
                 Change::Opaque if self.get(path).is_none() => {
                     self.insert(path, Entry::directory(layer));
                 }
-                Change::Opaque | Change::Remove => {}
+                Change::Opaque | Change::Link(_) | Change::Remove => {}
             }
+        }
+        for (path, mut entry) in links {
+            entry.layer = layer;
+            if let Kind::File(file) = &mut entry.kind {
+                file.link = None;
+            }
+            self.insert(path, entry);
         }
     }
 

@@ -8,8 +8,9 @@ use super::input::{Image, ReadLayer};
 use crate::tree::{Change, Entry, FileInfo, Kind, TreePath};
 
 /// Sorted by path, then by layer. The bytes of a layer's files add up to its
-/// [`unpacked_size`](crate::tree::Changes::unpacked_size).
-pub(super) fn files(image: &Image) -> Vec<File> {
+/// [`unpacked_size`](crate::tree::Changes::unpacked_size). `lower` has what the hard links of a
+/// layer to files of lower ones are: their bytes are those layers'.
+pub(super) fn files(image: &Image, lower: &HashMap<(u32, TreePath), Entry>) -> Vec<File> {
     let mut files = Vec::new();
     let mut links = HashMap::new();
     let mut live = Live::default();
@@ -20,7 +21,14 @@ pub(super) fn files(image: &Image) -> Vec<File> {
         // Where the last file is: what stood in place of it or above is covered already.
         let mut directory = None;
         for (path, change) in &layer.changes.changes {
-            let Change::Set(entry) = change else { continue };
+            let (entry, is_own) = match change {
+                Change::Set(entry) => (entry, true),
+                Change::Link(_) => match lower.get(&(index, path.clone())) {
+                    Some(entry) => (entry, false),
+                    None => continue,
+                },
+                Change::Remove | Change::Opaque => continue,
+            };
             if covers {
                 live.cover(path, entry, index, &mut files);
                 if directory != Some(parent(path)) {
@@ -33,7 +41,8 @@ pub(super) fn files(image: &Image) -> Vec<File> {
                 links.entry((index, link)).or_insert_with(Vec::new).push(files.len());
             }
             live.paths.insert(path.clone(), files.len());
-            files.push(new(path, index, file));
+            let bytes = if is_own { file.size } else { 0 };
+            files.push(File { bytes, ..new(path, index, file) });
         }
         estimate(layer, &mut files[first..]);
     }
@@ -76,7 +85,7 @@ impl Live {
                     self.bury_below(path, Fate::Removed(index), files);
                 }
                 Change::Opaque => self.bury_below(path, Fate::Removed(index), files),
-                Change::Set(_) => {}
+                Change::Set(_) | Change::Link(_) => {}
             }
         }
     }

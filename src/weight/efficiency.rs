@@ -121,6 +121,7 @@ fn leaves(changes: &[(TreePath, Change)]) -> Vec<(&[u8], Leaf)> {
                 };
                 leaves.push((path, Leaf::Set(size)));
             }
+            Change::Link(_) => leaves.push((path, Leaf::Set(0))),
             Change::Opaque => {}
         }
     }

@@ -31,6 +31,8 @@ mod size;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
+
 use serde::Serialize;
 
 use crate::tree::Tree;
@@ -73,10 +75,16 @@ pub struct Weight {
 #[must_use]
 pub fn weigh(image: &Image) -> Weight {
     let mut tree = Tree::new();
+    let mut links = HashMap::new();
     for (index, layer) in (0..).zip(&image.layers) {
         tree.apply(&layer.changes, index);
+        for (path, _) in layer.changes.lower_links() {
+            if let Some(entry) = tree.get(path) {
+                links.insert((index, path.clone()), entry.clone());
+            }
+        }
     }
-    let mut files = attribute::files(image);
+    let mut files = attribute::files(image, &links);
     let packages = packages::assign(image, &tree, &mut files);
     let findings = findings::findings(image, &tree, &files, &packages);
     let layers = image.layers.iter().map(|layer| Layer {

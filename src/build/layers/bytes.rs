@@ -71,7 +71,12 @@ pub(in crate::build) fn read_tar<T>(
 }
 
 /// An error with a layer, of which the user knows no more than the image and its FROM.
-fn naming_base(session: &Session<'_>, images: &Images, layer: &StageLayer, error: Error) -> Error {
+pub(in crate::build) fn naming_base(
+    session: &Session<'_>,
+    images: &Images,
+    layer: &StageLayer,
+    error: Error,
+) -> Error {
     if let Err(canceled) = session.check_canceled() {
         return canceled;
     }

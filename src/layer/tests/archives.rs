@@ -1,7 +1,7 @@
 //! What an archive means, however strange: whiteouts, repeated paths, links, and attempts to leave.
 
 use super::*;
-use crate::layer::{LayerError, scan_layer};
+use crate::layer::{LayerError, decode, encode, scan_layer};
 
 fn scan(members: &[Member]) -> Result<Changes, LayerError> {
     scan_layer(&raw_tar(members)[..])
@@ -90,7 +90,7 @@ fn evil_archives_are_errors() {
         ("leads out", &[("a/../../escape", FILE, b"x")]),
         ("leads out", &[("/../escape", FILE, b"x")]),
         ("leads out", &[("a", FILE, b""), ("b", hard("../../etc/passwd"), b"")]),
-        ("does not have before it", &[("b", hard("/etc/passwd"), b"")]),
+        ("does not have before it", &[(".wh.a", FILE, b""), ("b", hard("a"), b"")]),
         ("does not have before it", &[("a/", TarKind::Directory, b""), ("b", hard("a"), b"")]),
         ("does not have before it", &[("a", FILE, b""), ("a", hard("a"), b"")]),
         ("does not have before it", &[("a/b", FILE, b""), ("a", hard("a/b"), b"")]),
@@ -107,6 +107,30 @@ fn evil_archives_are_errors() {
         let error = scan(members).unwrap_err().to_string();
         assert!(error.contains(expected), "{error} is not about {expected}");
     }
+}
+
+#[test]
+fn a_hard_link_to_what_the_layer_has_not_is_one_to_a_lower_file() {
+    let found = scan(&[
+        ("in", to("d"), b""),
+        ("b", FILE, b"gone"),
+        ("b", hard("in/low"), b""),
+        ("c", hard("b"), b""),
+        ("late", hard("e"), b""),
+        ("e", FILE, b""),
+    ]);
+    let link = |target| Change::Link(path(target));
+    let expected = changes([
+        ("b", link("d/low")),
+        ("c", link("d/low")),
+        ("e", file(b"", None)),
+        ("in", symlink("d")),
+        ("late", link("e")),
+    ]);
+    assert_eq!(found.unwrap(), expected);
+    assert_eq!((expected.unpacked_size(), decode(&encode(&expected))), (0, Ok(expected)));
+    let below = scan(&[("b", hard("low"), b""), ("b/c", FILE, b"")]).unwrap_err().to_string();
+    assert!(below.contains("not a directory"), "{below}");
 }
 
 #[test]

@@ -46,7 +46,14 @@ fn flat(output: &mut dyn crate::layer::Output, mtime: Option<i64>) -> Result<(),
     let mut open = |layer: usize| -> Result<Box<dyn Read>, LayerError> {
         Ok(Box::new(Cursor::new(tars[layer].clone())))
     };
-    flatten(merged.iter().map(|(path, entry)| (path, entry)), &tables, &mut open, mtime, output)
+    flatten(
+        merged.iter().map(|(path, entry)| (path, entry)),
+        &tables,
+        &|_| None,
+        &mut open,
+        mtime,
+        output,
+    )
 }
 
 #[test]
@@ -114,6 +121,6 @@ fn a_layer_without_its_file_is_an_error() {
     };
     let tree = merged.iter().map(|(path, entry)| (path, entry));
     let mut output = TarOutput::new(io::sink());
-    let error = flatten(tree, &tables, &mut open, None, &mut output).unwrap_err();
+    let error = flatten(tree, &tables, &|_| None, &mut open, None, &mut output).unwrap_err();
     assert!(matches!(error, LayerError::NotInLayer { .. }), "{error}");
 }

@@ -113,6 +113,37 @@ fn a_file_with_two_names_counts_once() {
     assert_eq!(tree.unpacked_size(), 112);
 }
 
+#[test]
+fn a_hard_link_to_a_lower_file_is_a_file_of_its_own_layer() {
+    let link = |at: &str, target: &str| (path(at), Change::Link(path(target)));
+    let symlink = Entry { kind: Kind::Symlink(b"usr"[..].into()), ..Entry::directory(0) };
+    let base = vec![
+        set("lib", symlink),
+        set("usr/a", Entry { mode: 0o4755, ..file(5, Some(1)) }),
+        set("usr/b", file(5, Some(1))),
+    ];
+    // What the layer does to the target comes after its link.
+    let above = vec![
+        link("copy", "lib/a"),
+        link("nothing", "usr/none"),
+        (path("usr/a"), Change::Remove),
+        link("usr/b", "lib"),
+    ];
+    let tree = layers(&[base.clone(), above.clone()]);
+    assert_eq!(paths(&tree), ["copy", "lib", "usr", "usr/b"]);
+    assert_eq!(tree.get(b"copy"), Some(&Entry { mode: 0o4755, layer: 1, ..file(5, None) }));
+    assert!(matches!(tree.get(b"usr/b").map(|e| &e.kind), Some(Kind::Symlink(_))));
+    let below = layers(&[base]);
+    let (at, target) = (path("nothing"), path("usr/none"));
+    assert_eq!(below.broken_link(&Changes { changes: above }), Some((&at, &target)));
+    for directory in ["usr", ""] {
+        assert!(below.broken_link(&Changes { changes: vec![link("x", directory)] }).is_some());
+    }
+    for known in ["usr/a", "lib/a", "lib"] {
+        assert_eq!(below.broken_link(&Changes { changes: vec![link("x", known)] }), None);
+    }
+}
+
 fn change() -> impl Strategy<Value = Change> {
     prop_oneof![
         3 => Just(Change::Set(Entry::directory(0))),
@@ -139,7 +170,7 @@ proptest! {
                 match change {
                     Change::Remove => map.retain(|p, _| **p != **path && !is_below(p, path)),
                     Change::Opaque => map.retain(|p, _| !is_below(p, path)),
-                    Change::Set(_) => {}
+                    Change::Set(_) | Change::Link(_) => {}
                 }
             }
             for (path, change) in changes {

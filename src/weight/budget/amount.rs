@@ -26,6 +26,8 @@ pub enum Amount {
 pub struct Percent(pub u64);
 
 impl Percent {
+    pub(super) const WHOLE: Self = Self(10_000);
+
     /// `part` of `whole`, rounded up, so that whatever is above a limit shows as such.
     #[must_use]
     pub fn of(part: u64, whole: u64) -> Self {

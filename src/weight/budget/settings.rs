@@ -1,5 +1,6 @@
 //! `.plimsoll.yml`: limits, for all images, for some, for platforms and stages.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
@@ -7,6 +8,7 @@ use std::str::FromStr;
 
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
+use serde_yaml::{MessageFormatter, UserMessageFormatter};
 
 use super::amount::{self, AmountError, GrowthLimit, Percent};
 use crate::ignore::Patterns;
@@ -15,6 +17,23 @@ use crate::ignore::Patterns;
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct SettingsError(String);
+
+/// What is wrong with the file, without the words of the library that reads it.
+struct Plain;
+
+impl MessageFormatter for Plain {
+    fn format_message<'a>(&self, error: &'a serde_yaml::Error) -> Cow<'a, str> {
+        match error {
+            serde_yaml::Error::DuplicateMappingKey { key: Some(key), .. } => {
+                format!("`{key}` is there twice").into()
+            }
+            serde_yaml::Error::Unexpected { expected: "mapping start", .. } => {
+                "expected keys with values, such as `compressed: 250MB`".into()
+            }
+            error => UserMessageFormatter.format_message(error),
+        }
+    }
+}
 
 /// The whole file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -46,8 +65,8 @@ pub struct Budget {
     /// Unpacked bytes that better lines would save.
     #[serde(deserialize_with = "given")]
     pub waste: Option<Limit<Bytes>>,
-    /// The least that dive's figure may be.
-    #[serde(deserialize_with = "given")]
+    /// The least that dive's figure may be; at most 100 %.
+    #[serde(deserialize_with = "share")]
     pub efficiency: Option<Limit<Percent>>,
     /// Unpacked, of any one layer above the base.
     #[serde(deserialize_with = "given")]
@@ -93,13 +112,26 @@ fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     T::deserialize(deserializer).map(Some)
 }
 
+/// [`given`], for a part of a whole.
+fn share<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Limit<Percent>>, D::Error> {
+    let limit: Option<Limit<Percent>> = given(deserializer)?;
+    match limit {
+        Some(limit) if limit.value > Percent::WHOLE => {
+            let found = limit.value;
+            Err(de::Error::custom(format_args!("expected at most 100 % but found {found}")))
+        }
+        limit => Ok(limit),
+    }
+}
+
 impl Settings {
     /// Reads a file of YAML. Keys that are not known are refused.
     pub fn parse(text: &str) -> Result<Self, SettingsError> {
         if text.trim().is_empty() {
             return Ok(Self::default());
         }
-        serde_yaml::from_str(text).map_err(|error| SettingsError(error.to_string()))
+        serde_yaml::from_str(text)
+            .map_err(|error: serde_yaml::Error| SettingsError(error.render_with_formatter(&Plain)))
     }
 
     /// What holds for one image on one platform.
@@ -123,7 +155,8 @@ impl Settings {
 
 impl Budget {
     /// Limits in a few words, as an input has them: `250MB` of the compressed size, `+10MB` and `+5%`
-    /// of growth; commas or line breaks between them.
+    /// of growth; commas or line breaks between them. A broken one fails, whatever `action` other
+    /// limits have.
     pub fn parse_short(text: &str) -> Result<Self, AmountError> {
         let mut budget = Self::default();
         let mut growth = GrowthLimit::default();
@@ -134,11 +167,11 @@ impl Budget {
                 growth.percent = growth.percent.or(more.percent);
             } else {
                 let value = Bytes(amount::bytes(word)?);
-                budget.compressed = Some(Limit { value, action: None });
+                budget.compressed = Some(Limit { value, action: Some(Action::Fail) });
             }
         }
         if growth != GrowthLimit::default() {
-            budget.growth = Some(Limit { value: growth, action: None });
+            budget.growth = Some(Limit { value: growth, action: Some(Action::Fail) });
         }
         Ok(budget)
     }

@@ -174,6 +174,19 @@ fn a_waiver_and_a_gate_that_only_warns() {
 }
 
 #[test]
+fn settings_that_warn_leave_typed_limits_alone() {
+    let new = weight(2000, 200);
+    let judged = Judged { weight: &new, difference: None, stages: &[] };
+    let settings = Settings::parse("budget: {action: warn, unpacked: 1}").unwrap();
+    let typed = Budget::parse_short("1").unwrap();
+    let found = judge(&judged, &typed.or(settings.budget), [], Action::Fail, None);
+    let actions: Vec<_> =
+        found.breaches.iter().map(|breach| (&breach.subject, breach.action)).collect();
+    let expected = [(&Subject::Compressed, Action::Fail), (&Subject::Unpacked, Action::Warn)];
+    assert_eq!((actions, found.status), (expected.to_vec(), Status::Fail));
+}
+
+#[test]
 fn what_is_not_known_is_within_no_limit() {
     let mut new = weight(2000, 200);
     new.layers[0].blob = None;
@@ -195,6 +208,9 @@ fn mistakes_have_a_place() {
         ("budget:\n  action:\n", ""),
         ("budget:\n  efficiency: 0.95\n", "expected a share such as 95% but found \"0.95\""),
         ("budget:\n  growth: fast\n", "expected a growth such as 10MB or 5%"),
+        ("budget:\n  efficiency: 150%\n", "expected at most 100 % but found 150 %"),
+        ("budget: 250MB\n", "expected keys with values, such as `compressed: 250MB`"),
+        ("budget:\n  layer: 1\n  layer: 2\n", "`layer` is there twice"),
         ("budgets: {}\n", "budgets"),
         ("- a\n", ""),
     ];
