@@ -5,7 +5,7 @@ use oci_spec::distribution::Reference;
 use super::flag::FlagError;
 
 fn reference(text: &str) -> Result<Reference, FlagError> {
-    text.parse().map_err(|error| {
+    crate::reference::parse(text).map_err(|error| {
         let error = FlagError::new(format!("{text:?} is not an image name: {error}"));
         if text.contains("://") {
             error.hinted("An image name has no scheme: registry.example/app:1.0.")

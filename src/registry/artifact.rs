@@ -61,7 +61,7 @@ impl Registry {
     pub async fn blob_size(&self, name: &Reference, blob: &Digest) -> Result<Option<u64>, Error> {
         let endpoints = self.endpoints(name.registry())?;
         let endpoint = own(&endpoints);
-        let url = endpoint.url(name.repository(), &format!("blobs/{blob}")).await?;
+        let url = endpoint.url(name.repository(), &format!("blobs/{blob}"))?;
         let asked = Asked::new(&Method::HEAD, &url, endpoint.name());
         let scopes = [Scope::pull(name.repository())];
         match endpoint.send(&Call::new(Method::HEAD, url, &scopes)).await {
@@ -115,7 +115,7 @@ impl Registry {
     ) -> Result<Option<Vec<u8>>, Error> {
         let endpoints = self.endpoints(name.registry())?;
         let endpoint = own(&endpoints);
-        let mut url = endpoint.url(name.repository(), what).await?;
+        let mut url = endpoint.url(name.repository(), what)?;
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }

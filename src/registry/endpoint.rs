@@ -1,12 +1,11 @@
 //! One place that answers for a registry's host: the host itself or a mirror of it.
 
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
 use reqwest::{Body, Method, Response, StatusCode, Url};
-use tokio::sync::OnceCell;
 
 use super::auth::{Authority, Scope};
 use super::challenge::Challenge;
@@ -14,6 +13,9 @@ use super::docker_config::normalize;
 use super::error::{Asked, Error};
 use super::{Shared, check, pause};
 use crate::http::{self, Clients, Failure, Peer, RetryPolicy};
+
+const HTTPS: &str = "https";
+const HTTP: &str = "http";
 
 #[derive(Debug)]
 pub(super) struct Endpoint {
@@ -25,9 +27,8 @@ pub(super) struct Endpoint {
     place: String,
     /// What a mirror puts before the names of repositories; ends with `/` unless empty.
     prefix: String,
-    /// `None` to find out.
-    scheme: Option<&'static str>,
-    root: OnceCell<Url>,
+    /// Empty until an answer shows it, where both are possible.
+    scheme: OnceLock<&'static str>,
     authority: Authority,
     clients: Arc<Clients>,
     policy: RetryPolicy,
@@ -98,8 +99,8 @@ impl Endpoint {
             if text.contains("://") { text.to_owned() } else { format!("https://{text}") };
         let url = Url::parse(&with_scheme).map_err(|_| wrong())?;
         let scheme = match url.scheme() {
-            "https" => "https",
-            "http" => "http",
+            HTTPS => HTTPS,
+            HTTP => HTTP,
             _ => return Err(wrong()),
         };
         let mut place = url.host_str().ok_or_else(wrong)?.to_owned();
@@ -129,10 +130,9 @@ impl Endpoint {
             host: host.to_owned(),
             mirror,
             insecure,
+            scheme: scheme.map_or_else(OnceLock::new, OnceLock::from),
             place,
             prefix,
-            scheme,
-            root: OnceCell::new(),
             authority: Authority::new(host, insecure, options, Arc::clone(&clients)),
             clients,
             policy,
@@ -151,38 +151,34 @@ impl Endpoint {
     /// The URL of something of a repository: `manifests/latest`, `blobs/sha256:…`.
     ///
     /// # Errors
-    /// [`Error::Transport`] when the host had to be tried for its scheme, and TLS can't be set up.
-    pub(super) async fn url(&self, repository: &str, rest: &str) -> Result<Url, Error> {
-        let root = self.root.get_or_try_init(|| self.find_root()).await?;
+    /// [`Error::Protocol`] where that is no path.
+    pub(super) fn url(&self, repository: &str, rest: &str) -> Result<Url, Error> {
+        let root = self.root()?;
         let path = format!("{}{repository}/{rest}", self.prefix);
         root.join(&path).map_err(|error| Error::Protocol {
-            asked: Asked::new(&Method::GET, root, &self.host),
+            asked: Asked::new(&Method::GET, &root, &self.host),
             what: format!("{path} is no path: {error}"),
         })
     }
 
-    /// An insecure host, which this machine always is, may speak TLS or not: ask it once.
-    async fn find_root(&self) -> Result<Url, Error> {
-        let parse = |scheme: &str| {
-            let text = format!("{scheme}://{}/v2/", self.place);
-            Url::parse(&text).map_err(|error| Error::Reference {
-                text: self.place.clone(),
-                reason: error.to_string(),
-            })
-        };
-        if let Some(scheme) = self.scheme {
-            return parse(scheme);
-        }
-        let secure = parse("https")?;
-        let peer = Peer::of(&secure, self.insecure);
-        if peer == Peer::Verified {
-            return Ok(secure);
-        }
-        let client = self.client(&secure, &Method::GET).await?;
-        match http::send(client.get(secure.clone())).await {
-            Ok(_) => Ok(secure),
-            Err(_) => parse("http"),
-        }
+    fn root(&self) -> Result<Url, Error> {
+        let scheme = self.scheme.get().unwrap_or(&HTTPS);
+        let text = format!("{scheme}://{}/v2/", self.place);
+        Url::parse(&text).map_err(|error| Error::Reference {
+            text: self.place.clone(),
+            reason: error.to_string(),
+        })
+    }
+
+    /// A URL of this endpoint's without TLS, where that may be right: an insecure host, which this
+    /// machine always is, may speak it or not.
+    fn without_tls(&self, url: &Url) -> Option<Url> {
+        let secure = Url::parse(&format!("{HTTPS}://{}/", self.place)).ok()?;
+        let may_be = self.scheme.get() != Some(&HTTPS)
+            && url.origin() == secure.origin()
+            && Peer::of(url, self.insecure) != Peer::Verified;
+        let path = url.as_str().strip_prefix(secure.as_str()).filter(|_| may_be)?;
+        Url::parse(&format!("{HTTP}://{}/{path}", self.place)).ok()
     }
 
     async fn client(&self, url: &Url, method: &Method) -> Result<&reqwest::Client, Error> {
@@ -200,8 +196,9 @@ impl Endpoint {
     pub(super) async fn send(&self, call: &Call<'_>) -> Result<Response, Error> {
         let mut attempt = 0;
         let mut renewed = false;
+        let mut url = call.url.clone();
         loop {
-            let error = match self.attempt(call, &mut renewed).await {
+            let error = match self.attempt(call, &mut url, &mut renewed).await {
                 Ok(Some(answer)) => return Ok(answer),
                 Ok(None) => continue,
                 Err(error) => error,
@@ -217,17 +214,23 @@ impl Endpoint {
     async fn attempt(
         &self,
         call: &Call<'_>,
+        url: &mut Url,
         renewed: &mut bool,
     ) -> Result<Option<Response>, Error> {
-        let asked = Asked::new(&call.method, &call.url, &self.host);
-        let authorization = match self.is_ours(&call.url) {
+        let authorization = match self.is_ours(url) {
             true => self.authority.header(call.scopes).await?,
             false => None,
         };
-        let answer = self
-            .transmit(call, authorization.clone())
-            .await?
-            .map_err(|failure| Error::Transport { asked: asked.clone(), failure })?;
+        let mut sent = self.transmit(call, url, authorization.clone()).await?;
+        if sent.is_err()
+            && let Some(plain) = self.without_tls(url)
+        {
+            *url = plain;
+            sent = self.transmit(call, url, authorization.clone()).await?;
+        }
+        let asked = Asked::new(&call.method, url, &self.host);
+        let answer = sent.map_err(|failure| Error::Transport { asked: asked.clone(), failure })?;
+        let _ = self.scheme.set(if url.scheme() == HTTP { HTTP } else { HTTPS });
         // After a redirect to a store elsewhere, that store's opinion of us does not matter.
         if answer.status() == StatusCode::UNAUTHORIZED && !*renewed && self.is_ours(answer.url()) {
             let headers = answer.headers().get_all(WWW_AUTHENTICATE);
@@ -246,11 +249,12 @@ impl Endpoint {
     async fn transmit(
         &self,
         call: &Call<'_>,
+        url: &Url,
         authorization: Option<HeaderValue>,
     ) -> Result<Result<Response, Failure>, Error> {
-        let client = self.client(&call.url, &call.method).await?;
+        let client = self.client(url, &call.method).await?;
         let mut request =
-            client.request(call.method.clone(), call.url.clone()).headers(call.headers.clone());
+            client.request(call.method.clone(), url.clone()).headers(call.headers.clone());
         if let Some(authorization) = authorization {
             request = request.header(AUTHORIZATION, authorization);
         }
@@ -272,7 +276,7 @@ impl Endpoint {
 
     /// Our authorization is for this host alone, and never for a less safe way to it.
     fn is_ours(&self, url: &Url) -> bool {
-        self.root.get().is_some_and(|root| root.origin() == url.origin())
+        self.root().is_ok_and(|root| root.origin() == url.origin())
     }
 
     /// Where an upload goes on: a `Location` may be relative, and a registry behind a proxy that
@@ -314,7 +318,7 @@ mod tests {
         let registry = Registry::new(options, Arc::default());
         let mut urls = Vec::new();
         for endpoint in registry.endpoints(host).unwrap().iter() {
-            let url = endpoint.url("library/alpine", "manifests/latest").await.unwrap();
+            let url = endpoint.url("library/alpine", "manifests/latest").unwrap();
             urls.push(url.to_string());
         }
         urls

@@ -120,7 +120,7 @@ impl Fetch {
         let endpoints = self.registry.endpoints(self.image.registry())?;
         let endpoint = &endpoints[self.endpoint];
         let url = format!("blobs/{}", self.blob.digest);
-        let url = endpoint.url(self.image.repository(), &url).await?;
+        let url = endpoint.url(self.image.repository(), &url)?;
         let asked = Asked::new(&Method::GET, &url, endpoint.name());
         let mut pieces = match self.pieces.take() {
             Some(pieces) => pieces,

@@ -338,7 +338,7 @@ impl Registry {
     ) -> Result<HeaderMap, Error> {
         let endpoints = self.endpoints(target.registry())?;
         let endpoint = own(&endpoints);
-        let url = endpoint.url(target.repository(), &format!("manifests/{under}")).await?;
+        let url = endpoint.url(target.repository(), &format!("manifests/{under}"))?;
         let scopes = [Scope::push(target.repository())];
         let mut call = Call::new(Method::PUT, url, &scopes).header(CONTENT_TYPE, kind);
         call.payload = Payload::Bytes(bytes);

@@ -197,7 +197,7 @@ async fn call(
     what: &str,
 ) -> Result<(reqwest::Response, Asked), Error> {
     let scopes = [Scope::pull(&endpoint.repository(image.repository()))];
-    let url = endpoint.url(image.repository(), &format!("manifests/{what}")).await?;
+    let url = endpoint.url(image.repository(), &format!("manifests/{what}"))?;
     let accepted = [
         media_type::OCI_INDEX,
         media_type::OCI_MANIFEST,

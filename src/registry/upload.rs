@@ -77,7 +77,7 @@ impl Registry {
     pub async fn has_blob(&self, target: &Reference, blob: &Descriptor) -> Result<bool, Error> {
         let endpoints = self.endpoints(target.registry())?;
         let endpoint = own(&endpoints);
-        let url = endpoint.url(target.repository(), &format!("blobs/{}", blob.digest)).await?;
+        let url = endpoint.url(target.repository(), &format!("blobs/{}", blob.digest))?;
         let scopes = [Scope::push(target.repository())];
         match endpoint.send(&Call::new(Method::HEAD, url, &scopes)).await {
             Ok(_) => Ok(true),
@@ -95,7 +95,7 @@ impl Registry {
         let endpoints = self.endpoints(target.registry())?;
         let endpoint = own(&endpoints);
         let scopes = [Scope::push(target.repository())];
-        let url = endpoint.url(target.repository(), "blobs/uploads/").await?;
+        let url = endpoint.url(target.repository(), "blobs/uploads/")?;
         match endpoint.send(&Call::new(Method::POST, url.clone(), &scopes).once()).await {
             Ok(answer) => {
                 let session = Session::opened(endpoint, &url, &answer)?;
@@ -121,7 +121,7 @@ impl Registry {
     ) -> Result<Mount, Error> {
         let endpoints = self.endpoints(target.registry())?;
         let endpoint = own(&endpoints);
-        let mut url = endpoint.url(target.repository(), "blobs/uploads/").await?;
+        let mut url = endpoint.url(target.repository(), "blobs/uploads/")?;
         url.query_pairs_mut()
             .append_pair("mount", &blob.digest.to_string())
             .append_pair("from", from.repository());
@@ -311,7 +311,7 @@ impl Upload<'_> {
     }
 
     async fn open_session(&self) -> Result<Session, Error> {
-        let url = self.endpoint.url(self.repository, "blobs/uploads/").await?;
+        let url = self.endpoint.url(self.repository, "blobs/uploads/")?;
         let answer =
             self.endpoint.send(&Call::new(Method::POST, url.clone(), &self.scopes).once()).await?;
         Session::opened(self.endpoint, &url, &answer)
