@@ -58,6 +58,20 @@ pub(super) fn plan_with_images(
     }
 }
 
+/// The plan as it were if no base decided anything.
+pub(super) fn guessed_plan(session: &Session<'_>, file: &Dockerfile) -> Option<Plan> {
+    let mut configs = BTreeMap::new();
+    loop {
+        let mut findings = Findings::default();
+        match plan(file, &session.plan_request(), &configs, &mut findings).ok()? {
+            Planned::Needs(wanted) => {
+                configs.extend(wanted.iter().map(|image| (image.key(), ImageConfig::default())));
+            }
+            Planned::Ready(plan) => return Some(*plan),
+        }
+    }
+}
+
 fn resolve_all(
     session: &Session<'_>,
     wanted: &[ImageRequest],

@@ -8,10 +8,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::fetch::Download;
+use super::images::guessed_plan;
 use super::session::Session;
 use crate::context::git::Revision;
 use crate::context::{DirectoryContext, Ownership, Source, small};
 use crate::digest::Sha256Sum;
+use crate::dockerfile::Dockerfile;
 use crate::error::{Error, Location};
 use crate::ignore::Patterns;
 use crate::plan::{
@@ -167,15 +169,20 @@ pub(super) fn whole(from: &CopyFrom) -> Selection<'_> {
     Selection { from, what: What::Whole, options: CopyOptions::default() }
 }
 
-/// Walks the contexts that `plan` needs, hashes what its steps select, and asks after its URLs.
-pub(super) fn gather(session: &Session<'_>, plan: &Plan) -> Result<Inputs, Error> {
-    // By context, `None` for the main one.
-    let mut wanted: BTreeMap<Option<&str>, Vec<(What, CopyOptions)>> = BTreeMap::new();
-    let mut remotes: BTreeMap<&Named, Location> = BTreeMap::new();
+/// What a plan reads from outside.
+#[derive(Default)]
+struct Wanted<'a> {
+    /// By context, `None` for the main one.
+    contexts: BTreeMap<Option<&'a str>, Vec<(What, CopyOptions)>>,
+    remotes: BTreeMap<&'a Named, Location>,
+}
+
+fn wanted(plan: &Plan) -> Result<Wanted<'_>, Error> {
+    let Wanted { mut contexts, mut remotes } = Wanted::default();
     for stage in &plan.stages {
         if let StageFrom::Context(name) = &stage.from {
             let all = (What::Whole, CopyOptions::default());
-            wanted.entry(Some(name)).or_default().push(all);
+            contexts.entry(Some(name.as_str())).or_default().push(all);
         }
         for step in &stage.steps {
             let location = Location::from(step.lines);
@@ -192,13 +199,37 @@ pub(super) fn gather(session: &Session<'_>, plan: &Plan) -> Result<Inputs, Error
                     CopyFrom::Named(name) => Some(name.as_str()),
                     CopyFrom::Stage(_) | CopyFrom::Image(_) | CopyFrom::Empty => continue,
                 };
-                wanted.entry(name).or_default().push((selection.what, selection.options));
+                contexts.entry(name).or_default().push((selection.what, selection.options));
             }
         }
     }
+    Ok(Wanted { contexts, remotes })
+}
+
+/// Walks the main context and hashes what steps are likely to select, before the bases are known,
+/// which rarely decide it. `None` where that can't be done; why is told when it has to be.
+pub(super) fn walk_early(session: &Session<'_>, file: &Dockerfile) -> Option<DirectoryContext> {
+    let MainContext::Directory(path) = &session.request.context else { return None };
+    let plan = guessed_plan(session, file)?;
+    let selections = wanted(&plan).ok()?.contexts.remove(&None)?;
+    let mut context = DirectoryContext::open(path, &session.ignore, Ownership::Root).ok()?;
+    hash(session, &mut context, &selections).ok()?;
+    Some(context)
+}
+
+/// Walks the contexts that `plan` needs, hashes what its steps select, and asks after its URLs.
+/// `early` is what [`walk_early`] gave, once it is needed.
+pub(super) fn gather(
+    session: &Session<'_>,
+    plan: &Plan,
+    early: impl FnOnce() -> Option<DirectoryContext>,
+) -> Result<Inputs, Error> {
+    let Wanted { contexts, remotes } = wanted(plan)?;
+    let mut early = Some(early);
     let mut inputs = Inputs::default();
-    for (name, selections) in wanted {
-        let context = context(session, name, &selections)?;
+    for (name, selections) in contexts {
+        let early = || early.take().and_then(|early| early());
+        let context = context(session, name, &selections, early)?;
         match name {
             None => inputs.main = Some(context),
             Some(name) => {
@@ -247,6 +278,7 @@ fn context(
     session: &Session<'_>,
     name: Option<&str>,
     selections: &[(What, CopyOptions)],
+    early: impl FnOnce() -> Option<DirectoryContext>,
 ) -> Result<Arc<dyn Source>, Error> {
     let request = session.request;
     let Some(name) = name else {
@@ -256,13 +288,15 @@ fn context(
             MainContext::Empty => return Ok(Arc::new(Nothing::default())),
         };
         let title = "[internal] load build context";
-        return session.progress.step(title, |_| walk(session, path, &session.ignore, selections));
+        return session
+            .progress
+            .step(title, |_| walk(session, path, &session.ignore, selections, early()));
     };
     let title = format!("[internal] load build context {name}");
     match request.build_contexts.get(name) {
         Some(NamedContext::Directory(path)) => session.progress.step(title, |_| {
             let ignore = ignore_file(path)?;
-            walk(session, path, &ignore, selections)
+            walk(session, path, &ignore, selections, None)
         }),
         Some(NamedContext::Remote(remote)) => session.progress.step(title, |running| {
             let fetcher = session.fetcher();
@@ -313,9 +347,12 @@ fn walk(
     path: &Path,
     ignore: &Patterns,
     selections: &[(What, CopyOptions)],
+    walked: Option<DirectoryContext>,
 ) -> Result<Arc<dyn Source>, Error> {
-    let mut context =
-        DirectoryContext::open(path, ignore, Ownership::Root).map_err(Error::build)?;
+    let mut context = match walked {
+        Some(context) => context,
+        None => DirectoryContext::open(path, ignore, Ownership::Root).map_err(Error::build)?,
+    };
     hash(session, &mut context, selections)?;
     Ok(Arc::new(context))
 }

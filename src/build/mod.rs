@@ -39,6 +39,7 @@ use std::thread::{self, ScopedJoinHandle};
 use rustix::io::Errno;
 
 use crate::cache::StoreError;
+use crate::dockerfile::Dockerfile;
 use crate::error::Error;
 use crate::plan::{History, Op, Plan, StageId};
 use crate::request::BuildRequest;
@@ -97,8 +98,7 @@ fn solve(
     let mut session = Session::open(request, cancel, events)?;
     let search = RefCell::new(Search::begin(&session));
     session.take_epoch(&file)?;
-    let (plan, images) = plan_and_warn(&session, &file)?;
-    let inputs = inputs::gather(&session, &plan)?;
+    let (plan, images, inputs) = plan_and_gather(&session, &file)?;
     let keys = definition_keys(&session, &plan, &images, &inputs)?;
     mounts::tell_unknown(&session, &plan);
     let history = explain::history(&plan, &keys);
@@ -127,6 +127,19 @@ fn solve(
     let result = outcome::summarize(&session, &plan, &images, &keys, &done, exported);
     session.keep_history(&history);
     Ok(BuildResult { weight, baseline, builds, ..result })
+}
+
+/// Resolves the bases, and reads the main context meanwhile.
+fn plan_and_gather(
+    session: &Session<'_>,
+    file: &Dockerfile,
+) -> Result<(Plan, Images, Inputs), Error> {
+    thread::scope(|scope| {
+        let walking = scope.spawn(|| inputs::walk_early(session, file));
+        let (plan, images) = plan_and_warn(session, file)?;
+        let inputs = inputs::gather(session, &plan, || join(walking))?;
+        Ok((plan, images, inputs))
+    })
 }
 
 /// What an image that was weighed is compared with, and the builds of that branch; keeps the weight

@@ -6,10 +6,10 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-use super::check::{plan_and_warn, read_and_warn};
+use super::check::read_and_warn;
 use super::demand::demands;
-use super::inputs;
 use super::keys::definition_keys;
+use super::plan_and_gather;
 use super::session::Session;
 use crate::error::Error;
 use crate::plan::Lines;
@@ -174,8 +174,7 @@ pub fn forecast(
     let file = read_and_warn(request, events)?;
     let mut session = Session::open(request, cancel, events)?;
     session.take_epoch(&file)?;
-    let (plan, images) = plan_and_warn(&session, &file)?;
-    let inputs = inputs::gather(&session, &plan)?;
+    let (plan, images, inputs) = plan_and_gather(&session, &file)?;
     let keys = definition_keys(&session, &plan, &images, &inputs)?;
     let demands = demands(&session, &plan, &images, &keys);
     let view = View { plan: &plan, images: &images, inputs: &inputs, demands: &demands };
