@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 
 use super::session::Session;
 use crate::cache::ResolvedTag;
+use crate::digest::Digest;
 use crate::dockerfile::Dockerfile;
 use crate::dockerfile::lint::Findings;
 use crate::error::{Error, Location};
@@ -132,16 +133,31 @@ fn from_registry(
 ) -> Result<BaseImage, Error> {
     let parsed = registry::parse_reference(reference)?;
     let platform = &image.platform;
-    let tag = match session.wait(session.registry.resolve(&parsed, platform))? {
+    let before = session.store.tag(reference, platform);
+    let known = |digest: &Digest| {
+        let mut documents = before.iter().flat_map(ResolvedTag::documents);
+        let here = documents.find(|document| Digest::of(document) == *digest);
+        here.map(<[u8]>::to_vec).or_else(|| session.cache.document(digest))
+    };
+    let may_know = before.is_some() || !session.cache.places().is_empty();
+    let resolving = async {
+        match may_know && !session.request.pull {
+            true => session.registry.resolve_knowing(&parsed, platform, &known).await,
+            false => session.registry.resolve(&parsed, platform).await,
+        }
+    };
+    let tag = match session.wait(resolving)? {
         Ok(resolved) => {
             let tag = documents(reference, resolved)?;
-            session.store.keep_tag(reference, platform, &tag)?;
+            if before.as_ref() != Some(&tag) {
+                session.store.keep_tag(reference, platform, &tag)?;
+            }
+            session.saver.base(&tag);
             tag
         }
         Err(error) => {
-            let known = is_silence(&error) && !session.request.pull;
-            let known = known.then(|| session.store.tag(reference, platform)).flatten();
-            let Some(tag) = known else {
+            let will_do = is_silence(&error) && !session.request.pull;
+            let Some(tag) = before.filter(|_| will_do) else {
                 return Err(Error::from(error).about(format!("can't resolve {reference}")));
             };
             session.notice(format!(
@@ -167,6 +183,7 @@ fn documents(reference: &str, resolved: Resolved) -> Result<ResolvedTag, Error> 
         String::from_utf8(bytes).map_err(|e| Error::build(format!("{reference}: not UTF-8: {e}")))
     };
     Ok(ResolvedTag {
+        index: resolved.index_bytes.map(text).transpose()?,
         manifest: text(resolved.manifest_bytes)?,
         config: text(resolved.config_bytes)?,
     })

@@ -49,6 +49,7 @@ impl<'a, 's> Pushes<'a, 's> {
             let names = session.names(output).iter().map(|name| parse_reference(name));
             let names = names.collect::<Result<Vec<Reference>, registry::Error>>()?;
             let push = session.registry.push(names.clone(), session.runtime.handle());
+            let push = push.with_standing(session.standing.clone());
             let push = if output.by_digest { push.by_digest() } else { push };
             pushes.push(OutputPush { output, names, push });
         }

@@ -14,7 +14,7 @@ use super::session::{RecordPlace, Session};
 use crate::cache::github::GithubCache;
 use crate::cache::{
     LocalFolder, MountBudget, MountOutcome, MountToSave, Place, Record, RecordKey, RegistryCache,
-    SavedMount, StepToCopy, StepToSave, Target, Uploads, bytes_apart,
+    ResolvedTag, SavedMount, StepToCopy, StepToSave, Target, Uploads, bytes_apart,
 };
 use crate::digest::Digest;
 use crate::error::Error;
@@ -265,6 +265,13 @@ impl Saver {
     /// What was done with the cache mounts.
     pub(super) fn mounts(&self) -> Vec<SavedMount> {
         self.uploads.saved_mounts()
+    }
+
+    /// Keeps the documents of a base for the next build, which then need not be asked for.
+    pub(super) fn base(&self, documents: &ResolvedTag) {
+        if self.uploads.is_possible() {
+            documents.documents().for_each(|document| self.uploads.add_document(document));
+        }
     }
 
     /// Saves an entry that no record refers to.

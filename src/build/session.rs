@@ -1,6 +1,6 @@
 //! What every part of one build shares.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{self, Read};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -22,7 +22,7 @@ use crate::http::Clients;
 use crate::ignore::Patterns;
 use crate::plan::{ContextShape, History, PlanRequest, source_date_epoch};
 use crate::platform::Platform;
-use crate::registry::Registry;
+use crate::registry::{Reference, Registry, Standing, parse_reference};
 use crate::request::{BuildRequest, Compression, MainContext, NamedContext, Output, OutputKind};
 use crate::sandbox::Cancel;
 use crate::snapshot::StepDirs;
@@ -35,6 +35,8 @@ pub(super) struct Session<'a> {
     pub(super) runtime: Arc<Runtime>,
     clients: Arc<Clients>,
     pub(super) registry: Registry,
+    /// Of the names that the image will have in registries.
+    pub(super) standing: Standing,
     pub(super) progress: Progress<'a>,
     /// What `--cache-from` names.
     pub(super) cache: Arc<RemoteCache>,
@@ -73,6 +75,7 @@ impl<'a> Session<'a> {
         let clients = Arc::new(Clients::new(request.registry.ca_certificates.clone()));
         let registry = Registry::new(request.registry.clone(), Arc::clone(&clients));
         let (sources, targets) = places(request, &registry, &clients, runtime.handle())?;
+        let standing = registry.standing(pushed_names(request)?, runtime.handle());
         let prefix = index_prefix(request);
         let shape = |context: &NamedContext| match context {
             NamedContext::Directory(_) | NamedContext::Remote(_) => ContextShape::Directory,
@@ -86,6 +89,7 @@ impl<'a> Session<'a> {
             runtime: Arc::clone(&runtime),
             clients,
             registry,
+            standing,
             // Bringing the context here was the first step.
             progress: Progress::new(events, cancel, if is_fetched { 2 } else { 1 }),
             cache: Arc::new(RemoteCache::open(sources.clone(), prefix.clone())),
@@ -183,16 +187,7 @@ impl<'a> Session<'a> {
 
     /// The names of the image in `output`.
     pub(super) fn names<'o>(&'o self, output: &'o Output) -> &'o [String] {
-        match &output.kind {
-            OutputKind::Registry { names }
-            | OutputKind::Oci { names, .. }
-            | OutputKind::Docker { names, .. }
-                if !names.is_empty() =>
-            {
-                names
-            }
-            _ => &self.request.tags,
-        }
+        names_of(self.request, output)
     }
 
     /// The time that new things have: SOURCE_DATE_EPOCH, else the start of the build.
@@ -307,6 +302,29 @@ impl<'a> Session<'a> {
         }
         here
     }
+}
+
+fn names_of<'a>(request: &'a BuildRequest, output: &'a Output) -> &'a [String] {
+    match &output.kind {
+        OutputKind::Registry { names }
+        | OutputKind::Oci { names, .. }
+        | OutputKind::Docker { names, .. }
+            if !names.is_empty() =>
+        {
+            names
+        }
+        _ => &request.tags,
+    }
+}
+
+/// The names that a registry will have for the image.
+fn pushed_names(request: &BuildRequest) -> Result<Vec<Reference>, Error> {
+    let is_named =
+        |output: &&Output| matches!(output.kind, OutputKind::Registry { .. }) && !output.by_digest;
+    let outputs = request.outputs.iter().filter(is_named);
+    let names = outputs.flat_map(|output| names_of(request, output));
+    let names: BTreeSet<&str> = names.map(String::as_str).collect();
+    Ok(names.into_iter().map(parse_reference).collect::<Result<_, _>>()?)
 }
 
 /// Where a record was found.

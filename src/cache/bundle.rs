@@ -1,4 +1,5 @@
-//! What is in the entries that hold records: some records, and the small blobs that they refer to.
+//! What is in the entries that hold records: some records, and the small blobs that they refer to;
+//! in an index, the documents of the bases too.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
@@ -90,6 +91,7 @@ impl Bundle {
     pub(super) fn has_all_of(&self, other: &Self) -> bool {
         self.history == other.history
             && other.records.iter().all(|(key, record)| self.records.get(key) == Some(record))
+            && other.blobs.keys().all(|digest| self.blobs.contains_key(digest))
     }
 
     /// Adds what is not there yet.

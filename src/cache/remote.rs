@@ -158,6 +158,12 @@ impl RemoteCache {
         known.bundles.iter().find_map(|bundle| bundle.contents(diff_id)).cloned()
     }
 
+    /// A small document that an entry has brought along, such as a base's configuration.
+    #[must_use]
+    pub fn document(&self, digest: &Digest) -> Option<Vec<u8>> {
+        self.known().bundles.iter().find_map(|bundle| bundle.blob(digest))
+    }
+
     /// Gives `take` the bytes of a blob, of one place after the other until it is content with them.
     /// Where none will do, the blob is lost.
     pub fn read_blob(
@@ -178,7 +184,7 @@ impl RemoteCache {
         blob: &Descriptor,
         take: &mut dyn FnMut(&mut dyn Read) -> io::Result<()>,
     ) -> bool {
-        let inline = self.known().bundles.iter().find_map(|bundle| bundle.blob(&blob.digest));
+        let inline = self.document(&blob.digest);
         inline.is_some_and(|bytes| take(&mut Cursor::new(bytes)).is_ok())
             || self.places.iter().any(|place| blob_from(place, blob, take))
     }

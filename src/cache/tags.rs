@@ -12,6 +12,9 @@ use crate::platform::Platform;
 /// The documents of an image, as they are stored in its registry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ResolvedTag {
+    /// Where the tag leads to one.
+    #[serde(default)]
+    pub index: Option<String>,
     pub manifest: String,
     pub config: String,
 }
@@ -21,6 +24,12 @@ impl ResolvedTag {
     #[must_use]
     pub fn digest(&self) -> Digest {
         Digest::of(self.manifest.as_bytes())
+    }
+
+    /// All documents, the one that the tag leads to first.
+    pub fn documents(&self) -> impl Iterator<Item = &[u8]> {
+        let top = self.index.iter();
+        top.chain([&self.manifest, &self.config]).map(String::as_bytes)
     }
 }
 

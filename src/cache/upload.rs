@@ -202,6 +202,11 @@ impl Uploads {
         lock(&self.0.index).merge(excerpt);
     }
 
+    /// Adds a small document that the next build will ask for to the build's index.
+    pub fn add_document(&self, bytes: &[u8]) {
+        lock(&self.0.index).insert_blob(Digest::of(bytes), bytes);
+    }
+
     /// Takes what needs these blobs out of the build's index.
     pub fn forget(&self, lost: &BTreeSet<Digest>) {
         lock(&self.0.index).forget(lost);

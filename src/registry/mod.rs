@@ -18,6 +18,7 @@ mod pull;
 mod push;
 mod referrers;
 mod resolve;
+mod standing;
 mod upload;
 
 use std::collections::HashMap;
@@ -36,7 +37,8 @@ pub use error::{Asked, Error, Refusal, Report};
 pub use oci_distribution::Reference;
 pub use push::{ImageToPush, Push, PushedBlobs};
 pub use referrers::Artifact;
-pub use resolve::Resolved;
+pub use resolve::{KnownDocuments, Resolved};
+pub use standing::Standing;
 pub use upload::{BlobSource, Mount, Session, Transfer};
 
 /// Reads a reference as Docker does: `alpine` is `docker.io/library/alpine:latest` (L-074).

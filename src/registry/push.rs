@@ -16,7 +16,7 @@ use tokio::task::{JoinError, JoinSet};
 use super::auth::Scope;
 use super::endpoint::{Call, Payload};
 use super::upload::own;
-use super::{BlobSource, Error, Reference, Registry, Transfer};
+use super::{BlobSource, Error, Reference, Registry, Standing, Transfer};
 use crate::digest::Digest;
 use crate::image::Descriptor;
 
@@ -66,6 +66,7 @@ pub struct Push {
     runtime: Handle,
     names: Vec<Reference>,
     by_digest: bool,
+    standing: Standing,
     hosts: Vec<Host>,
     uploads: Mutex<Uploads>,
     /// Bytes, to all hosts.
@@ -135,6 +136,7 @@ impl Registry {
             runtime: runtime.clone(),
             names,
             by_digest: false,
+            standing: Standing::default(),
             hosts,
             uploads: Mutex::default(),
             sent: Arc::default(),
@@ -153,6 +155,12 @@ impl Push {
     #[must_use]
     pub fn by_digest(self) -> Self {
         Self { by_digest: true, ..self }
+    }
+
+    /// What the names led to is known, or will be.
+    #[must_use]
+    pub fn with_standing(self, standing: Standing) -> Self {
+        Self { standing, ..self }
     }
 
     /// Starts to bring a blob to all repositories, unless that was begun already. Returns at once;
@@ -221,14 +229,16 @@ impl Push {
     /// The first [`Error`] of asking.
     pub async fn is_there(&self, manifest: &Digest) -> Result<bool, Error> {
         for target in self.repositories() {
-            if !self.registry.has_manifest(target, manifest).await? {
+            if !self.standing.has(target, manifest).await
+                && !self.registry.has_manifest(target, manifest).await?
+            {
                 return Ok(false);
             }
         }
         Ok(true)
     }
 
-    /// Puts the tags on an image that all repositories have.
+    /// Puts the tags on an image that all repositories have, except where they are already.
     ///
     /// # Errors
     /// The first [`Error`].
@@ -236,8 +246,11 @@ impl Push {
         if self.by_digest {
             return Ok(());
         }
+        let digest = Digest::of(manifest);
         for name in &self.names {
-            if let Some(tag) = name.tag() {
+            if let Some(tag) = name.tag()
+                && !self.standing.leads(name, &digest).await
+            {
                 self.registry.put_manifest(name, tag, manifest, media_type).await?;
             }
         }
@@ -346,6 +359,6 @@ impl Registry {
     }
 }
 
-fn same_repository(one: &Reference, other: &Reference) -> bool {
+pub(super) fn same_repository(one: &Reference, other: &Reference) -> bool {
     (one.registry(), one.repository()) == (other.registry(), other.repository())
 }

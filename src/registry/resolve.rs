@@ -20,7 +20,7 @@ const CONFIG_LIMIT: usize = 8 * 1024 * 1024;
 const LAYER_LIMIT: usize = 500;
 /// An index in an index is rare, deeper nesting is nobody's need.
 const INDEX_DEPTH: usize = 3;
-const DIGEST_HEADER: &str = "docker-content-digest";
+pub(super) const DIGEST_HEADER: &str = "docker-content-digest";
 
 /// The image of one platform that a reference leads to.
 #[derive(Clone, Debug)]
@@ -36,10 +36,15 @@ pub struct Resolved {
     pub config_bytes: Vec<u8>,
     /// What the tag points to, if it is an index.
     pub index: Option<Index>,
+    /// As stored; these have `digest`.
+    pub index_bytes: Option<Vec<u8>>,
     /// The image is for a platform whose programs do not run on the wanted one (L-076): usable for
     /// its files, worth a warning.
     pub other_platform: bool,
 }
+
+/// Manifests, indexes and configurations as somebody knows them, by their digests, which are checked.
+pub type KnownDocuments<'a> = &'a (dyn Fn(&Digest) -> Option<Vec<u8>> + Sync);
 
 /// A manifest or an index, as stored.
 struct Document {
@@ -73,7 +78,34 @@ impl Registry {
     /// # Errors
     /// Any [`Error`] of asking; [`Error::NoPlatform`] when there is an index without the platform.
     pub async fn resolve(&self, image: &Reference, platform: &Platform) -> Result<Resolved, Error> {
-        let mut document = self.ask_any(image, &wanted(image), false).await?;
+        let document = self.ask_any(image, &wanted(image), false).await?;
+        self.follow(image, platform, document, &|_| None).await
+    }
+
+    /// As [`Registry::resolve`] for whoever knows documents of images, by their digests: where `known`
+    /// has all of this one's, its digest is all that is asked for.
+    ///
+    /// # Errors
+    /// As those of [`Registry::resolve`].
+    pub async fn resolve_knowing(
+        &self,
+        image: &Reference,
+        platform: &Platform,
+        known: KnownDocuments<'_>,
+    ) -> Result<Resolved, Error> {
+        let digest = self.head(image).await?;
+        let document = self.document_of(image, digest, known).await?;
+        self.follow(image, platform, document, known).await
+    }
+
+    /// From what a reference leads to, to the image.
+    async fn follow(
+        &self,
+        image: &Reference,
+        platform: &Platform,
+        mut document: Document,
+        known: KnownDocuments<'_>,
+    ) -> Result<Resolved, Error> {
         if image.digest().is_some() {
             verify("the manifest", image, wanted_digest(image)?, document.digest)?;
         }
@@ -82,9 +114,20 @@ impl Registry {
         for _ in 0..=INDEX_DEPTH {
             match classify(image, &document)? {
                 Kind::Manifest(manifest) => {
-                    return self
-                        .with_config(image, platform, digest, top, document, manifest)
-                        .await;
+                    let config = &manifest.config;
+                    let config_bytes = match known(&config.digest) {
+                        Some(bytes) => bytes,
+                        None => self.small_blob(image, config, CONFIG_LIMIT).await?,
+                    };
+                    return resolved(
+                        image,
+                        platform,
+                        digest,
+                        top,
+                        document,
+                        manifest,
+                        config_bytes,
+                    );
                 }
                 Kind::Index(index) => {
                     let entry = select(&index, platform).ok_or_else(|| Error::NoPlatform {
@@ -92,39 +135,28 @@ impl Registry {
                         wanted: Box::new(platform.clone()),
                         found: available(&index),
                     })?;
-                    let expected = entry.digest;
-                    document = self.ask_any(image, &expected.to_string(), false).await?;
-                    verify("the manifest", image, expected, document.digest)?;
-                    top.get_or_insert(index);
+                    let index_bytes = std::mem::take(&mut document.bytes);
+                    document = self.document_of(image, entry.digest, known).await?;
+                    top.get_or_insert((index, index_bytes));
                 }
             }
         }
         Err(not_an_image(image, "its index nests too deep".to_owned()))
     }
 
-    async fn with_config(
+    /// A manifest or an index by its digest.
+    async fn document_of(
         &self,
         image: &Reference,
-        platform: &Platform,
         digest: Digest,
-        index: Option<Index>,
-        document: Document,
-        manifest: Box<Manifest>,
-    ) -> Result<Resolved, Error> {
-        let config_bytes = self.small_blob(image, &manifest.config, CONFIG_LIMIT).await?;
-        let config: ImageConfig = serde_json::from_slice(&config_bytes)
-            .map_err(|error| not_an_image(image, format!("its configuration: {error}")))?;
-        let other_platform = !platform.fallbacks().contains(&config.platform.normalized());
-        Ok(Resolved {
-            digest,
-            manifest_digest: document.digest,
-            manifest: *manifest,
-            manifest_bytes: document.bytes,
-            config,
-            config_bytes,
-            index,
-            other_platform,
-        })
+        known: KnownDocuments<'_>,
+    ) -> Result<Document, Error> {
+        if let Some(bytes) = known(&digest) {
+            return Ok(Document { bytes, digest, content_type: String::new() });
+        }
+        let document = self.ask_any(image, &digest.to_string(), false).await?;
+        verify("the manifest", image, digest, document.digest)?;
+        Ok(document)
     }
 
     /// Asks the mirrors, then the host, whose error counts. `what` is a tag or a digest.
@@ -177,6 +209,32 @@ impl Registry {
     }
 }
 
+fn resolved(
+    image: &Reference,
+    platform: &Platform,
+    digest: Digest,
+    top: Option<(Index, Vec<u8>)>,
+    document: Document,
+    manifest: Box<Manifest>,
+    config_bytes: Vec<u8>,
+) -> Result<Resolved, Error> {
+    let config: ImageConfig = serde_json::from_slice(&config_bytes)
+        .map_err(|error| not_an_image(image, format!("its configuration: {error}")))?;
+    let other_platform = !platform.fallbacks().contains(&config.platform.normalized());
+    let (index, index_bytes) = top.unzip();
+    Ok(Resolved {
+        digest,
+        manifest_digest: document.digest,
+        manifest: *manifest,
+        manifest_bytes: document.bytes,
+        config,
+        config_bytes,
+        index,
+        index_bytes,
+        other_platform,
+    })
+}
+
 /// The digest that a reference has, or its tag.
 fn wanted(image: &Reference) -> String {
     image.digest().or(image.tag()).unwrap_or("latest").to_owned()
@@ -198,15 +256,20 @@ async fn call(
 ) -> Result<(reqwest::Response, Asked), Error> {
     let scopes = [Scope::pull(&endpoint.repository(image.repository()))];
     let url = endpoint.url(image.repository(), &format!("manifests/{what}"))?;
+    let asked = Asked::new(&method, &url, endpoint.name());
+    let call = accept_any(Call::new(method, url, &scopes).once());
+    Ok((endpoint.send(&call).await?, asked))
+}
+
+/// Asks for an image, whether it is of one platform or of several.
+pub(super) fn accept_any(call: Call<'_>) -> Call<'_> {
     let accepted = [
         media_type::OCI_INDEX,
         media_type::OCI_MANIFEST,
         media_type::DOCKER_MANIFEST_LIST,
         media_type::DOCKER_MANIFEST,
     ];
-    let asked = Asked::new(&method, &url, endpoint.name());
-    let call = Call::new(method, url, &scopes).once().header(ACCEPT, accepted.join(", "));
-    Ok((endpoint.send(&call).await?, asked))
+    call.header(ACCEPT, accepted.join(", "))
 }
 
 async fn head_once(endpoint: &Endpoint, image: &Reference, what: &str) -> Result<Document, Error> {

@@ -55,7 +55,9 @@ fn nothing_changed_is_a_few_requests_and_no_layer() {
     assert_eq!((again.image(), &again.notices[..]), (first.image(), &[][..]));
     let (asked, pulled) = (service.log(), registry.log());
     let all = format!("{asked:#?}\n{pulled:#?}");
-    assert!(asked.len() + pulled.len() <= 12, "{} and {}: {all}", asked.len(), pulled.len());
+    // The index; what the names of base and image lead to; and one question of the base's layer, which
+    // begins before anything is known.
+    assert!(asked.len() + pulled.len() <= 5, "{} and {}: {all}", asked.len(), pulled.len());
     assert_eq!(service.count(LOOKUP), 1, "{all}");
     assert_eq!(service.count(CREATE), 0, "{all}");
     // The index and nothing else.
@@ -74,8 +76,7 @@ fn nothing_changed_is_a_few_requests_and_no_layer() {
     }
     eprintln!("{} requests to the service, {} to the registry", asked.len(), pulled.len());
 
-    // Of its layers only the base's is asked after, which begins before anything is known.
-    assert!(registry.log().iter().filter(|logged| logged.method == "HEAD").count() <= 1, "{all}");
+    assert!(pulled.iter().all(|logged| logged.method == "HEAD"), "{all}");
     let another = format!("{}/team/app:2", registry.host());
     job.build_on(&project.machine(), &["--push", "-t", &another]);
     assert_eq!(registry.manifest("team/app", "2"), registry.manifest("team/app", "1"));

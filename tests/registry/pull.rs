@@ -101,8 +101,28 @@ async fn an_index_leads_to_the_nearest_platform() {
     let resolved = anonymous().resolve(&name, &wanted).await.unwrap();
     assert_eq!(resolved.digest, top);
     assert_eq!(resolved.manifest_digest, Digest::of(&x86.manifest));
-    assert_eq!(resolved.index.unwrap().manifests.len(), 2);
+    assert_eq!(resolved.index.as_ref().unwrap().manifests.len(), 2);
     assert!(!resolved.other_platform);
+
+    // Who knows the documents asks what the tag leads to, and of a digest not even that.
+    let (index, known) = (resolved.index_bytes.clone(), resolved.clone());
+    let documents = [index.unwrap(), known.manifest_bytes, known.config_bytes];
+    let known = |digest: &Digest| documents.iter().find(|d| Digest::of(d) == *digest).cloned();
+    for (name, requests) in [(name.clone(), 1), (name.clone_with_digest(top.to_string()), 0)] {
+        server.forget_log();
+        let again = anonymous().resolve_knowing(&name, &wanted, &known).await.unwrap();
+        assert_eq!(again.manifest_bytes, x86.manifest);
+        assert_eq!(again.config, resolved.config);
+        assert_eq!(
+            (server.log().len(), server.count("HEAD", "/manifests/1")),
+            (requests, requests)
+        );
+    }
+    // What is not known is asked for, by its digest.
+    server.forget_log();
+    let other = anonymous().resolve_knowing(&name, &"linux/arm64".parse().unwrap(), &known).await;
+    assert_eq!(other.unwrap().manifest_bytes, arm.manifest);
+    assert_eq!(server.count("GET", "/manifests/"), 1);
 
     let error = anonymous().resolve(&name, &"linux/s390x".parse().unwrap()).await.unwrap_err();
     let expected =

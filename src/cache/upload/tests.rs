@@ -83,7 +83,7 @@ fn an_index_takes_over_what_the_last_one_had_and_is_not_repeated() {
     let dir = tempfile::tempdir().unwrap();
     let fake = Fake::new(Mood::Well);
     let place = Place::new(Box::new(fake.clone()));
-    let build = |number: u32, names: &[&str]| {
+    let build = |number: u32, names: &[&str], document: &[u8]| {
         let from = RemoteCache::open(vec![Arc::clone(&place)], "i-".to_owned());
         let from = Arc::new(from);
         let uploads = Uploads::new(vec![target(Arc::clone(&place))], Arc::new(()));
@@ -91,18 +91,25 @@ fn an_index_takes_over_what_the_last_one_had_and_is_not_repeated() {
             let only_in_index = true;
             uploads.save(StepToSave { only_in_index, ..result(dir.path(), name, 10) });
         }
+        uploads.add_document(document);
         uploads.save_index(format!("i-{number}-"), &from, History::default());
         uploads.finish(LONG);
         from
     };
-    build(1, &["aa"]);
-    build(2, &["bb"]);
-    let read = build(3, &["aa"]);
+    build(1, &["aa"], b"{}");
+    build(2, &["bb"], b"{}");
+    let read = build(3, &["aa"], b"{}");
     let keys = ["aa", "bb"].map(|name| RecordKey(Sha256Sum::of(name.as_bytes())));
     for key in keys {
         assert!(read.first(&[key]).is_some());
     }
     assert_eq!(fake.entries.lock().unwrap().len(), 2, "nothing new the third time");
+    let (before, after) = (Digest::of(b"{}"), Digest::of(b"[]"));
+    assert_eq!(read.document(&before).as_deref(), Some(&b"{}"[..]));
+    assert_eq!(build(4, &["aa"], b"[]").document(&after), None);
+    let read = build(5, &["aa"], b"[]");
+    assert_eq!(fake.entries.lock().unwrap().len(), 3, "the base had another document");
+    assert_eq!(read.document(&after).as_deref(), Some(&b"[]"[..]));
 }
 
 #[test]
