@@ -1,7 +1,7 @@
 //! A runner that is born empty, beside BuildKit with a registry cache, its daemon's start counted:
 //! nothing has changed; one source line has changed; and what saving adds to a first build. Registry
 //! and cache service are so many milliseconds away as is said, 50 if nothing is
-//! (`tests/support/distance.rs`). The runners are in TMPDIR.
+//! (`tests/support/distance.rs`). The runners are in TMPDIR, and such as GitHub hosts.
 //!
 //! Needs root, docker-registry, `buildkitd` and `buildctl` in PATH, and the stand-ins of
 //! `scripts/demo`. `cargo bench --bench runner [-- [ROUNDS] [MILLISECONDSms] [same|many|line|first]…]`
@@ -172,6 +172,7 @@ impl Away {
         if caches {
             command
                 .env("GITHUB_ACTIONS", "true")
+                .env("RUNNER_ENVIRONMENT", "github-hosted")
                 .env("ACTIONS_RESULTS_URL", format!("http://{}/", self.far_service.address))
                 .env("ACTIONS_RUNTIME_TOKEN", token(&[("refs/heads/main", 3)]));
         }

@@ -50,6 +50,9 @@ pub struct BuildRequest {
     pub now: i64,
     /// The local store: blobs, unpacked layers, records, cache mounts.
     pub store: PathBuf,
+    /// The machine ends with the build: the layers that a RUN stands on may be unpacked in memory,
+    /// where there is enough of it, and not in the store.
+    pub unpack_in_memory: bool,
     /// Threads for compression and hashing.
     pub threads: usize,
     /// Say what the image weighs, file by file.

@@ -2,6 +2,7 @@
 //! when somebody asks for it, and at most once.
 
 mod bytes;
+mod unpack;
 
 use std::collections::BTreeSet;
 use std::io::{self, Read};
@@ -22,6 +23,7 @@ use crate::tree::{Changes, TreePath};
 
 use bytes::fetch_contents;
 pub(super) use bytes::{Extent, blob, expected, lost, naming_base, read_tar};
+use unpack::unpack;
 
 /// What is known of a layer when its last byte has been compressed.
 #[derive(Clone, Debug)]
@@ -275,16 +277,13 @@ pub(super) fn directory(
         }
         Source::Base(_) | Source::Recorded(_) => {
             let finished = layer.finished()?;
-            match session.store.unpacked(&finished.diff_id) {
+            match session.unpacked(&finished.diff_id) {
                 Some(path) => path,
                 None => {
-                    let target = session.scratch_directory()?;
-                    let contents = read_tar(session, images, layer, Extent::Whole, |tar| {
-                        Ok(layer::unpack(tar, &target, &layer::UnpackOptions::default())?)
-                    })?;
+                    let (path, contents) = unpack(session, images, layer, &finished)?;
                     session.store.keep_tree(&finished.diff_id, &contents).map_err(Error::build)?;
                     layer.0.contents.get_or_init(|| Arc::new(contents));
-                    session.store.keep_unpacked(&target, &finished.diff_id).map_err(Error::build)?
+                    path
                 }
             }
         }
@@ -335,7 +334,7 @@ pub(super) fn at_hand(session: &Session<'_>, layer: &StageLayer) -> Option<AtHan
         return Some(AtHand::Built(layer.clone()));
     }
     let known = layer.0.directory.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    let directory = known.or_else(|| session.store.unpacked(&layer.finished().ok()?.diff_id))?;
+    let directory = known.or_else(|| session.unpacked(&layer.finished().ok()?.diff_id))?;
     Some(AtHand::Directory(directory))
 }
 

@@ -25,13 +25,15 @@ use crate::platform::Platform;
 use crate::registry::{Reference, Registry, Standing, parse_reference};
 use crate::request::{BuildRequest, Compression, MainContext, NamedContext, Output, OutputKind};
 use crate::sandbox::Cancel;
-use crate::snapshot::StepDirs;
+use crate::snapshot::{MemoryLayers, StepDirs};
 use crate::tree::Changes;
 use crate::ui::Event;
 
 pub(super) struct Session<'a> {
     pub(super) request: &'a BuildRequest,
     pub(super) store: Store,
+    /// Where layers are unpacked that nobody needs after this build, if that is so.
+    pub(super) memory: Option<MemoryLayers>,
     pub(super) runtime: Arc<Runtime>,
     clients: Arc<Clients>,
     pub(super) registry: Registry,
@@ -86,6 +88,7 @@ impl<'a> Session<'a> {
         Ok(Self {
             request,
             store,
+            memory: request.unpack_in_memory.then(MemoryLayers::open).flatten(),
             runtime: Arc::clone(&runtime),
             clients,
             registry,
@@ -213,6 +216,12 @@ impl<'a> Session<'a> {
     /// The blob, from the local store or one that `--cache-from` names.
     pub(super) fn blob(&self, digest: &Digest) -> Option<StoredBlob> {
         self.store.blob(digest)
+    }
+
+    /// The folder of a layer that was unpacked, by this build or, in the local store, by another.
+    pub(super) fn unpacked(&self, diff_id: &DiffId) -> Option<PathBuf> {
+        let in_memory = self.memory.as_ref().and_then(|memory| memory.get(&diff_id.hex()));
+        in_memory.or_else(|| self.store.unpacked(diff_id))
     }
 
     pub(super) fn tree(&self, diff_id: &DiffId) -> Option<Changes> {

@@ -268,6 +268,19 @@ pub struct BuildArgs {
 
     #[command(flatten)]
     pub store: StoreArgs,
+
+    /// Where the layers are unpacked that a RUN stands on: in the store, or in memory as far as there
+    /// is room, for this build alone; auto is memory on runners that GitHub hosts
+    #[arg(long, value_name = "PLACE", default_value = "auto")]
+    pub unpack_in: UnpackIn,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum UnpackIn {
+    #[default]
+    Auto,
+    Disk,
+    Memory,
 }
 
 #[derive(Debug, Args)]

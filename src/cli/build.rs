@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::io::Read;
 
-use super::args::{BuildArgs, Entitlement, NetworkMode};
+use super::args::{BuildArgs, Entitlement, NetworkMode, UnpackIn};
 use super::caches::Caches;
 use super::environment::Environment;
 use super::flag::{FlagError, each};
@@ -120,6 +120,7 @@ pub fn request(
         source_date_epoch,
         now: environment.now,
         store,
+        unpack_in_memory: unpack_in_memory(args.unpack_in, environment),
         threads,
         weigh: args.output_weight.is_some()
             || !args.size_reports.is_empty()
@@ -260,6 +261,17 @@ fn secrets(
         let value = secret::load(&spec, environment)?;
         Ok((spec.id, value))
     })
+}
+
+/// A runner of GitHub's is thrown away after its job; one of one's own may keep its store.
+fn unpack_in_memory(place: UnpackIn, environment: &Environment) -> bool {
+    match place {
+        UnpackIn::Auto => {
+            environment.get("RUNNER_ENVIRONMENT").is_some_and(|kind| kind == "github-hosted")
+        }
+        UnpackIn::Disk => false,
+        UnpackIn::Memory => true,
+    }
 }
 
 fn run_options(args: &BuildArgs) -> Result<RunOptions, Error> {

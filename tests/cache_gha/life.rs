@@ -82,6 +82,24 @@ fn nothing_changed_is_a_few_requests_and_no_layer() {
     assert_eq!(registry.manifest("team/app", "2"), registry.manifest("team/app", "1"));
 }
 
+/// What a RUN stands on is nobody's after the job: it is unpacked where that is fast.
+#[test]
+fn a_runner_of_github_s_unpacks_in_memory() {
+    let Some(project) = Project::slow_stages() else { return };
+    let service = service();
+    for (kind, on_disk) in [("self-hosted", true), ("github-hosted", false)] {
+        let job = Job::on_main(&service).with("RUNNER_ENVIRONMENT", kind);
+        // The first restores nothing, the second a layer of the cache beside the base's.
+        project.write("main.txt", kind);
+        let machine = project.machine();
+        let built = job.build_on(&machine, &[]);
+        assert!(built.ran_titles().iter().any(|title| title.starts_with(COMPILE)), "{}", built.log);
+        assert_eq!(built.image(), project.image_without_cache(), "{}", built.log);
+        let layers = machine.store().join("layers").read_dir().unwrap().count();
+        assert_eq!(layers > 0, on_disk, "{kind}: {layers} layers in the store");
+    }
+}
+
 #[test]
 fn a_pull_request_reads_main_s_entries_and_does_not_write_them() {
     let Some(project) = Project::slow_stages() else { return };

@@ -61,6 +61,21 @@ fn the_bare_command_has_docker_s_defaults() {
 }
 
 #[test]
+fn layers_are_unpacked_in_memory_where_the_machine_ends_with_the_job() {
+    let (hosted, own) = ("github-hosted", "self-hosted");
+    for (flags, kind, expected) in [
+        (&[][..], hosted, true),
+        (&[], own, false),
+        (&["--unpack-in=disk"], hosted, false),
+        (&["--unpack-in=memory"], own, true),
+    ] {
+        let environment = environment(&[("RUNNER_ENVIRONMENT", kind)]);
+        let request = typed(flags, &environment).unwrap();
+        assert_eq!(request.unpack_in_memory, expected, "{flags:?} {kind}");
+    }
+}
+
+#[test]
 fn repeated_flags_are_collected() {
     let request = built(&[
         "-t",
