@@ -96,6 +96,7 @@ fn solve(
 ) -> Result<BuildResult, Error> {
     let file = read_and_warn(request, events)?;
     let mut session = Session::open(request, cancel, events)?;
+    session.ask_names()?;
     let search = RefCell::new(Search::begin(&session));
     session.take_epoch(&file)?;
     let (plan, images, inputs) = plan_and_gather(&session, &file)?;

@@ -77,7 +77,6 @@ impl<'a> Session<'a> {
         let clients = Arc::new(Clients::new(request.registry.ca_certificates.clone()));
         let registry = Registry::new(request.registry.clone(), Arc::clone(&clients));
         let (sources, targets) = places(request, &registry, &clients, runtime.handle())?;
-        let standing = registry.standing(pushed_names(request)?, runtime.handle());
         let prefix = index_prefix(request);
         let shape = |context: &NamedContext| match context {
             NamedContext::Directory(_) | NamedContext::Remote(_) => ContextShape::Directory,
@@ -92,7 +91,7 @@ impl<'a> Session<'a> {
             runtime: Arc::clone(&runtime),
             clients,
             registry,
-            standing,
+            standing: Standing::default(),
             // Bringing the context here was the first step.
             progress: Progress::new(events, cancel, if is_fetched { 2 } else { 1 }),
             cache: Arc::new(RemoteCache::open(sources.clone(), prefix.clone())),
@@ -157,6 +156,13 @@ impl<'a> Session<'a> {
     pub(super) fn take_epoch(&mut self, file: &Dockerfile) -> Result<(), Error> {
         let default = source_date_epoch(file, &self.plan_request())?;
         self.source_date_epoch = self.source_date_epoch.or(default);
+        Ok(())
+    }
+
+    /// Begins to ask what the names lead to that registries will have for the image.
+    pub(super) fn ask_names(&mut self) -> Result<(), Error> {
+        let names = pushed_names(self.request)?;
+        self.standing = self.registry.standing(names, self.runtime.handle());
         Ok(())
     }
 
