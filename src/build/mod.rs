@@ -60,7 +60,7 @@ use slot::Slot;
 use stage::{StageFiles, Work};
 
 pub use baseline::{Baseline, BaselineOrigin};
-pub use check::check;
+pub use check::{check, outline, targets};
 pub use fetch::{Access, Fetching, REMOTE_FILE, fetch_context, unpack_context};
 pub use forecast::*;
 pub use result::*;

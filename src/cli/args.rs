@@ -239,6 +239,15 @@ pub struct BuildArgs {
     #[arg(long, value_name = "FILE")]
     pub output_weight: Option<PathBuf>,
 
+    /// What to do in place of a build: check; outline, which shows the arguments and secrets that the
+    /// target takes; or targets, which lists the stages
+    #[arg(long, value_name = "METHOD[,format=text|json]", default_value = "build")]
+    pub call: String,
+
+    /// Shorthand for --call=check
+    #[arg(long)]
+    pub check: bool,
+
     /// How progress is shown; auto is tty on a terminal and plain elsewhere
     #[arg(long, value_name = "MODE", default_value = "auto")]
     pub progress: ProgressMode,

@@ -48,7 +48,11 @@ pub const INPUTS: &[Input] = &[
     input("secret-envs", "", "List of secrets from variables, `ID=VARIABLE`"),
     input("secret-files", "", "List of secrets from files, `ID=PATH`"),
     input("ssh", "", "List of SSH agents, `default` or `ID=SOCKET`"),
-    input("call", "build", "`build`, or `check` for the checks of the Dockerfile alone"),
+    input(
+        "call",
+        "build",
+        "`build`; `check`, the checks of the Dockerfile alone; `outline`, what the target takes; `targets`, the stages; with `,format=json` too",
+    ),
     input("no-cache", "false", "Run every step, even where its result is known"),
     input("no-cache-filters", "", "List of stages to run, even where their results are known"),
     input("pull", "false", "Ask for the bases anew, even where the local store knows them"),

@@ -95,6 +95,19 @@ fn the_checks_alone() {
     assert_eq!(ended.commands("::warning file=Dockerfile,line=1").len(), 1, "{}", ended.log);
 }
 
+#[test]
+fn what_the_target_takes_alone() {
+    let mut runner = Runner::new();
+    runner.write("Dockerfile", "# A is one\nARG A=1\nFROM scratch\nARG A\nCOPY data /\n");
+    runner.input("call", "outline");
+    let ended = runner.built();
+    assert_eq!(ended.output("digest"), "");
+    assert!(ended.log.contains("A           1       is one"), "{}", ended.log);
+    runner.input("call", "targets,format=json");
+    let log = runner.built().log;
+    assert!(log.contains("\"default\": true"), "{log}");
+}
+
 fn git(runner: &Runner, words: &[&str]) {
     let status = Command::new("git")
         .args(["-c", "user.name=ada", "-c", "user.email=a@b"])

@@ -66,7 +66,7 @@ fn json_has_docker_s_keys() {
         }],
         "buildError": {
             "message": "no such stage",
-            "location": { "ranges": [{ "start": { "line": 1 }, "end": { "line": 3 } }] },
+            "location": { "ranges": [1, 2, 3].map(|line| json!({ "start": { "line": line }, "end": { "line": line } })) },
         },
     });
     assert_eq!(json(&checked, FILE), expected);
