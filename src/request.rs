@@ -321,6 +321,8 @@ pub struct RunOptions {
     pub dns: Vec<IpAddr>,
     /// Bytes; 64 MiB unless said.
     pub shm_size: Option<u64>,
+    /// What the control group of a RUN is made below.
+    pub cgroup_parent: Option<String>,
     pub ulimits: Vec<Ulimit>,
 }
 

@@ -65,6 +65,7 @@ pub(super) fn run(
         ulimits: session.request.run.ulimits.clone(),
         mounts: mounts.list,
         scripts: op.scripts.clone(),
+        cgroup: session.cgroup(),
     };
     let mut masker = Masker::new(secrets.iter().copied());
     let mut last = Stream::Stdout;
@@ -74,6 +75,9 @@ pub(super) fn run(
     });
     running.output(last, masker.finish());
     drop(mounts.leases);
+    if let Some(why) = spec.cgroup.as_ref().and_then(|cgroup| cgroup.refused()) {
+        session.no_cgroup(&why);
+    }
     // What can't be removed now goes with the build.
     let _ = dirs.remove_scratch();
     session.check_canceled()?;

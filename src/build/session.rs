@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Read};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
@@ -24,7 +25,7 @@ use crate::plan::{ContextShape, History, PlanRequest, source_date_epoch};
 use crate::platform::Platform;
 use crate::registry::Registry;
 use crate::request::{BuildRequest, Compression, MainContext, NamedContext, Output, OutputKind};
-use crate::sandbox::Cancel;
+use crate::sandbox::{Cancel, Cgroup, CgroupParent};
 use crate::snapshot::StepDirs;
 use crate::tree::Changes;
 use crate::ui::Event;
@@ -52,6 +53,8 @@ pub(super) struct Session<'a> {
     contexts: BTreeMap<String, ContextShape>,
     notices: Mutex<Vec<String>>,
     history: OnceLock<Option<History>>,
+    cgroup_parent: OnceLock<Option<CgroupParent>>,
+    lacks_cgroup: AtomicBool,
     fetches: Mutex<HashMap<Digest, Arc<Mutex<()>>>>,
 }
 
@@ -100,6 +103,8 @@ impl<'a> Session<'a> {
             contexts,
             notices: Mutex::default(),
             history: OnceLock::new(),
+            cgroup_parent: OnceLock::new(),
+            lacks_cgroup: AtomicBool::new(false),
             fetches: Mutex::default(),
         })
     }
@@ -151,6 +156,22 @@ impl<'a> Session<'a> {
         let default = source_date_epoch(file, &self.plan_request())?;
         self.source_date_epoch = self.source_date_epoch.or(default);
         Ok(())
+    }
+
+    /// A control group for one RUN, where one is wanted and there can be one.
+    pub(super) fn cgroup(&self) -> Option<Arc<Cgroup>> {
+        let path = self.request.run.cgroup_parent.as_ref()?;
+        let opened = || CgroupParent::open(path).map_err(|why| self.no_cgroup(&why)).ok();
+        let parent = self.cgroup_parent.get_or_init(opened).as_ref()?;
+        parent.step().map(Arc::new).map_err(|why| self.no_cgroup(&why)).ok()
+    }
+
+    /// Warns, once in a build, that a RUN is not where the user wants it.
+    pub(super) fn no_cgroup(&self, why: &str) {
+        if !self.lacks_cgroup.swap(true, Ordering::Relaxed) {
+            let path = self.request.run.cgroup_parent.as_deref().unwrap_or_default();
+            self.progress.warning(format!("RUN is in no control group below {path}: {why}"));
+        }
     }
 
     /// Ends the work of this thread where the user has asked to stop.

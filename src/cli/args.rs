@@ -219,6 +219,10 @@ pub struct BuildArgs {
     #[arg(long, value_name = "ADDRESS")]
     pub dns: Vec<IpAddr>,
 
+    /// Control group that those of RUN are made below, so that its limits hold for them
+    #[arg(long, value_name = "PATH")]
+    pub cgroup_parent: Option<String>,
+
     /// Size of /dev/shm for RUN, such as 128m
     #[arg(long, value_name = "SIZE")]
     pub shm_size: Option<String>,

@@ -42,6 +42,7 @@ pub const INPUTS: &[Input] = &[
     input("add-hosts", "", "List of `HOST:ADDRESS` for RUN"),
     input("dns", "", "List of name servers for RUN, in place of the runner's"),
     input("shm-size", "", "Size of /dev/shm for RUN"),
+    input("cgroup-parent", "", "Control group that those of RUN are made below, for its limits"),
     input("ulimit", "", "List of limits for RUN, such as `nofile=1024:1024`"),
     input("allow", "", "List of what a RUN may do more: `security.insecure`, `network.host`"),
     input("secrets", "", "List of secrets, `ID=VALUE`; a value in quotes may have several lines"),
@@ -183,7 +184,6 @@ pub const IGNORED: &[(&str, &str)] = &[
     ("attests", "attestations are not made yet"),
     ("provenance", "attestations are not made yet"),
     ("sbom", "attestations are not made yet"),
-    ("cgroup-parent", "RUN has no cgroup of its own"),
     ("bake-target", "bake files are not read"),
     ("logout", "credentials live no longer than the step"),
 ];

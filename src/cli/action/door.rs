@@ -130,6 +130,7 @@ pub fn wanted(
         network,
         dns: addresses(commas("dns"))?,
         add_hosts: commas("add-hosts").iter().map(|host| with_colon(host)).collect(),
+        cgroup_parent: inputs.some("cgroup-parent").map(str::to_owned),
         shm_size: inputs.some("shm-size").map(str::to_owned),
         ulimits: commas("ulimit"),
         registry: RegistryArgs {
