@@ -75,6 +75,11 @@ pub const INPUTS: &[Input] = &[
     ),
     input("sep-labels", "", "What is between the labels in the output `labels`, likewise"),
     input("sep-annotations", "", "What is between those in the output `annotations`, likewise"),
+    input(
+        "bake-target",
+        "",
+        "Target of the files that the outputs `bake-file…` name; `docker-metadata-action` unless said",
+    ),
     input("flavor", "", "What all tags have in common: `latest=`, `prefix=`, `suffix=`"),
     input("labels", "", "List of labels, besides those that the event gives"),
     input(
@@ -184,7 +189,6 @@ pub const IGNORED: &[(&str, &str)] = &[
     ("attests", "attestations are not made yet"),
     ("provenance", "attestations are not made yet"),
     ("sbom", "attestations are not made yet"),
-    ("bake-target", "bake files are not read"),
     ("logout", "credentials live no longer than the step"),
 ];
 
@@ -203,6 +207,10 @@ pub const OUTPUTS: &[Output] = &[
     output("annotations", "Annotations of the image with their levels, one a line"),
     output("json", "Names, labels and annotations, as JSON with the keys of metadata-action"),
     output("version", "The first tag by priority"),
+    output("bake-file", "Path of a file for `docker buildx bake` with the tags and labels"),
+    output("bake-file-tags", "The same with the tags alone"),
+    output("bake-file-labels", "The same with the labels alone"),
+    output("bake-file-annotations", "The same with the annotations alone"),
     output("pushed", "`true` where the image was pushed"),
     output("size-compressed", "Bytes of all layers as they are pulled"),
     output("size-unpacked", "Bytes of all layers unpacked"),
