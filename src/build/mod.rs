@@ -29,6 +29,7 @@ mod save;
 mod session;
 mod slot;
 mod stage;
+mod turns;
 mod weigh;
 
 use std::cell::RefCell;

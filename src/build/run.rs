@@ -69,10 +69,12 @@ pub(super) fn run(
     };
     let mut masker = Masker::new(secrets.iter().copied());
     let mut last = Stream::Stdout;
+    let turn = session.turns.take(session.cancel)?;
     let exit = sandbox::run(sandbox, &spec, session.cancel, &mut |stream, bytes| {
         last = stream.into();
         running.output(last, masker.push(bytes));
     });
+    drop(turn);
     running.output(last, masker.finish());
     drop(mounts.leases);
     if let Some(why) = spec.cgroup.as_ref().and_then(|cgroup| cgroup.refused()) {

@@ -15,6 +15,7 @@ use super::fetch::{Access, Fetcher};
 use super::mounts::CacheMounts;
 use super::progress::Progress;
 use super::save::{Saver, places};
+use super::turns::Turns;
 use crate::cache::{Record, RecordKey, RemoteCache, Store, StoredBlob};
 use crate::digest::{DiffId, Digest, Sha256Sum};
 use crate::dockerfile::Dockerfile;
@@ -53,6 +54,8 @@ pub(super) struct Session<'a> {
     contexts: BTreeMap<String, ContextShape>,
     notices: Mutex<Vec<String>>,
     history: OnceLock<Option<History>>,
+    /// For the RUNs.
+    pub(super) turns: Turns,
     cgroup_parent: OnceLock<Option<CgroupParent>>,
     lacks_cgroup: AtomicBool,
     fetches: Mutex<HashMap<Digest, Arc<Mutex<()>>>>,
@@ -103,6 +106,7 @@ impl<'a> Session<'a> {
             contexts,
             notices: Mutex::default(),
             history: OnceLock::new(),
+            turns: Turns::new(request.run.at_once),
             cgroup_parent: OnceLock::new(),
             lacks_cgroup: AtomicBool::new(false),
             fetches: Mutex::default(),

@@ -179,7 +179,11 @@ pub const INPUTS: &[Input] = &[
         "Folder of a report from another run to comment with, in place of a build; for `workflow_run`",
     ),
     // How it runs.
-    input("max-parallelism", "", "How many threads compress and hash"),
+    input(
+        "max-parallelism",
+        "",
+        "How many RUNs go on at once, and how many threads compress and hash",
+    ),
     input("binary", "", "Path of the program; the one that came with the action"),
 ];
 
@@ -239,6 +243,12 @@ const OFF_BY_VARIABLE: [(&str, &str); 2] =
 pub fn is_off(variables: &Variables, name: &str) -> bool {
     let value = variables.get(name).map(String::as_str);
     matches!(value, Some("0" | "f" | "F" | "false" | "False" | "FALSE"))
+}
+
+/// Whether it says yes.
+pub fn is_on(variables: &Variables, name: &str) -> bool {
+    let value = variables.get(name).map(String::as_str);
+    matches!(value, Some("1" | "t" | "T" | "true" | "True" | "TRUE"))
 }
 
 /// What the workflow gave.

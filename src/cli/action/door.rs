@@ -25,7 +25,7 @@ pub struct Wanted {
     pub aws: Vec<AwsLogin>,
     pub push: Push,
     pub cache: Cache,
-    /// How many threads compress and hash.
+    /// How many RUNs go on at once, and how many threads compress and hash.
     pub threads: Option<usize>,
     /// How often a request to a registry is tried.
     pub attempts: Option<u32>,

@@ -249,6 +249,7 @@ impl Step<'_> {
             login.exchange(job, &mut request.registry)?;
         }
         request.registry.attempts = wanted.attempts;
+        request.run.at_once = wanted.threads;
         request.weigh = true;
         if wanted.cache == Cache::Off {
             // Nothing typed would mean GitHub's.
