@@ -15,7 +15,7 @@ fn a_wrong_input_is_code_2_and_names_it() {
         ("size-gate", "hard", "input size-gate: expected fail, warn, off"),
         ("size-budget", "big", "--size-budget: expected"),
         ("fork-mode", "x", "input fork-mode: expected auto, skip"),
-        ("call", "outline", "input call: expected build, check but found \"outline\""),
+        ("call", "inline", "input call: expected build, check, outline or targets but found"),
         ("pull", "yes", "input pull: expected true or false"),
         ("annotate", "perhaps", "input annotate: expected true or false"),
         ("summary", "no", "input summary: expected true or false"),

@@ -174,7 +174,7 @@ impl Step<'_> {
             return Ok(ExitCode::SUCCESS);
         }
         let text = job.inputs.text("call");
-        let call = Call::parse(text).map_err(|error| error.of("input call", text))?;
+        let call = Call::parse(text).map_err(|error| error.of_flag_alone("input call"))?;
         let (prepared, request) = self.prepare()?;
         let request = self.request.get_or_init(|| request);
         match call.method {

@@ -1,5 +1,6 @@
 //! The programs of others that prove the fake and the client; `scripts/test` installs them.
 
+#[allow(clippy::duplicate_mod, reason = "a test may use the registry too, which has its own")]
 #[path = "../listening.rs"]
 mod listening;
 #[path = "../node.rs"]
