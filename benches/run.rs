@@ -122,6 +122,7 @@ fn run_true(sandbox: &Sandbox, work: &WorkDir, lowers: &[PathBuf], network: Netw
         ulimits: Vec::new(),
         mounts: Vec::new(),
         scripts: Vec::new(),
+        cgroup: None,
     };
     let cancel = Cancel::new().expect("a switch");
     let exit = run(sandbox, &spec, &cancel, &mut |_, _| {}).expect("the step runs");

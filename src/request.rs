@@ -324,6 +324,10 @@ pub struct RunOptions {
     pub dns: Vec<IpAddr>,
     /// Bytes; 64 MiB unless said.
     pub shm_size: Option<u64>,
+    /// How many RUNs of several stages may go on at once; all that can unless said.
+    pub at_once: Option<usize>,
+    /// What the control group of a RUN is made below.
+    pub cgroup_parent: Option<String>,
     pub ulimits: Vec<Ulimit>,
 }
 

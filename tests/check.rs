@@ -178,3 +178,46 @@ fn a_build_warns_and_fails_where_it_is_asked_to() {
     assert_eq!(output.status.code(), Some(0));
     assert!(!stderr(&output).contains("warning"), "{}", stderr(&output));
 }
+
+#[test]
+fn a_build_can_be_a_question() {
+    let folder = folder(
+        "# VERSION is printed\nARG VERSION=1\nFROM scratch AS base\n# all is what is shipped\n\
+         FROM base AS all\nARG VERSION\nRUN --mount=type=secret,id=token,required x\n",
+    );
+    let ask = |words: &[&str]| {
+        let output = plimsoll(folder.path(), &[&["build"], words, &["."]].concat());
+        assert_eq!(output.status.code(), Some(0), "{words:?}: {}", stderr(&output));
+        stdout(&output)
+    };
+    assert_eq!(
+        ask(&["--call=outline", "--build-arg", "VERSION=2"]),
+        "TARGET:      all\nDESCRIPTION: is what is shipped\n\n\
+         BUILD ARG   VALUE   DESCRIPTION\nVERSION     2       \n\n\
+         SECRET   REQUIRED\ntoken    true\n\n"
+    );
+    assert!(ask(&["--call=outline"]).contains("\nVERSION     1       is printed\n"));
+    assert_eq!(
+        ask(&["--call", "targets"]),
+        "TARGET        DESCRIPTION\nbase          \nall (default) is what is shipped\n"
+    );
+    let object: serde_json::Value =
+        serde_json::from_str(&ask(&["--call=targets,format=json"])).unwrap();
+    assert_eq!(object["targets"][1]["default"], true);
+    assert_eq!(ask(&["--check"]), "Check complete, no warnings found.\n");
+
+    let output = plimsoll(folder.path(), &["build", "--call=outline", "--target=al", "."]);
+    assert_eq!(output.status.code(), Some(1), "{}", stdout(&output));
+    let output = plimsoll(folder.path(), &["build", "--call=inline", "."]);
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+}
+
+#[test]
+fn findings_may_be_no_failure() {
+    let folder = folder("FROM scratch\nCMD echo\n");
+    for (call, code) in [("check", 1), ("check,ignorestatus=true", 0)] {
+        let output = plimsoll(folder.path(), &["build", "--call", call, "."]);
+        assert_eq!(output.status.code(), Some(code), "{call}");
+        assert!(stdout(&output).starts_with("Check complete, 1 warning"), "{call}");
+    }
+}

@@ -7,12 +7,13 @@ use std::io::{Read, Write};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use plimsoll::request::{Network, Secret, Security, Ulimit};
 use plimsoll::sandbox::{
-    Cancel, Exit, RunError, RunMount, RunMountKind, RunSpec, Sandbox, Stream, UserIds, probe_with,
-    run,
+    Cancel, CgroupParent, Exit, RunError, RunMount, RunMountKind, RunSpec, Sandbox, Stream,
+    UserIds, probe_with, run,
 };
 use plimsoll::snapshot::{StepDirs, WorkDir};
 
@@ -101,6 +102,7 @@ impl Machine {
             ulimits: Vec::new(),
             mounts: Vec::new(),
             scripts: Vec::new(),
+            cgroup: None,
         };
         (spec, dirs)
     }
@@ -1148,4 +1150,88 @@ fn a_layer_that_is_missing_is_named() {
     let Some(machine) = Machine::new() else { return };
     let outcome = machine.sh("true", |spec| spec.lowers.push("/no/such/layer".into()));
     assert_eq!(outcome.error(), "failed to open /no/such/layer: no such file or directory");
+}
+
+/// Where the hierarchies of control groups are mounted, the one that counts processes first.
+fn hierarchies() -> Vec<PathBuf> {
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
+    let mut found: Vec<PathBuf> = Vec::new();
+    for line in mounts.lines() {
+        let fields: Vec<&str> = line.split(' ').collect();
+        if let [_, place, "cgroup" | "cgroup2", ..] = fields[..] {
+            found.push(place.into());
+        }
+    }
+    found.sort_by_key(|root| !root.ends_with("pids"));
+    found
+}
+
+#[test]
+fn a_step_is_in_a_group_of_its_own_below_the_parent() {
+    let Some(machine) = Machine::new() else { return };
+    let roots = hierarchies();
+    let name = format!("plimsoll-test-{}", std::process::id());
+    let parent = match CgroupParent::open(&format!("/{name}/ci")) {
+        Ok(parent) => parent,
+        Err(why) => return eprintln!("SKIPPED: {why}"),
+    };
+    let group = Arc::new(parent.step().unwrap());
+    let (mut spec, _dirs) = machine.spec(&["/bin/sh", "-c", "echo here; cat /proc/self/cgroup"]);
+    spec.cgroup = Some(Arc::clone(&group));
+    let own = format!("{name}/ci/plimsoll-{}-0", std::process::id());
+    let mut counted = Vec::new();
+    let mut said = Vec::new();
+    let exit = run(&machine.sandbox, &spec, &Cancel::new().unwrap(), &mut |_, bytes| {
+        said.extend_from_slice(bytes);
+        let procs = |root: &PathBuf| fs::read_to_string(root.join(&own).join("cgroup.procs"));
+        counted.push(roots.iter().map(|root| procs(root).unwrap().lines().count()).min());
+    });
+    assert!(exit.unwrap().success(), "{}", String::from_utf8_lossy(&said));
+    assert_eq!(group.refused(), None);
+    assert!(counted[0] >= Some(1), "{counted:?}");
+    // What is above its own group is none of its business.
+    assert!(!String::from_utf8_lossy(&said).contains(&name), "{}", String::from_utf8_lossy(&said));
+    drop((spec, group, parent));
+    let left: Vec<&PathBuf> = roots.iter().filter(|root| root.join(&name).exists()).collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn limits_of_the_parent_hold_and_a_canceled_step_leaves_no_group() {
+    let Some(machine) = Machine::new() else { return };
+    let name = format!("plimsoll-limit-{}", std::process::id());
+    let Some(root) = hierarchies().into_iter().next() else {
+        return eprintln!("SKIPPED: no control groups are mounted");
+    };
+    let limited = root.join(&name);
+    if let Err(error) = fs::create_dir(&limited) {
+        return eprintln!("SKIPPED: {}: {error}", limited.display());
+    }
+    // Counting is off by default in version 2, where the user's own parent has it.
+    let is_limited = fs::write(limited.join("pids.max"), "4").is_ok();
+    let parent = CgroupParent::open(&name).unwrap();
+    if is_limited {
+        let group = Some(Arc::new(parent.step().unwrap()));
+        let script = "for i in 1 2 3 4 5 6; do sleep 5 & done; wait";
+        let outcome = machine.run(&["/bin/sh", "-c", script], |spec| spec.cgroup = group);
+        assert!(outcome.stderr.contains("fork"), "{}", outcome.stderr);
+        assert_ne!(outcome.code(), 0);
+    } else {
+        eprintln!("SKIPPED: {} does not count processes", root.display());
+    }
+    let cancel = Cancel::new().unwrap();
+    let group = Some(Arc::new(parent.step().unwrap()));
+    let canceled = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            std::thread::sleep(Duration::from_millis(300));
+            cancel.cancel();
+        });
+        machine.run_until(&["/bin/sleep", "60"], &cancel, |spec| spec.cgroup = group)
+    });
+    assert!(matches!(canceled.result, Err(RunError::Canceled)), "{:?}", canceled.result);
+    let left: Vec<_> = fs::read_dir(&limited).unwrap().flatten().collect();
+    assert!(left.iter().all(|entry| entry.file_type().unwrap().is_file()), "{left:?}");
+    drop(parent);
+    fs::remove_dir(&limited).unwrap();
+    assert!(hierarchies().iter().all(|root| !root.join(&name).exists()));
 }

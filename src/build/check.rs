@@ -1,8 +1,10 @@
-//! The checks of a Dockerfile: before a build, and without one.
+//! What is asked of a Dockerfile without building it: its checks, which are made before a build too,
+//! and what it offers.
 
 use super::images::{Images, plan_with_images};
 use super::session::Session;
 use crate::dockerfile::lint::{Checked, Findings};
+use crate::dockerfile::outline::{self, Outline, Target};
 use crate::dockerfile::{self, Dockerfile};
 use crate::error::Error;
 use crate::plan::{Plan, PlanRequest, findings_as_read};
@@ -18,6 +20,32 @@ pub fn check(request: &BuildRequest, cancel: &Cancel, events: &(dyn Fn(Event) + 
     let request = BuildRequest { cache_from: Vec::new(), cache_to: Vec::new(), ..request.clone() };
     let error = find(&request, cancel, events, &mut findings).err();
     Checked { findings: findings.sorted(), error }
+}
+
+/// What the target of `request` takes from outside. The configurations of bases are fetched, since
+/// their variables may be part of it.
+///
+/// # Errors
+/// A mistake in the Dockerfile, or a base that can't be had.
+pub fn outline(
+    request: &BuildRequest,
+    cancel: &Cancel,
+    events: &(dyn Fn(Event) + Sync),
+) -> Result<Outline, Error> {
+    let mut findings = Findings::default();
+    let request = BuildRequest { cache_from: Vec::new(), cache_to: Vec::new(), ..request.clone() };
+    let file = read(&request, &mut findings)?;
+    let session = Session::open(&request, cancel, events)?;
+    let planned = plan_with_images(&session, &file, &session.plan_request(), &mut findings);
+    planned.map(|(plan, _)| plan.outline)
+}
+
+/// The stages that `request` could build.
+///
+/// # Errors
+/// A mistake in the Dockerfile.
+pub fn targets(request: &BuildRequest) -> Result<Vec<Target>, Error> {
+    read(request, &mut Findings::default()).map(|file| outline::targets(&file))
 }
 
 fn find(

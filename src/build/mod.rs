@@ -29,6 +29,7 @@ mod save;
 mod session;
 mod slot;
 mod stage;
+mod turns;
 mod weigh;
 
 use std::cell::RefCell;
@@ -60,7 +61,7 @@ use slot::Slot;
 use stage::{StageFiles, Work};
 
 pub use baseline::{Baseline, BaselineOrigin};
-pub use check::check;
+pub use check::{check, outline, targets};
 pub use fetch::{Access, Fetching, REMOTE_FILE, fetch_context, unpack_context};
 pub use forecast::*;
 pub use result::*;

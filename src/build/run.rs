@@ -65,15 +65,21 @@ pub(super) fn run(
         ulimits: session.request.run.ulimits.clone(),
         mounts: mounts.list,
         scripts: op.scripts.clone(),
+        cgroup: session.cgroup(),
     };
     let mut masker = Masker::new(secrets.iter().copied());
     let mut last = Stream::Stdout;
+    let turn = session.turns.take(session.cancel)?;
     let exit = sandbox::run(sandbox, &spec, session.cancel, &mut |stream, bytes| {
         last = stream.into();
         running.output(last, masker.push(bytes));
     });
+    drop(turn);
     running.output(last, masker.finish());
     drop(mounts.leases);
+    if let Some(why) = spec.cgroup.as_ref().and_then(|cgroup| cgroup.refused()) {
+        session.no_cgroup(&why);
+    }
     // What can't be removed now goes with the build.
     let _ = dirs.remove_scratch();
     session.check_canceled()?;

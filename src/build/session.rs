@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{self, Read};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
@@ -14,6 +15,7 @@ use super::fetch::{Access, Fetcher};
 use super::mounts::CacheMounts;
 use super::progress::Progress;
 use super::save::{Saver, places};
+use super::turns::Turns;
 use crate::cache::{Record, RecordKey, RemoteCache, Store, StoredBlob};
 use crate::digest::{DiffId, Digest, Sha256Sum};
 use crate::dockerfile::Dockerfile;
@@ -24,7 +26,7 @@ use crate::plan::{ContextShape, History, PlanRequest, source_date_epoch};
 use crate::platform::Platform;
 use crate::registry::{Reference, Registry, Standing, parse_reference};
 use crate::request::{BuildRequest, Compression, MainContext, NamedContext, Output, OutputKind};
-use crate::sandbox::Cancel;
+use crate::sandbox::{Cancel, Cgroup, CgroupParent};
 use crate::snapshot::{MemoryLayers, StepDirs};
 use crate::tree::Changes;
 use crate::ui::Event;
@@ -56,6 +58,10 @@ pub(super) struct Session<'a> {
     contexts: BTreeMap<String, ContextShape>,
     notices: Mutex<Vec<String>>,
     history: OnceLock<Option<History>>,
+    /// For the RUNs.
+    pub(super) turns: Turns,
+    cgroup_parent: OnceLock<Option<CgroupParent>>,
+    lacks_cgroup: AtomicBool,
     fetches: Mutex<HashMap<Digest, Arc<Mutex<()>>>>,
 }
 
@@ -106,6 +112,9 @@ impl<'a> Session<'a> {
             contexts,
             notices: Mutex::default(),
             history: OnceLock::new(),
+            turns: Turns::new(request.run.at_once),
+            cgroup_parent: OnceLock::new(),
+            lacks_cgroup: AtomicBool::new(false),
             fetches: Mutex::default(),
         })
     }
@@ -164,6 +173,22 @@ impl<'a> Session<'a> {
         let names = pushed_names(self.request)?;
         self.standing = self.registry.standing(names, self.runtime.handle());
         Ok(())
+    }
+
+    /// A control group for one RUN, where one is wanted and there can be one.
+    pub(super) fn cgroup(&self) -> Option<Arc<Cgroup>> {
+        let path = self.request.run.cgroup_parent.as_ref()?;
+        let opened = || CgroupParent::open(path).map_err(|why| self.no_cgroup(&why)).ok();
+        let parent = self.cgroup_parent.get_or_init(opened).as_ref()?;
+        parent.step().map(Arc::new).map_err(|why| self.no_cgroup(&why)).ok()
+    }
+
+    /// Warns, once in a build, that a RUN is not where the user wants it.
+    pub(super) fn no_cgroup(&self, why: &str) {
+        if !self.lacks_cgroup.swap(true, Ordering::Relaxed) {
+            let path = self.request.run.cgroup_parent.as_deref().unwrap_or_default();
+            self.progress.warning(format!("RUN is in no control group below {path}: {why}"));
+        }
     }
 
     /// Ends the work of this thread where the user has asked to stop.

@@ -219,6 +219,10 @@ pub struct BuildArgs {
     #[arg(long, value_name = "ADDRESS")]
     pub dns: Vec<IpAddr>,
 
+    /// Control group that those of RUN are made below, so that its limits hold for them
+    #[arg(long, value_name = "PATH")]
+    pub cgroup_parent: Option<String>,
+
     /// Size of /dev/shm for RUN, such as 128m
     #[arg(long, value_name = "SIZE")]
     pub shm_size: Option<String>,
@@ -238,6 +242,15 @@ pub struct BuildArgs {
     /// Write what the image weighs to this file, for weight:FILE of weigh and diff
     #[arg(long, value_name = "FILE")]
     pub output_weight: Option<PathBuf>,
+
+    /// What to do in place of a build: check; outline, which shows the arguments and secrets that the
+    /// target takes; or targets, which lists the stages
+    #[arg(long, value_name = "METHOD[,format=text|json]", default_value = "build")]
+    pub call: String,
+
+    /// Shorthand for --call=check
+    #[arg(long)]
+    pub check: bool,
 
     /// How progress is shown; auto is tty on a terminal and plain elsewhere
     #[arg(long, value_name = "MODE", default_value = "auto")]

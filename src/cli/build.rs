@@ -290,6 +290,9 @@ fn run_options(args: &BuildArgs) -> Result<RunOptions, Error> {
         },
         add_hosts: each("--add-host", &args.add_hosts, add_host::parse)?.concat(),
         dns: args.dns.clone(),
+        // No flag of buildx says it; the action has it of buildkitd's configuration.
+        at_once: None,
+        cgroup_parent: args.cgroup_parent.clone().filter(|path| !path.is_empty()),
         shm_size: each("--shm-size", &shm_size, size::parse)?.pop(),
         ulimits: each("--ulimit", &args.ulimits, ulimit::parse)?,
     })

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::args::{CacheArgs, CacheCommand, HeldArgs, PruneArgs};
@@ -40,7 +40,12 @@ enum Held {
 impl Held {
     fn of(args: &HeldArgs, environment: &Environment) -> Result<Self, Error> {
         let Some(text) = &args.cache_from else {
-            return Ok(Self::Store(store::directory(args.store.store.as_ref(), environment)?));
+            let named = args.store.store.as_ref();
+            if let Some(path) = named.filter(|path| !path.is_dir()) {
+                let error = format!("--store: there is no folder {}", path.display());
+                return Err(Error::usage(error));
+            }
+            return Ok(Self::Store(store::directory(named, environment)?));
         };
         if let Some(entries) = GithubEntries::of(text, environment)? {
             return Ok(Self::Github(Box::new(entries)));
@@ -58,6 +63,7 @@ impl Held {
 
     fn list(&self) -> Result<String, Error> {
         Ok(match self {
+            Self::Store(root) if !root.is_dir() => none_yet(root),
             Self::Store(root) => list(&Store::list(root)?),
             Self::Folder(folder) => list(&entries(folder)?),
             Self::Github(entries) => entries.list()?,
@@ -66,6 +72,7 @@ impl Held {
 
     fn sums(&self) -> Result<String, Error> {
         Ok(match self {
+            Self::Store(root) if !root.is_dir() => none_yet(root),
             Self::Store(root) => sums(&Store::list(root)?),
             Self::Folder(folder) => sums(&entries(folder)?),
             Self::Github(entries) => entries.sums()?,
@@ -83,6 +90,11 @@ fn entries(folder: &LocalFolder) -> Result<Vec<StoreItem>, Error> {
             ));
     }
     Ok(folder.list()?)
+}
+
+/// The first build makes it.
+fn none_yet(root: &Path) -> String {
+    format!("there is no store yet: {}\n", root.display())
 }
 
 fn list(items: &[StoreItem]) -> String {

@@ -11,6 +11,7 @@ mod cache_github;
 mod cache_mounts;
 mod cache_spec;
 mod caches;
+mod call;
 mod check;
 mod csv;
 mod diff;
@@ -72,10 +73,10 @@ pub fn run() -> ExitCode {
     };
     let environment = Environment::of_process();
     match arguments.command {
-        Command::Build(args) => build(&args, &environment),
+        Command::Build(args) => call::run(&args, &environment),
         Command::Weigh(args) => told(weigh::run(&args, &environment)),
         Command::Diff(args) => told(diff::run(&args, &environment)),
-        Command::Check(args) => check::run(&args, &environment),
+        Command::Check(args) => check::run(&args.build, args.format, 1, &environment),
         Command::Plan(args) => plan::run(&args, &environment),
         Command::Action(args) => action::run(&args, &environment),
         Command::Comment(args) => action::comment(&args, &environment),

@@ -72,6 +72,12 @@ fn keys(text: &str) -> Result<Keys, FlagError> {
             "name-canonical" | "unpack" | "store" => _ = boolean(&key, &value)?,
             // An image is one manifest for one platform, so there is nothing to split.
             "platform-split" | "oci-artifact" => _ = boolean(&key, &value)?,
+            // BuildKit's default: what is there and not in the result stays.
+            "mode" if value == "copy" => {}
+            "mode" => {
+                return Err(FlagError::new(format!("mode={value} is not supported"))
+                    .hinted("Empty the folder before the build, and leave mode= out."));
+            }
             "tar" => keys.tar = Some(boolean(&key, &value)?),
             "compression" => keys.compression = Some(value),
             "compression-level" => keys.level = Some(value),
@@ -261,6 +267,7 @@ mod tests {
             ("type=oci", OutputKind::Oci { destination: Destination::Stdout, names: none() }),
             ("type=docker,dest=f", OutputKind::Docker { destination: file(), names: none() }),
             ("type=local,dest=d", OutputKind::Local { directory: "d".into() }),
+            ("type=local,dest=d,mode=copy", OutputKind::Local { directory: "d".into() }),
             ("type=tar,dest=f", OutputKind::Tar { destination: file() }),
             (
                 r#"type=image,"name=a,b:1",push=true"#,
@@ -310,6 +317,7 @@ mod tests {
             ("type=registry", "a name is needed to push to"),
             ("type=registry,dest=f", "dest= has no meaning for type=registry"),
             ("type=local", "dest= is missing: type=local writes a folder"),
+            ("type=local,dest=d,mode=delete", "mode=delete is not supported"),
             ("type=local,dest=-", "dest= is missing: type=local writes a folder"),
             ("type=local,dest=d,compression=zstd", "compression= has no meaning for type=local"),
             ("type=tar,tar=false,dest=d", "tar= has no meaning for type=tar"),

@@ -18,6 +18,7 @@ mod keyword;
 mod line;
 pub mod lint;
 pub mod mount;
+pub mod outline;
 mod parse;
 mod size;
 pub mod suggest;

@@ -42,13 +42,18 @@ pub const INPUTS: &[Input] = &[
     input("add-hosts", "", "List of `HOST:ADDRESS` for RUN"),
     input("dns", "", "List of name servers for RUN, in place of the runner's"),
     input("shm-size", "", "Size of /dev/shm for RUN"),
+    input("cgroup-parent", "", "Control group that those of RUN are made below, for its limits"),
     input("ulimit", "", "List of limits for RUN, such as `nofile=1024:1024`"),
     input("allow", "", "List of what a RUN may do more: `security.insecure`, `network.host`"),
     input("secrets", "", "List of secrets, `ID=VALUE`; a value in quotes may have several lines"),
     input("secret-envs", "", "List of secrets from variables, `ID=VARIABLE`"),
     input("secret-files", "", "List of secrets from files, `ID=PATH`"),
     input("ssh", "", "List of SSH agents, `default` or `ID=SOCKET`"),
-    input("call", "build", "`build`, or `check` for the checks of the Dockerfile alone"),
+    input(
+        "call",
+        "build",
+        "`build`; `check`, the checks of the Dockerfile alone; `outline`, what the target takes; `targets`, the stages; with `,format=json` too",
+    ),
     input("no-cache", "false", "Run every step, even where its result is known"),
     input("no-cache-filters", "", "List of stages to run, even where their results are known"),
     input("pull", "false", "Ask for the bases anew, even where the local store knows them"),
@@ -70,6 +75,11 @@ pub const INPUTS: &[Input] = &[
     ),
     input("sep-labels", "", "What is between the labels in the output `labels`, likewise"),
     input("sep-annotations", "", "What is between those in the output `annotations`, likewise"),
+    input(
+        "bake-target",
+        "",
+        "Target of the files that the outputs `bake-file…` name; `docker-metadata-action` unless said",
+    ),
     input("flavor", "", "What all tags have in common: `latest=`, `prefix=`, `suffix=`"),
     input("labels", "", "List of labels, besides those that the event gives"),
     input(
@@ -169,7 +179,11 @@ pub const INPUTS: &[Input] = &[
         "Folder of a report from another run to comment with, in place of a build; for `workflow_run`",
     ),
     // How it runs.
-    input("max-parallelism", "", "How many threads compress and hash"),
+    input(
+        "max-parallelism",
+        "",
+        "How many RUNs go on at once, and how many threads compress and hash",
+    ),
     input("binary", "", "Path of the program; the one that came with the action"),
 ];
 
@@ -179,8 +193,6 @@ pub const IGNORED: &[(&str, &str)] = &[
     ("attests", "attestations are not made yet"),
     ("provenance", "attestations are not made yet"),
     ("sbom", "attestations are not made yet"),
-    ("cgroup-parent", "RUN has no cgroup of its own"),
-    ("bake-target", "bake files are not read"),
     ("logout", "credentials live no longer than the step"),
 ];
 
@@ -199,6 +211,10 @@ pub const OUTPUTS: &[Output] = &[
     output("annotations", "Annotations of the image with their levels, one a line"),
     output("json", "Names, labels and annotations, as JSON with the keys of metadata-action"),
     output("version", "The first tag by priority"),
+    output("bake-file", "Path of a file for `docker buildx bake` with the tags and labels"),
+    output("bake-file-tags", "The same with the tags alone"),
+    output("bake-file-labels", "The same with the labels alone"),
+    output("bake-file-annotations", "The same with the annotations alone"),
     output("pushed", "`true` where the image was pushed"),
     output("size-compressed", "Bytes of all layers as they are pulled"),
     output("size-unpacked", "Bytes of all layers unpacked"),
@@ -227,6 +243,12 @@ const OFF_BY_VARIABLE: [(&str, &str); 2] =
 pub fn is_off(variables: &Variables, name: &str) -> bool {
     let value = variables.get(name).map(String::as_str);
     matches!(value, Some("0" | "f" | "F" | "false" | "False" | "FALSE"))
+}
+
+/// Whether it says yes.
+pub fn is_on(variables: &Variables, name: &str) -> bool {
+    let value = variables.get(name).map(String::as_str);
+    matches!(value, Some("1" | "t" | "T" | "true" | "True" | "TRUE"))
 }
 
 /// What the workflow gave.

@@ -3,6 +3,7 @@
 
 pub mod api;
 pub mod artifact;
+pub mod bake;
 pub mod event;
 pub mod files;
 pub mod inputs;

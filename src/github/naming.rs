@@ -17,7 +17,7 @@ pub struct Naming {
     /// Without `names` that were given whole.
     pub metadata: Metadata,
     /// Of which levels the outputs say that annotations are.
-    levels: Vec<String>,
+    pub(super) levels: Vec<String>,
 }
 
 impl Naming {

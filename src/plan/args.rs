@@ -30,6 +30,19 @@ pub(super) fn global(
     request: &PlanRequest<'_>,
     overrides: &BTreeMap<String, String>,
 ) -> Result<Environment, PlanError> {
+    let mut globals = predefined(file, request);
+    let lexer = Lexer::new(file.directives.escape);
+    for instruction in &file.global_args {
+        let lines = Lines::from(instruction.place.lines.clone());
+        for definition in definitions(&instruction.kind) {
+            declare(&mut globals, definition, overrides, lexer).map_err(|kind| kind.at(lines))?;
+        }
+    }
+    Ok(globals)
+}
+
+/// Those that are there without an `ARG` (L-054).
+pub(super) fn predefined(file: &Dockerfile, request: &PlanRequest<'_>) -> Environment {
     let last = file.stages.last().and_then(|stage| stage.from.name.as_deref());
     let (build, target) = (request.build_platform, request.platform);
     let mut globals = Environment::default();
@@ -48,22 +61,24 @@ pub(super) fn global(
     ] {
         globals.set(name, request.build_args.get(name).map_or(value, String::as_str));
     }
-    let lexer = Lexer::new(file.directives.escape);
-    for instruction in &file.global_args {
-        let lines = Lines::from(instruction.place.lines.clone());
-        for definition in definitions(&instruction.kind) {
-            let name = &definition.name.text;
-            let value = match (overrides.get(name), &definition.default) {
-                (Some(value), _) => value.clone(),
-                (None, Some(default)) => {
-                    globals.expand(lexer, &default.text).map_err(|kind| kind.at(lines))?
-                }
-                (None, None) => continue,
-            };
-            globals.set(name, &value);
-        }
-    }
-    Ok(globals)
+    globals
+}
+
+/// One global `ARG`, and the value that it gets, if it gets any.
+pub(super) fn declare(
+    globals: &mut Environment,
+    definition: &ArgDefinition,
+    overrides: &BTreeMap<String, String>,
+    lexer: Lexer,
+) -> Result<Option<String>, PlanErrorKind> {
+    let name = &definition.name.text;
+    let value = match (overrides.get(name), &definition.default) {
+        (Some(value), _) => value.clone(),
+        (None, Some(default)) => globals.expand(lexer, &default.text)?,
+        (None, None) => return Ok(None),
+    };
+    globals.set(name, &value);
+    Ok(Some(value))
 }
 
 /// What `ARG SOURCE_DATE_EPOCH=…` before the first stage says, for a build that is told no other

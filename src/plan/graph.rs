@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 use super::path;
 use crate::digest::Digest;
 use crate::dockerfile::Command;
+use crate::dockerfile::outline::Outline;
 use crate::error::Location;
 use crate::image::ImageConfig;
 use crate::platform::Platform;
@@ -31,6 +32,8 @@ pub struct Plan {
     pub platform: Platform,
     /// Build arguments that no `ARG` consumed (L-053).
     pub unused_args: Vec<String>,
+    /// What the target takes from outside.
+    pub outline: Outline,
 }
 
 /// An image whose configuration the planner must know, or whose files a step reads.

@@ -15,6 +15,7 @@ mod ingredients;
 mod key;
 mod lint;
 mod mounts;
+mod outline;
 mod path;
 mod ports;
 mod reference;
@@ -144,7 +145,7 @@ pub fn plan(
     for &stage in &needed {
         planner.stage(stage)?;
     }
-    let steps::Planner { mut stages, requests, .. } = planner;
+    let steps::Planner { mut stages, requests, parts, .. } = planner;
     if let Some(rules) = findings.violated() {
         return Err(PlanError { kind: PlanErrorKind::Lint(rules.join(", ")), lines: Vec::new() });
     }
@@ -159,6 +160,7 @@ pub fn plan(
         images: requests,
         platform: request.platform.clone(),
         unused_args: args::unused(file, triggers, request.build_args),
+        outline: outline::outline(target, file, request, &graph, &parts),
     })))
 }
 

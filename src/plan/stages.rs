@@ -11,10 +11,10 @@ use crate::image::ImageConfig;
 use crate::platform::Platform;
 
 use super::environment::Environment;
-use super::lint;
 use super::reference::{named_context, normalize};
 use super::{
-    ContextShape, ImageKey, ImageRequest, ImageSource, Lines, PlanError, PlanErrorKind, PlanRequest,
+    ContextShape, ImageKey, ImageRequest, ImageSource, Lines, PlanError, PlanErrorKind,
+    PlanRequest, lint, outline,
 };
 
 /// Where files come from: under a stage, or into a step.
@@ -52,6 +52,8 @@ pub(super) struct Node<'a> {
     /// Of the base image, where it is one.
     pub platform: Platform,
     pub commands: Vec<Command<'a>>,
+    /// Of the globals, those that the `FROM` uses.
+    pub variables: BTreeSet<String>,
     /// A named context stands for the whole stage (L-071).
     replaced: bool,
     triggers_done: bool,
@@ -132,6 +134,13 @@ impl<'a> Graph<'a> {
             base,
             platform,
             commands: Vec::new(),
+            variables: match replaced {
+                true => BTreeSet::new(),
+                false => std::iter::once(&from.base)
+                    .chain(&from.platform)
+                    .flat_map(|word| outline::variables(&word.text, lexer, globals))
+                    .collect(),
+            },
             replaced,
             triggers_done: false,
         })

@@ -8,12 +8,13 @@ use crate::image::ImageConfig;
 use crate::request::NoCache;
 
 use super::config::{Scope, State};
+use super::outline::Part;
 use super::reference::shown;
 use super::stages::{Command, Graph, Node, Origin};
 use super::title::{Titles, uppercased};
 use super::{
     CopyFrom, ImageId, ImageKey, ImageRequest, Lines, Op, PlanError, PlanErrorKind, Stage,
-    StageFrom, StageId, Step, WorkdirOp, copy, history, lint, mounts, run,
+    StageFrom, StageId, Step, WorkdirOp, args, copy, history, lint, mounts, run,
 };
 
 /// What is planned so far.
@@ -24,6 +25,8 @@ pub(super) struct Planner<'a> {
     pub findings: &'a mut Findings,
     /// By position in the file: what a stage ends as, and where it stands in the plan.
     finished: Vec<Option<(State, StageId)>>,
+    /// By position in the file, for the outline.
+    pub parts: Vec<Part>,
     pub stages: Vec<Stage>,
     pub requests: Vec<ImageRequest>,
 }
@@ -36,7 +39,9 @@ impl<'a> Planner<'a> {
         findings: &'a mut Findings,
     ) -> Self {
         let finished = graph.nodes.iter().map(|_| None).collect();
-        Self { scope, graph, images, findings, finished, stages: Vec::new(), requests: Vec::new() }
+        let parts = vec![Part::default(); graph.nodes.len()];
+        let (stages, requests) = (Vec::new(), Vec::new());
+        Self { scope, graph, images, findings, finished, parts, stages, requests }
     }
 
     /// Plans a stage; all that it stands on and reads has been planned before.
@@ -127,6 +132,7 @@ impl<'a> Planner<'a> {
                     })
                     .collect::<Result<_, _>>()?;
                 let op = run::plan(run, sources, state, &self.scope)?;
+                self.parts[node.index].mount(&op, command.lines);
                 let title = run::title(run, text, &op, state);
                 let created_by = history::run(&state.effective_arguments(), &op.argv);
                 (titles.next(&title, command.triggered), Op::Run(op), Some(created_by))
@@ -164,10 +170,23 @@ impl<'a> Planner<'a> {
             }
             _ => {
                 let created_by = state.apply(&command.instruction, &self.scope)?;
+                self.declare(node.index, command, state);
                 (uppercased(text), Op::Config, created_by)
             }
         };
         Ok(Step { lines: command.lines, title, op, created_by })
+    }
+
+    /// Tells the outline what an `ARG` declared.
+    fn declare(&mut self, stage: usize, command: &Command<'_>, state: &State) {
+        let definitions = args::definitions(&command.instruction.kind);
+        let first = state.arguments.len() - definitions.len();
+        for (definition, (name, value)) in std::iter::zip(definitions, &state.arguments[first..]) {
+            let Scope { request, globals, .. } = &self.scope;
+            let is_own = definition.default.is_some() || request.build_args.contains_key(name);
+            let is_inherited = !is_own && globals.get(name).is_some();
+            self.parts[stage].declare(definition, value.as_ref(), is_inherited, command);
+        }
     }
 
     /// An instruction for the log, its variables replaced where that works.

@@ -10,6 +10,7 @@ mod arguments;
 mod configuration;
 mod lint;
 mod mistakes;
+mod outline;
 mod stages;
 mod steps;
 

@@ -10,6 +10,7 @@
 mod agent;
 mod cancel;
 mod capabilities;
+mod cgroup;
 mod dev;
 mod error;
 mod exec;
@@ -31,6 +32,7 @@ use std::ffi::OsStr;
 use std::path::PathBuf;
 
 pub use cancel::Cancel;
+pub use cgroup::{Cgroup, CgroupParent};
 pub use error::{RunError, Unavailable};
 pub use parent::run;
 pub use probe::{probe, probe_with};

@@ -14,7 +14,7 @@ use rustix::io::Errno;
 
 use super::orders::{Orders, Report, Stub, receive, send};
 use super::spec::{Exit, RunSpec, Stream};
-use super::{Cancel, KEEPER, RunError, Sandbox, agent, keeper, stubs};
+use super::{Cancel, Cgroup, KEEPER, RunError, Sandbox, agent, keeper, stubs};
 
 /// Runs the command of `spec` to its end and hands over what it writes, in pieces as they come.
 ///
@@ -28,7 +28,8 @@ pub fn run(
     output: &mut dyn FnMut(Stream, &[u8]),
 ) -> Result<Exit, RunError> {
     let relays = agent::relays(spec)?;
-    let exit = run_orders(sandbox, &Orders::new(sandbox, spec)?, cancel, output);
+    let exit =
+        run_orders(sandbox, &Orders::new(sandbox, spec)?, spec.cgroup.as_deref(), cancel, output);
     drop(relays);
     exit
 }
@@ -36,6 +37,7 @@ pub fn run(
 pub(super) fn run_orders(
     sandbox: &Sandbox,
     orders: &Orders,
+    cgroup: Option<&Cgroup>,
     cancel: &Cancel,
     output: &mut dyn FnMut(Stream, &[u8]),
 ) -> Result<Exit, RunError> {
@@ -47,6 +49,10 @@ pub(super) fn run_orders(
     }
     let memory_kills = out_of_memory_kills();
     let mut step = Step::start(sandbox)?;
+    // Before there is a command, whose processes the keeper's group is then.
+    if let Some(cgroup) = cgroup {
+        cgroup.enter(step.child.id());
+    }
     match send(&step.socket, orders) {
         // It ended already; what it has to say is on its way.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}

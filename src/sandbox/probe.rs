@@ -55,9 +55,10 @@ fn attempt(sandbox: &Sandbox, work: &WorkDir) -> Result<(), RunError> {
         ulimits: Vec::new(),
         mounts: Vec::new(),
         scripts: Vec::new(),
+        cgroup: None,
     };
     let cancel = Cancel::new().map_err(RunError::Start)?;
-    let exit = run_orders(sandbox, &Orders::new(sandbox, &spec)?, &cancel, &mut |_, _| {});
+    let exit = run_orders(sandbox, &Orders::new(sandbox, &spec)?, None, &cancel, &mut |_, _| {});
     step.remove().map_err(RunError::Start)?;
     let exit = exit?;
     if exit.success() { Ok(()) } else { Err(RunError::NoReport) }

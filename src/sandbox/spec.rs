@@ -2,7 +2,9 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use super::Cgroup;
 use crate::request::{Network, Secret, Security, Ulimit};
 
 /// One command and the world it runs in.
@@ -37,6 +39,8 @@ pub struct RunSpec {
     pub mounts: Vec<RunMount>,
     /// Executable files below `/dev/pipes`: name, content (L-104).
     pub scripts: Vec<(String, String)>,
+    /// That the step's processes are in.
+    pub cgroup: Option<Arc<Cgroup>>,
 }
 
 /// Whom the command runs as, already looked up in the root's `passwd` and `group`.

@@ -68,13 +68,12 @@ pub fn json(checked: &Checked, dockerfile: (&str, &[u8])) -> Value {
     object
 }
 
+/// A range for every line, as BuildKit has it.
 fn location(places: &[Location]) -> Value {
     let ranges: Vec<Value> = places
         .iter()
-        .map(|place| {
-            let (first, last) = (place.lines.start(), place.lines.end());
-            json!({ "start": { "line": first }, "end": { "line": last } })
-        })
+        .flat_map(|place| place.lines.clone())
+        .map(|line| json!({ "start": { "line": line }, "end": { "line": line } }))
         .collect();
     json!({ "ranges": ranges })
 }

@@ -10,6 +10,7 @@ mod groups;
 mod json;
 mod lines;
 mod mask;
+pub mod outline;
 mod plain;
 mod tail;
 mod terminal;

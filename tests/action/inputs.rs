@@ -15,7 +15,7 @@ fn a_wrong_input_is_code_2_and_names_it() {
         ("size-gate", "hard", "input size-gate: expected fail, warn, off"),
         ("size-budget", "big", "--size-budget: expected"),
         ("fork-mode", "x", "input fork-mode: expected auto, skip"),
-        ("call", "outline", "input call: expected build, check but found \"outline\""),
+        ("call", "inline", "input call: expected build, check, outline or targets but found"),
         ("pull", "yes", "input pull: expected true or false"),
         ("annotate", "perhaps", "input annotate: expected true or false"),
         ("summary", "no", "input summary: expected true or false"),
@@ -93,6 +93,19 @@ fn the_checks_alone() {
     let ended = runner.run();
     assert_eq!((ended.code, ended.output("warnings-count")), (1, "1"), "{}", ended.log);
     assert_eq!(ended.commands("::warning file=Dockerfile,line=1").len(), 1, "{}", ended.log);
+}
+
+#[test]
+fn what_the_target_takes_alone() {
+    let mut runner = Runner::new();
+    runner.write("Dockerfile", "# A is one\nARG A=1\nFROM scratch\nARG A\nCOPY data /\n");
+    runner.input("call", "outline");
+    let ended = runner.built();
+    assert_eq!(ended.output("digest"), "");
+    assert!(ended.log.contains("A           1       is one"), "{}", ended.log);
+    runner.input("call", "targets,format=json");
+    let log = runner.built().log;
+    assert!(log.contains("\"default\": true"), "{log}");
 }
 
 fn git(runner: &Runner, words: &[&str]) {

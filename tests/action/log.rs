@@ -109,3 +109,33 @@ fn a_cancelled_step_ends_at_once_and_the_last_act_cleans_up() {
     assert_eq!((post.code, &*post.log), (0, ""));
     assert_eq!(fs::read_dir(&work).unwrap().count(), 0);
 }
+
+/// With a limit of one, what two stages do to the same folder can't meet.
+#[test]
+fn runs_wait_for_their_turn() {
+    let Some(mut runner) = with_shell("") else { return };
+    let own =
+        "RUN --mount=type=cache,id=shared,target=/c mkdir /c/taken && sleep 0.4 && rmdir /c/taken";
+    let copies =
+        ["sh", "mkdir", "rmdir", "sleep"].map(|name| format!("COPY busybox /bin/{name}\n"));
+    let dockerfile = format!(
+        "FROM scratch AS base\n{}ENV PATH=/bin\nFROM base AS a\n{own} && echo 1 >/a\n\
+         FROM base AS b\n{own} && echo 2 >/b\n\
+         FROM scratch\nCOPY --from=a /a /\nCOPY --from=b /b /\n",
+        copies.concat()
+    );
+    runner.write("Dockerfile", dockerfile);
+    runner.input("max-parallelism", "1");
+    runner.built();
+}
+
+#[test]
+fn a_control_group_that_can_t_be_made_is_one_warning() {
+    let Some(mut runner) = with_shell("RUN echo one\nRUN echo two\n") else { return };
+    runner.input("cgroup-parent", "ci/../..");
+    let ended = runner.built();
+    let warnings = ended.commands("::warning");
+    assert_eq!(warnings.len(), 1, "{}", ended.log);
+    assert!(warnings[0].contains("RUN is in no control group below ci/../.."), "{warnings:?}");
+    assert_eq!(ended.output("warnings-count"), "1");
+}

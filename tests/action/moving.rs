@@ -189,3 +189,25 @@ fn a_fork_without_secrets_is_built() {
     assert_eq!(ended.code, 2, "{}", ended.log);
     assert!(ended.log.contains("input username: there is no password with it"), "{}", ended.log);
 }
+
+#[test]
+fn later_steps_find_files_for_bake() {
+    let mut runner = Runner::new();
+    runner.input("tags", "acme/boat:1");
+    runner.input("labels", "who=ada");
+    runner.input("bake-target", "boat");
+    let ended = runner.built();
+    let read = |output: &str| -> serde_json::Value {
+        let path = ended.output(output);
+        assert!(path.starts_with(runner.path("temp").to_str().unwrap()), "{output}: {path}");
+        serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
+    };
+    let both = read("bake-file");
+    assert_eq!(both["target"]["boat"]["tags"][0], "acme/boat:1");
+    assert_eq!(both["target"]["boat"]["labels"]["who"], "ada");
+    assert_eq!(both["target"]["boat"]["args"]["DOCKER_META_IMAGES"], "acme/boat");
+    assert_eq!(read("bake-file-tags")["target"]["boat"]["tags"], both["target"]["boat"]["tags"]);
+    assert_eq!(read("bake-file-labels")["target"]["boat"]["labels"]["who"], "ada");
+    let annotations = &read("bake-file-annotations")["target"]["boat"]["annotations"];
+    assert!(annotations[0].as_str().unwrap().starts_with("manifest:"), "{annotations}");
+}

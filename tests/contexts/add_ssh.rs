@@ -1,7 +1,6 @@
 //! `ADD git@…` and `ADD ssh://…` with `--ssh` (L-146), against an sshd of this machine.
 
 use std::fs;
-use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -9,6 +8,9 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use super::{Place, run};
+
+#[path = "../support/listening.rs"]
+mod listening;
 
 const SSHD: &str = "/usr/sbin/sshd";
 
@@ -36,17 +38,23 @@ impl Ssh {
         for key in ["host", "user"] {
             run(path, &["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key]);
         }
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let settings = format!(
-            "ListenAddress 127.0.0.1:{port}\nHostKey {0}/host\nAuthorizedKeysFile {0}/user.pub\n\
+            "HostKey {0}/host\nAuthorizedKeysFile {0}/user.pub\n\
              PidFile none\nStrictModes no\nUsePAM no\nPasswordAuthentication no\n",
             path.display()
         );
         fs::write(path.join("settings"), settings).unwrap();
-        let server = quiet(Command::new(SSHD).args(["-D", "-e", "-f"]).arg(path.join("settings")));
+        let (server, port) = listening::start(SSHD, |port| {
+            let address = format!("ListenAddress=127.0.0.1:{port}");
+            quiet(
+                Command::new(SSHD)
+                    .args(["-D", "-e", "-o", &address, "-f"])
+                    .arg(path.join("settings")),
+            )
+        });
         let agent = quiet(Command::new("ssh-agent").args(["-D", "-a"]).arg(path.join("agent")));
         let ssh = Self { server, agent, port, folder };
-        wait_until(|| TcpStream::connect(("127.0.0.1", port)).is_ok() && ssh.socket().exists());
+        wait_until(|| ssh.socket().exists());
         let add = Command::new("ssh-add")
             .arg(ssh.folder.path().join("user"))
             .env("SSH_AUTH_SOCK", ssh.socket())
@@ -95,7 +103,7 @@ fn quiet(command: &mut Command) -> Child {
 fn wait_until(mut condition: impl FnMut() -> bool) {
     let since = Instant::now();
     while !condition() {
-        assert!(since.elapsed() < Duration::from_secs(30), "the server or the agent did not start");
+        assert!(since.elapsed() < Duration::from_secs(30), "the agent did not start");
         sleep(Duration::from_millis(10));
     }
 }

@@ -4,17 +4,20 @@
 #![allow(dead_code, reason = "no test uses all of it")]
 
 use std::fs::File;
-use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use tempfile::TempDir;
+
+#[path = "listening.rs"]
+mod listening;
 
 /// Whom [`DockerRegistry::with_password`] lets in: the name and the password.
 pub const USER: (&str, &str) = ("me", "pa:ss");
 /// `USER` (bcrypt, the only form that it takes).
 const HTPASSWD: &str = "me:$2b$04$Hw/mRfAwf02j/AdCx5DBF.vcRJgD.4IrxjbGpBV1GKPhD45yPp.la\n";
+
+const LOG: &str = "access.log";
 
 pub struct DockerRegistry {
     child: Option<Child>,
@@ -68,20 +71,19 @@ impl DockerRegistry {
             );
             return None;
         }
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let directory = tempfile::tempdir().unwrap();
         prepare(directory.path());
         let text = format!(
             "version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: \
-             DIR/data}}}}\n{}",
-            configuration.replace("ADDRESS", &format!("127.0.0.1:{port}"))
+             DIR/data}}}}\n{configuration}"
         );
         let text = text.replace("DIR", directory.path().to_str().unwrap());
-        std::fs::write(directory.path().join("config.yml"), text).unwrap();
-        let host = format!("localhost:{port}");
-        let mut registry = Self { child: None, port, host, directory };
-        registry.resume();
-        Some(registry)
+        let (child, port) = listening::start("docker-registry", |port| {
+            let text = text.replace("ADDRESS", &format!("127.0.0.1:{port}"));
+            std::fs::write(directory.path().join("config.yml"), text).unwrap();
+            serve(directory.path())
+        });
+        Some(Self { child: Some(child), port, host: format!("localhost:{port}"), directory })
     }
 
     /// Ends it; what it has stays.
@@ -94,19 +96,8 @@ impl DockerRegistry {
 
     /// Starts it again in the same place.
     pub fn resume(&mut self) {
-        let log = File::options().create(true).append(true).open(self.log_file()).unwrap();
-        let child = Command::new("docker-registry")
-            .arg("serve")
-            .arg(self.directory.path().join("config.yml"))
-            .stdout(log)
-            .stderr(Stdio::null())
-            .spawn();
-        self.child = Some(child.unwrap());
-        let listens = (0..500).any(|_| {
-            std::thread::sleep(Duration::from_millis(20));
-            TcpStream::connect(("127.0.0.1", self.port)).is_ok()
-        });
-        assert!(listens, "docker-registry does not listen");
+        let serve = || serve(self.directory.path());
+        self.child = Some(listening::resume("docker-registry", self.port, serve));
     }
 
     /// The same place by a name that does not say that it is this machine.
@@ -146,7 +137,7 @@ impl DockerRegistry {
     }
 
     fn log_file(&self) -> PathBuf {
-        self.directory.path().join("access.log")
+        self.directory.path().join(LOG)
     }
 }
 
@@ -154,6 +145,14 @@ impl Drop for DockerRegistry {
     fn drop(&mut self) {
         self.stop();
     }
+}
+
+/// Starts it in its directory.
+fn serve(directory: &Path) -> Child {
+    let log = File::options().create(true).append(true).open(directory.join(LOG)).unwrap();
+    let mut command = Command::new("docker-registry");
+    command.arg("serve").arg(directory.join("config.yml")).stdout(log).stderr(Stdio::null());
+    command.spawn().unwrap()
 }
 
 /// `127.0.0.1 - - [DATE] "GET /v2/ HTTP/1.1" 200 2 "" "plimsoll/0.1.0"`

@@ -25,7 +25,7 @@ pub struct Wanted {
     pub aws: Vec<AwsLogin>,
     pub push: Push,
     pub cache: Cache,
-    /// How many threads compress and hash.
+    /// How many RUNs go on at once, and how many threads compress and hash.
     pub threads: Option<usize>,
     /// How often a request to a registry is tried.
     pub attempts: Option<u32>,
@@ -130,6 +130,7 @@ pub fn wanted(
         network,
         dns: addresses(commas("dns"))?,
         add_hosts: commas("add-hosts").iter().map(|host| with_colon(host)).collect(),
+        cgroup_parent: inputs.some("cgroup-parent").map(str::to_owned),
         shm_size: inputs.some("shm-size").map(str::to_owned),
         ulimits: commas("ulimit"),
         registry: RegistryArgs {

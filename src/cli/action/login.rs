@@ -10,7 +10,7 @@ use serde::Deserialize;
 use crate::cli::build::Confided;
 use crate::error::Error;
 use crate::github::event::{Event, Variables};
-use crate::github::inputs::Inputs;
+use crate::github::inputs::{Inputs, is_on};
 use crate::registry::{Ecr, parse_reference};
 use crate::request::{Credential, Secret};
 
@@ -166,7 +166,8 @@ impl Logins {
         named: bool,
         variables: &Variables,
     ) -> Result<(), Error> {
-        let scope = Scope::parse(&login.scope)?;
+        let is_scoped = !is_on(variables, "DOCKER_LOGIN_SCOPE_DISABLED");
+        let scope = if is_scoped { Scope::parse(&login.scope)? } else { Scope::default() };
         let pair = match (login.username.trim(), login.password.trim()) {
             ("", "") => None,
             ("", _) => return Err(Error::usage("input password: there is no username with it")),
@@ -293,6 +294,14 @@ mod tests {
         let event = Event::read(&variables, b"").unwrap();
         let tags: Vec<String> = tags.iter().map(|tag| (*tag).to_owned()).collect();
         logins(&Inputs::of(&variables), &event, &variables, &tags, &mut Vec::new())
+    }
+
+    #[test]
+    fn scopes_can_be_turned_off_as_in_login_action() {
+        for (value, place) in [("false", "docker.io/acme/boat"), ("true", "docker.io")] {
+            let rows = [("INPUT_SCOPE", "acme/boat"), ("DOCKER_LOGIN_SCOPE_DISABLED", value)];
+            assert_eq!(users(&with_pair(&rows, &[]).credentials), [(place, "u")], "{value}");
+        }
     }
 
     fn with_pair(rows: &[(&str, &str)], tags: &[&str]) -> Logins {

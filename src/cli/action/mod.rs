@@ -20,10 +20,12 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use serde_json::Value;
 
 use crate::build::BuildResult;
 use crate::cache::Store;
 use crate::cli::args::{ActionArgs, BuildArgs};
+use crate::cli::call::{Call, Method};
 use crate::cli::environment::Environment;
 use crate::cli::limits::{self, Limits};
 use crate::cli::signal::Signals;
@@ -87,7 +89,8 @@ pub(super) fn run(args: &ActionArgs, environment: &Environment) -> ExitCode {
 /// What reads files from a fork, or a Dockerfile alone, needs no rights.
 fn runs_steps(environment: &Environment) -> bool {
     let inputs = Inputs::of(&environment.texts());
-    inputs.some("comment-from").is_none() && inputs.text("call") != "check"
+    inputs.some("comment-from").is_none()
+        && Call::parse(inputs.text("call")).is_ok_and(|call| call.method == Method::Build)
 }
 
 /// The step was killed: removes what it was working on.
@@ -170,11 +173,21 @@ impl Step<'_> {
             job.outputs(&[("pushed", "false".to_owned())]);
             return Ok(ExitCode::SUCCESS);
         }
-        let calls = [("", false), ("build", false), ("check", true)];
-        let only_check = job.inputs.choice("call", &calls)?;
+        let text = job.inputs.text("call");
+        let call = Call::parse(text).map_err(|error| error.of_flag_alone("input call"))?;
         let (prepared, request) = self.prepare()?;
         let request = self.request.get_or_init(|| request);
-        if only_check { self.check(request) } else { self.build(prepared, request) }
+        match call.method {
+            Method::Build => self.build(prepared, request),
+            Method::Check => self.check(request, call),
+            Method::Outline | Method::Targets => {
+                let tell = |event: Event| job.tell(&event);
+                let text = call.answer(request, &self.signals.cancel, &tell)?;
+                // Not printed as it is: nothing in a Dockerfile shall be a command of the runner.
+                job.ui.result(&text, &Value::Null);
+                Ok(ExitCode::SUCCESS)
+            }
+        }
     }
 
     /// Reads the inputs, and makes the request.
@@ -236,6 +249,7 @@ impl Step<'_> {
             login.exchange(job, &mut request.registry)?;
         }
         request.registry.attempts = wanted.attempts;
+        request.run.at_once = wanted.threads;
         request.weigh = true;
         if wanted.cache == Cache::Off {
             // Nothing typed would mean GitHub's.
@@ -248,7 +262,7 @@ impl Step<'_> {
     }
 
     /// As `docker build --check`: what is found is a failure.
-    fn check(&self, request: &BuildRequest) -> Result<ExitCode, Error> {
+    fn check(&self, request: &BuildRequest, call: Call) -> Result<ExitCode, Error> {
         let job = self.job;
         let events = |event: Event| job.tell(&event);
         let checked = crate::build::check(request, &self.signals.cancel, &events);
@@ -261,7 +275,8 @@ impl Step<'_> {
         job.outputs(&[("warnings-count", job.warnings().to_string())]);
         match checked.error {
             Some(error) => Err(error),
-            None => Ok(ExitCode::from(u8::from(!checked.findings.is_empty()))),
+            None if checked.findings.is_empty() => Ok(ExitCode::SUCCESS),
+            None => Ok(ExitCode::from(call.code_of_findings())),
         }
     }
 

@@ -1,5 +1,8 @@
 //! What the step tells of a build: outputs, the summary, and the files of the report.
 
+use std::fs::Permissions;
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
@@ -8,6 +11,7 @@ use crate::build::{BuildResult, WrittenKind};
 use crate::cli::sized::Sized;
 use crate::error::Error;
 use crate::github::artifact::{ABOUT, About, BASELINE, REPORT, WEIGHT};
+use crate::github::bake::{self, bake_files};
 use crate::github::files::SUMMARY_LIMIT;
 use crate::github::naming::Naming;
 use crate::report::{self, SizeReport};
@@ -68,6 +72,11 @@ impl Built<'_> {
             ("annotations", naming.annotations().join(separator("sep-annotations"))),
             ("json", naming.json().to_string()),
         ];
+        let mut described = described.to_vec();
+        match self.write_bake_files(job) {
+            Ok(files) => described.extend(files),
+            Err(error) => job.warn(format!("can't write the files for bake: {error}")),
+        }
         job.outputs(&described);
         job.export(&described);
         job.outputs(&[
@@ -98,19 +107,28 @@ impl Built<'_> {
     /// Writes the report into a folder of its own, which is whole as an artifact: the path of the
     /// Markdown in it.
     pub fn write_report(&self, job: &Job<'_>) -> Result<PathBuf, Error> {
-        let parent = job.path("RUNNER_TEMP").unwrap_or_else(std::env::temp_dir);
+        let parent = temporary(job);
         self.write_into(&parent, job).map_err(|error| {
             Error::build(format!("can't write the report into {}: {error}", parent.display()))
         })
     }
 
-    fn write_into(&self, parent: &Path, job: &Job<'_>) -> std::io::Result<PathBuf> {
-        use std::os::unix::fs::PermissionsExt as _;
-        let folder = tempfile::Builder::new()
-            .prefix("plimsoll-report-")
-            .permissions(std::fs::Permissions::from_mode(0o755))
-            .tempdir_in(parent)?
-            .keep();
+    /// The outputs that name the files, with their paths.
+    fn write_bake_files(&self, job: &Job<'_>) -> io::Result<Vec<(&'static str, String)>> {
+        let target = job.inputs.some("bake-target").unwrap_or(bake::TARGET);
+        let folder = new_folder(&temporary(job), "plimsoll-metadata-")?;
+        let files = bake_files(self.naming, target).into_iter().map(|file| {
+            let path = folder.join(file.name);
+            std::fs::write(&path, format!("{:#}", file.content))?;
+            Ok((file.output, path.display().to_string()))
+        });
+        let files = files.collect();
+        root::give_back(job.environment, [folder.as_path()]);
+        files
+    }
+
+    fn write_into(&self, parent: &Path, job: &Job<'_>) -> io::Result<PathBuf> {
+        let folder = new_folder(parent, "plimsoll-report-")?;
         let baseline = self.sized.baseline.as_ref();
         let about = About {
             head_sha: job.event.head_sha().to_owned(),
@@ -127,6 +145,20 @@ impl Built<'_> {
         root::give_back(job.environment, [folder.as_path()]);
         Ok(folder.join(REPORT))
     }
+}
+
+/// Where files for later steps are.
+fn temporary(job: &Job<'_>) -> PathBuf {
+    job.path("RUNNER_TEMP").unwrap_or_else(std::env::temp_dir)
+}
+
+/// One that everyone can read, and that stays.
+fn new_folder(parent: &Path, prefix: &str) -> io::Result<PathBuf> {
+    let folder = tempfile::Builder::new()
+        .prefix(prefix)
+        .permissions(Permissions::from_mode(0o755))
+        .tempdir_in(parent)?;
+    Ok(folder.keep())
 }
 
 /// The sizes are those of the baseline, and within the limits.

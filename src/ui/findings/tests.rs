@@ -49,6 +49,8 @@ fn json_has_docker_s_keys() {
     let mut checked = checked();
     checked.findings.truncate(1);
     checked.error = Some(Error::build("no such stage").at(Location::lines(1..=3)));
+    let ranges =
+        [1, 2, 3].map(|line| json!({ "start": { "line": line }, "end": { "line": line } }));
     let expected = json!({
         "warnings": [{
             "ruleName": "JSONArgsRecommended",
@@ -66,7 +68,7 @@ fn json_has_docker_s_keys() {
         }],
         "buildError": {
             "message": "no such stage",
-            "location": { "ranges": [{ "start": { "line": 1 }, "end": { "line": 3 } }] },
+            "location": { "ranges": ranges },
         },
     });
     assert_eq!(json(&checked, FILE), expected);

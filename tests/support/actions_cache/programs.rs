@@ -1,11 +1,14 @@
 //! The programs of others that prove the fake and the client; `scripts/test` installs them.
 
+#[allow(clippy::duplicate_mod, reason = "a test may use the registry too, which has its own")]
+#[path = "../listening.rs"]
+mod listening;
 #[path = "../node.rs"]
 mod node;
 
-use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+
+const AZURITE: &str = "node_modules/azurite/dist/src/blob/main.js";
 
 /// `node` with a script of the folder.
 pub fn node(script: &str) -> Option<Command> {
@@ -20,22 +23,18 @@ pub struct Azurite {
 
 impl Azurite {
     pub fn start() -> Option<Self> {
-        let mut command = node("node_modules/azurite/dist/src/blob/main.js")?;
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let child = command
-            .args(["--blobPort", &port.to_string(), "--inMemoryPersistence", "--silent"])
-            // The URLs are signed by a newer version than it knows.
-            .arg("--skipApiVersionCheck")
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
-        let azurite = Self { child, port };
-        let listens = (0..1500).any(|_| {
-            std::thread::sleep(Duration::from_millis(20));
-            TcpStream::connect(("127.0.0.1", port)).is_ok()
+        node(AZURITE)?;
+        let (child, port) = listening::start("Azurite", |port| {
+            node(AZURITE)
+                .unwrap()
+                .args(["--blobPort", &port.to_string(), "--inMemoryPersistence", "--silent"])
+                // The URLs are signed by a newer version than it knows.
+                .arg("--skipApiVersionCheck")
+                .stdout(Stdio::null())
+                .spawn()
+                .unwrap()
         });
-        assert!(listens, "Azurite does not listen");
-        Some(azurite)
+        Some(Self { child, port })
     }
 
     /// Of a blob that does not exist yet: a URL to write it, and two to read it, the first expired.

@@ -2,14 +2,16 @@
 //! description of its API, and what does not fit fails the test.
 
 use std::fs::{self, File};
-use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Stdio};
-use std::time::Duration;
 
 use tempfile::TempDir;
 
+use self::listening::start;
 use crate::github::FakeGithub;
 use crate::node::node;
+
+#[path = "../listening.rs"]
+mod listening;
 
 const FOLDER: &str = "tests/support/github/node";
 
@@ -26,22 +28,19 @@ impl Prism {
         let description = directory.path().join("description.json");
         let trimmed = node(FOLDER, "trim.mjs")?.arg(&description).status().unwrap();
         assert!(trimmed.success(), "trim.mjs: {trimmed}");
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let child = node(FOLDER, "node_modules/@stoplight/prism-cli/dist/index.js")?
-            .args(["proxy", "--errors", "--verboseLevel", "warn"])
-            .args(["--port", &port.to_string()])
-            .arg(&description)
-            .arg(fake.url())
-            .stdout(File::create(directory.path().join("log")).unwrap())
-            .stderr(Stdio::inherit())
-            .spawn()
-            .unwrap();
-        let prism = Self { child, port, directory };
-        let listens = (0..1500).any(|_| {
-            std::thread::sleep(Duration::from_millis(20));
-            TcpStream::connect(("127.0.0.1", port)).is_ok()
+        let (child, port) = start("Prism", |port| {
+            node(FOLDER, "node_modules/@stoplight/prism-cli/dist/index.js")
+                .unwrap()
+                .args(["proxy", "--errors", "--verboseLevel", "warn"])
+                .args(["--port", &port.to_string()])
+                .arg(&description)
+                .arg(fake.url())
+                .stdout(File::create(directory.path().join("log")).unwrap())
+                .stderr(Stdio::inherit())
+                .spawn()
+                .unwrap()
         });
-        assert!(listens, "Prism does not listen: {}", prism.complaints());
+        let prism = Self { child, port, directory };
         fake.state().public = Some(prism.url());
         Some(prism)
     }
