@@ -16,7 +16,8 @@ use super::stage::StageFiles;
 use crate::digest::DiffId;
 use crate::error::Error;
 use crate::image::{
-    ArchiveKind, Descriptor, ImageParts, LayerPart, media_type, write_archive, write_layout,
+    ArchiveKind, Descriptor, ImageParts, ImageSet, LayerPart, media_type, write_archive,
+    write_layout,
 };
 use crate::layer::{
     DirectoryOutput, LayerError, LayerWriter, TarOutput, VerifiedLayer, WriteOptions, decompress,
@@ -105,11 +106,11 @@ impl Export<'_, '_> {
         match &output.kind {
             OutputKind::Registry { .. } => self.push(output, made, running),
             OutputKind::Oci { destination, .. } => {
-                self.write_image(image, ArchiveKind::Oci, destination)?;
+                self.write_image(&ImageSet::one(image.clone()), ArchiveKind::Oci, destination)?;
                 Ok(vec![wrote(WrittenKind::Oci, destination, image)])
             }
             OutputKind::Docker { destination, .. } => {
-                self.write_image(image, ArchiveKind::Docker, destination)?;
+                self.write_image(&ImageSet::one(image.clone()), ArchiveKind::Docker, destination)?;
                 Ok(vec![wrote(WrittenKind::Docker, destination, image)])
             }
             OutputKind::Local { directory } => {
@@ -275,17 +276,17 @@ impl Export<'_, '_> {
 
     fn write_image(
         &self,
-        image: &ImageParts,
+        set: &ImageSet,
         kind: ArchiveKind,
         destination: &Destination,
     ) -> Result<(), Error> {
         match destination {
             Destination::Directory(root) => {
                 let go_on = || self.session.cancel.check();
-                write_layout(image, root, &go_on).map_err(Error::build)
+                write_layout(set, root, &go_on).map_err(Error::build)
             }
             Destination::File(_) | Destination::Stdout => self
-                .write_to(destination, |out| write_archive(image, kind, out).map_err(Error::build)),
+                .write_to(destination, |out| write_archive(set, kind, out).map_err(Error::build)),
         }
     }
 

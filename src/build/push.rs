@@ -152,6 +152,7 @@ impl<'a, 's> Pushes<'a, 's> {
         Ok(ImageToPush {
             manifest: Bytes::from(parts.manifest.clone()),
             media_type: parts.descriptor.media_type.clone(),
+            manifests: Vec::new(),
             blobs,
         })
     }
