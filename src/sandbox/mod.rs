@@ -14,6 +14,7 @@ mod dev;
 mod error;
 mod exec;
 mod files;
+mod foreign;
 mod init;
 mod keeper;
 mod mounts;
@@ -32,6 +33,7 @@ use std::path::PathBuf;
 
 pub use cancel::Cancel;
 pub use error::{RunError, Unavailable};
+pub use foreign::probe_platform;
 pub use parent::run;
 pub use probe::{probe, probe_with};
 pub use spec::{Exit, RunMount, RunMountKind, RunSpec, Stream, UserIds};

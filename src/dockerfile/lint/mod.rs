@@ -56,6 +56,15 @@ impl Findings {
         }
     }
 
+    /// Adds what is not there yet.
+    pub fn extend_with_new(&mut self, other: Self) {
+        for finding in other.list {
+            if !self.list.contains(&finding) {
+                self.list.push(finding);
+            }
+        }
+    }
+
     /// By line; of one line, in the order found.
     #[must_use]
     pub fn sorted(&self) -> Vec<Finding> {
