@@ -209,7 +209,11 @@ COPY --from=builder /program /
     let name = format!("{}/app/x:1", registry.host);
     let output = home.build(&[&with_busybox(), TWO, "--push", "-t", &name]);
     assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
-    assert!(stderr(&output).contains("exit code: 1"), "{}", stderr(&output));
+    let said = stderr(&output);
+    assert!(
+        said.contains("solve: linux/arm64: process") && said.contains("exit code: 1"),
+        "{said}"
+    );
     assert_eq!(registry.count("PUT", "/manifests/"), 0);
 }
 
@@ -360,6 +364,41 @@ fn each_platform_is_weighed_and_held_against_its_limits() {
             "### Image size: `docker.io/library/app:1` for `linux/arm64`"
         ]
     );
+}
+
+#[test]
+fn each_platform_is_compared_with_its_own() {
+    let home = copies();
+    home.built(&[TWO, "-t", "app:1", "-o", "type=oci,dest=before,tar=false"]);
+    home.write("context/arm64.txt", "for arm64, which has grown!!");
+    home.built(&[TWO, "--size-baseline=oci:before", "--size-report=size.md"]);
+    let report = std::fs::read_to_string(home.path().join("size.md")).unwrap();
+    let (amd64, arm64) = report.split_once("for `linux/arm64`").unwrap();
+    assert!(amd64.contains("The same files as `oci:before`"), "{report}");
+    assert!(arm64.contains("35 B unpacked (+2 B"), "{report}");
+}
+
+#[test]
+fn a_cache_mount_is_saved_with_what_all_platforms_wrote() {
+    if !can_run() {
+        return;
+    }
+    let text = "\
+FROM --platform=$BUILDPLATFORM busybox AS builder
+ARG TARGETARCH
+RUN --mount=type=cache,target=/c echo >> /c/$TARGETARCH && ls /c > /list
+FROM scratch
+COPY --from=builder /list /
+";
+    let home = Home::new(text);
+    let busybox = with_busybox();
+    let caches = ["--cache-from=type=local,src=cache", "--cache-to=type=local,dest=cache"];
+    home.built(&[&*busybox, TWO, caches[0], caches[1], "-o", "type=local,dest=out"]);
+    let flags = ["--store=other", "--no-cache", caches[0], "-o", "type=local,dest=again"];
+    let log = home.built(&[&[&*busybox, "--platform=linux/amd64"], &flags[..]].concat());
+    assert!(log.contains("restore cache mount /c"), "{log}");
+    let list = std::fs::read_to_string(home.path().join("again/list")).unwrap();
+    assert_eq!(list, "amd64\narm64\n");
 }
 
 #[test]

@@ -29,11 +29,12 @@ fn find(
     let file = read(request, findings)?;
     let all_stages = request.target.is_none();
     let first = Session::open(request, cancel, events)?;
-    for platform in &request.platforms {
-        let session = first.beside(platform)?;
+    let others = request.platforms[1..].iter().map(|platform| first.beside(platform));
+    let others = others.collect::<Result<Vec<Session<'_>>, Error>>()?;
+    for session in std::iter::once(&first).chain(&others) {
         let wanted = PlanRequest { all_stages, ..session.plan_request() };
         let mut own = Findings::default();
-        let planned = plan_with_images(&session, &file, &wanted, &mut own);
+        let planned = plan_with_images(session, &file, &wanted, &mut own);
         findings.extend_with_new(own);
         planned?;
     }

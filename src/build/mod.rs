@@ -34,6 +34,7 @@ mod stage;
 mod weigh;
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, ScopedJoinHandle};
@@ -128,9 +129,10 @@ fn solve(
     let compared = compared.transpose();
     // What a build has made that failed is there for the next; who cancels one does not wait.
     let wanted = made.as_ref().err().is_none_or(|error| !error.is_canceled());
+    let mut saved = BTreeSet::new();
     for Known { session, planned, .. } in &known {
         if wanted {
-            session.mounts.save_rest(session);
+            session.mounts.save_rest(session, &mut saved);
         }
         if wanted && made.is_err() {
             session.saver.save_index(session, &planned.history);
@@ -241,7 +243,11 @@ fn attempt<'a, 's>(all: &[Known<'a, 's>]) -> Result<Made<'a, 's>, Error> {
     for (position, (known, demands)) in all.iter().zip(demands).enumerate() {
         // Stages that all platforms have in common have been made for the first.
         let demands = if position == 0 { demands } else { known.demands() };
-        done.push(known.run(&demands, sandbox.as_ref())?);
+        let ran = known.run(&demands, sandbox.as_ref());
+        done.push(ran.map_err(|error| match known.session.request.is_indexed() {
+            true => error.about(known.session.platform),
+            false => error,
+        })?);
     }
     let targets = all.iter().zip(&done).map(|(known, done)| known.target(done));
     let targets: Vec<StageFiles> = targets.collect::<Result<_, Error>>()?;

@@ -232,6 +232,26 @@ mod tests {
     }
 
     #[test]
+    fn annotations_have_levels_where_there_is_an_index() {
+        let lines = "index:a=1\nmanifest[linux/arm64]:b=2\nc=3\nu:r:l=4";
+        let sorted = |platforms| {
+            let naming = named(&[
+                ("INPUT_TAGS", "x:1"),
+                ("INPUT_ANNOTATIONS", lines),
+                ("INPUT_PLATFORMS", platforms),
+            ]);
+            let mut all = naming.annotations_to_set();
+            all.retain(|line| !line.contains("org.opencontainers"));
+            all.sort();
+            all
+        };
+        let several =
+            ["index:a=1", "manifest:c=3", "manifest:u:r:l=4", "manifest[linux/arm64]:b=2"];
+        assert_eq!(sorted("linux/amd64,linux/arm64"), several);
+        assert_eq!(sorted("linux/amd64"), ["c=3", "u:r:l=4"]);
+    }
+
+    #[test]
     fn labels_and_annotations_come_along() {
         let naming = named(&[
             ("INPUT_TAGS", "x:1"),
