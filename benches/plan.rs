@@ -82,6 +82,7 @@ fn planned(text: &str) -> Plan {
     let file = dockerfile::parse(text.as_bytes()).expect("the Dockerfile is valid");
     let (host, nothing) = (Platform::host(), BTreeMap::new());
     let request = PlanRequest {
+        shows_platform: false,
         target: None,
         build_args: &nothing,
         platform: &host,

@@ -156,6 +156,7 @@ fn from_registry(megabytes: usize) -> bool {
     let image = ImageToPush {
         manifest: manifest.to_string().into_bytes().into(),
         media_type: media_type::OCI_MANIFEST.to_owned(),
+        manifests: Vec::new(),
         blobs,
     };
     let push = registry.push(vec![reference.clone()], runtime.handle());

@@ -29,6 +29,12 @@ impl Platform {
         Self { architecture, os: "linux".to_owned(), os_version: String::new(), variant }
     }
 
+    /// As a file may be called: `linux_arm_v7`, as BuildKit has it.
+    #[must_use]
+    pub fn as_name(&self) -> String {
+        self.to_string().replace('/', "_")
+    }
+
     /// The same without the aliases that an index or a configuration may use, and without a version
     /// of the system.
     #[must_use]

@@ -23,8 +23,9 @@ pub struct BuildRequest {
     pub build_args: BTreeMap<String, String>,
     pub build_contexts: BTreeMap<String, NamedContext>,
     pub labels: BTreeMap<String, String>,
-    pub annotations: BTreeMap<String, String>,
-    pub platform: Platform,
+    pub annotations: Vec<Annotation>,
+    /// Never empty, each once. Of several there is an index.
+    pub platforms: Vec<Platform>,
     /// `--platform` was given, so the image says it even where its base says another.
     pub explicit_platform: bool,
     pub no_cache: NoCache,
@@ -58,6 +59,53 @@ pub struct BuildRequest {
     /// Say what the image weighs, file by file.
     pub weigh: bool,
     pub size_baseline: SizeBaseline,
+}
+
+impl BuildRequest {
+    /// Whether what the names stand for is an index, not an image.
+    #[must_use]
+    pub fn is_indexed(&self) -> bool {
+        self.platforms.len() > 1
+    }
+
+    /// The annotations of what `level` is, of one platform or of none.
+    #[must_use]
+    pub fn annotations(
+        &self,
+        level: AnnotationLevel,
+        platform: Option<&Platform>,
+    ) -> BTreeMap<String, String> {
+        let of = |wanted: Option<&Platform>| {
+            let all = self.annotations.iter().filter(move |annotation| {
+                annotation.level == level && annotation.platform.as_ref() == wanted
+            });
+            let pairs = all.map(|annotation| (annotation.name.clone(), annotation.value.clone()));
+            pairs.collect::<Vec<_>>()
+        };
+        // What is said of a platform comes before what is said of all.
+        of(None).into_iter().chain(platform.map_or_else(Vec::new, |p| of(Some(p)))).collect()
+    }
+}
+
+/// `--annotation`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Annotation {
+    pub level: AnnotationLevel,
+    /// Of this one alone; never of an index.
+    pub platform: Option<Platform>,
+    pub name: String,
+    pub value: String,
+}
+
+/// What an annotation is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AnnotationLevel {
+    Manifest,
+    /// What the index says of a manifest, or a layout where there is no other index.
+    ManifestDescriptor,
+    Index,
+    /// What a layout says of the index.
+    IndexDescriptor,
 }
 
 /// What the weight of the image is compared with (`--size-baseline`).
@@ -226,6 +274,8 @@ pub struct Output {
     pub oci_media_types: bool,
     /// Push without tags, for whoever makes an index of several images.
     pub by_digest: bool,
+    /// A folder for each platform; unless said, where there are several.
+    pub platform_split: Option<bool>,
 }
 
 impl Output {
@@ -239,6 +289,7 @@ impl Output {
             force_compression: false,
             rewrite_timestamp: false,
             by_digest: false,
+            platform_split: None,
         }
     }
 }

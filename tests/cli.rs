@@ -43,9 +43,10 @@ fn a_usage_error_is_a_message_a_hint_and_code_2() {
             "ERROR: --output type=ocii: unknown type \"ocii\"\nhint: Did you mean type=oci?\n",
         ),
         (
-            &["--platform", "linux/amd64,linux/arm64"],
-            "ERROR: --platform: an image for several platforms is not supported yet\n\
-             hint: Build each platform by itself.\n",
+            &["--platform", "linux/amd64,linux/arm64", "-o", "type=docker,dest=x"],
+            "ERROR: --output: type=docker does not support manifest lists, which several platforms \
+             are\n\
+             hint: Write type=oci, or name one --platform.\n",
         ),
         (
             &["-f", "no.Dockerfile"],

@@ -120,6 +120,7 @@ impl Image {
         ImageToPush {
             manifest: self.manifest.clone(),
             media_type: media_type::OCI_MANIFEST.to_owned(),
+            manifests: Vec::new(),
             blobs: blobs
                 .chain([(config, &self.config)])
                 .map(|(blob, bytes)| (blob, BlobSource::Bytes(bytes.clone())))

@@ -14,7 +14,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
 use super::assemble::rfc3339;
-use super::session::{Session, index_prefix};
+use super::session::Session;
 use crate::cache::{LOGBOOK_LIMIT, Place, WEIGHT_LIMIT, WeightKeys};
 use crate::error::Error;
 use crate::http::RetryPolicy;
@@ -106,12 +106,12 @@ impl Search {
         let (found, receiver) = oneshot::channel();
         let policy = RetryPolicy { attempts: ATTEMPTS, ..RetryPolicy::default() };
         let searcher = Searcher {
-            keys: keys(session.request),
+            keys: keys(session),
             places: session.cache.places().to_vec(),
             names: candidates(session.request),
             registry: session.registry.clone().with_retry_policy(policy),
             runtime: Arc::clone(&session.runtime),
-            platform: session.request.platform.clone(),
+            platform: session.platform.clone(),
             threads: session.request.threads,
         };
         // Not joined: where nobody waits for it any more, it ends with the process.
@@ -142,8 +142,8 @@ impl Search {
     }
 }
 
-fn keys(request: &BuildRequest) -> WeightKeys {
-    WeightKeys::of(&index_prefix(request))
+fn keys(session: &Session<'_>) -> WeightKeys {
+    WeightKeys::of(&session.prefix())
 }
 
 /// The names that an earlier build may have pushed its image under, the likeliest first: the base
@@ -360,7 +360,7 @@ impl Found {
         let encoded = weight::encode(weight);
         let mut logbook = self.own.clone();
         if let Some(commit) = &lineage.commit {
-            let keys = keys(session.request);
+            let keys = keys(session);
             let build = logged(session, weight, commit.clone());
             logbook = logbook.with(build.clone());
             session.saver.entry(keys.weight(&build), encoded.clone());

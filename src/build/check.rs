@@ -55,10 +55,18 @@ fn find(
     findings: &mut Findings,
 ) -> Result<(), Error> {
     let file = read(request, findings)?;
-    let session = Session::open(request, cancel, events)?;
     let all_stages = request.target.is_none();
-    let wanted = PlanRequest { all_stages, ..session.plan_request() };
-    plan_with_images(&session, &file, &wanted, findings).map(drop)
+    let first = Session::open(request, cancel, events)?;
+    let others = request.platforms[1..].iter().map(|platform| first.beside(platform));
+    let others = others.collect::<Result<Vec<Session<'_>>, Error>>()?;
+    for session in std::iter::once(&first).chain(&others) {
+        let wanted = PlanRequest { all_stages, ..session.plan_request() };
+        let mut own = Findings::default();
+        let planned = plan_with_images(session, &file, &wanted, &mut own);
+        findings.extend_with_new(own);
+        planned?;
+    }
+    Ok(())
 }
 
 /// Reads the Dockerfile of a build. Where it has a mistake, what the checks found up to there is told.

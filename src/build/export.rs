@@ -1,30 +1,25 @@
-//! Writes the finished image where the user wants it.
+//! The finished image of one platform, as an output wants it.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 use std::path::PathBuf;
 
 use super::assemble::image_config;
 use super::compress::layer_media_type;
 use super::images::Images;
 use super::layers::{self, Finished, StageLayer};
-use super::progress::Running;
 use super::push::Pushes;
-use super::result::{Written, WrittenKind};
 use super::session::Session;
 use super::stage::StageFiles;
 use crate::digest::DiffId;
 use crate::error::Error;
-use crate::image::{
-    ArchiveKind, Descriptor, ImageParts, LayerPart, media_type, write_archive, write_layout,
-};
+use crate::image::{Descriptor, ImageParts, LayerPart, media_type};
 use crate::layer::{
-    DirectoryOutput, LayerError, LayerWriter, TarOutput, VerifiedLayer, WriteOptions, decompress,
-    flatten, write_layer,
+    LayerError, LayerWriter, VerifiedLayer, WriteOptions, decompress, flatten, write_layer,
 };
 use crate::plan::{ImageId, Plan};
-use crate::registry::{Reference, parse_reference};
-use crate::request::{Destination, Output, OutputKind};
+use crate::registry::Reference;
+use crate::request::{AnnotationLevel, Output};
 
 /// The target, and all that is needed to write it.
 pub(super) struct Export<'a, 's> {
@@ -35,13 +30,12 @@ pub(super) struct Export<'a, 's> {
     pub(super) pushes: &'a Pushes<'a, 's>,
 }
 
-/// The image, and where it went.
-pub(super) struct Done {
+/// The image of one platform.
+pub(super) struct ExportedImage {
     /// As the first output has it.
     pub(super) image: ImageParts,
     /// Of its layers.
     pub(super) diff_ids: Vec<DiffId>,
-    pub(super) written: Vec<Written>,
     /// The images in registries, by name.
     pub(super) pushed: Vec<(Reference, Descriptor)>,
 }
@@ -49,7 +43,7 @@ pub(super) struct Done {
 /// The image as one output has it.
 pub(super) struct Made {
     pub(super) parts: ImageParts,
-    diff_ids: Vec<DiffId>,
+    pub(super) diff_ids: Vec<DiffId>,
     /// For each layer the image that it comes from, if it does.
     pub(super) bases: Vec<Option<ImageId>>,
     /// The registries have it from an earlier build, and need no file of it.
@@ -66,78 +60,13 @@ struct OutputLayer {
 }
 
 impl Export<'_, '_> {
-    /// Writes every output, in order.
-    pub(super) fn write_all(&self) -> Result<Done, Error> {
-        let mut first = None;
-        let mut written = Vec::new();
-        let mut pushed = Vec::new();
-        for output in &self.session.request.outputs {
-            self.session.check_canceled()?;
-            let title = title(&output.kind);
-            let (made, places) = self.session.progress.step(title, |running| {
-                let made = self.image(output)?;
-                let places = self.write(output, &made, running)?;
-                Ok((made, places))
-            })?;
-            if let OutputKind::Registry { .. } = &output.kind {
-                let names = self.session.names(output).iter();
-                let names = names.filter_map(|name| parse_reference(name).ok());
-                pushed.extend(names.map(|name| (name, made.parts.descriptor.clone())));
-            }
-            first.get_or_insert(made);
-            written.extend(places);
-        }
-        let made = match first {
-            Some(made) => made,
-            // The image is in the local store only, as a registry would have it.
-            None => self.image(&Output::new(OutputKind::Registry { names: Vec::new() }))?,
-        };
-        Ok(Done { image: made.parts, diff_ids: made.diff_ids, written, pushed })
-    }
-
-    fn write(
-        &self,
-        output: &Output,
-        made: &Made,
-        running: &Running<'_>,
-    ) -> Result<Vec<Written>, Error> {
-        let image = &made.parts;
-        match &output.kind {
-            OutputKind::Registry { .. } => self.push(output, made, running),
-            OutputKind::Oci { destination, .. } => {
-                self.write_image(image, ArchiveKind::Oci, destination)?;
-                Ok(vec![wrote(WrittenKind::Oci, destination, image)])
-            }
-            OutputKind::Docker { destination, .. } => {
-                self.write_image(image, ArchiveKind::Docker, destination)?;
-                Ok(vec![wrote(WrittenKind::Docker, destination, image)])
-            }
-            OutputKind::Local { directory } => {
-                std::fs::create_dir_all(directory)
-                    .map_err(|e| Error::build(format!("{}: {e}", directory.display())))?;
-                let mut files = DirectoryOutput::new(directory)?;
-                self.flatten(&mut files)?;
-                files.finish()?;
-                let place = Destination::Directory(directory.clone());
-                Ok(vec![written(WrittenKind::Local, shown(&place), 0, 0)])
-            }
-            OutputKind::Tar { destination } => {
-                self.write_to(destination, |out| {
-                    let mut tar = TarOutput::new(out);
-                    self.flatten(&mut tar)?;
-                    tar.finish()?;
-                    Ok(())
-                })?;
-                Ok(vec![written(WrittenKind::Tar, shown(destination), 0, 0)])
-            }
-        }
-    }
-
     /// The image as `output` has it: its layers' compression and media types; and where the layers
     /// are that are no files here.
-    fn image(&self, output: &Output) -> Result<Made, Error> {
-        if let Some(made) = self.pushed_before(output)? {
-            return Ok(made);
+    pub(super) fn image(&self, output: &Output) -> Result<Made, Error> {
+        if let Some(made) = self.unchanged(output)?
+            && self.pushes.have(output, &made.parts.descriptor.digest)
+        {
+            return Ok(Made { is_pushed: true, ..made });
         }
         let layers =
             super::in_parallel(self.session.request.threads, &self.target.layers, |layer| {
@@ -146,8 +75,8 @@ impl Export<'_, '_> {
         Ok(self.assemble(output, layers))
     }
 
-    /// The image, if nothing of it is new and its manifest is where it is to be pushed.
-    fn pushed_before(&self, output: &Output) -> Result<Option<Made>, Error> {
+    /// The image, if nothing of it is new, so that it may be where it is to be pushed.
+    pub(super) fn unchanged(&self, output: &Output) -> Result<Option<Made>, Error> {
         let mut layers = Vec::with_capacity(self.target.layers.len());
         for layer in &self.target.layers {
             let Finished { diff_id, mut descriptor } = layer.finished()?;
@@ -158,10 +87,7 @@ impl Export<'_, '_> {
             descriptor.media_type = media_type_for(kind, output.oci_media_types);
             layers.push(OutputLayer { diff_id, descriptor, file: None, base: layer.base() });
         }
-        let made = Made { is_pushed: true, ..self.assemble(output, layers) };
-        let digest = &made.parts.descriptor.digest;
-        let is_there = self.pushes.have(output, digest);
-        Ok(is_there.then_some(made))
+        Ok(Some(self.assemble(output, layers)))
     }
 
     fn assemble(&self, output: &Output, layers: Vec<OutputLayer>) -> Made {
@@ -180,14 +106,17 @@ impl Export<'_, '_> {
             .into_iter()
             .map(|layer| LayerPart { descriptor: layer.descriptor, file: layer.file })
             .collect();
-        let parts = ImageParts::assemble(
+        let request = self.session.request;
+        let annotations = |level| request.annotations(level, Some(self.session.platform));
+        let mut parts = ImageParts::assemble(
             &config,
             parts,
             output.oci_media_types,
             &config.platform,
-            &self.session.request.annotations,
+            &annotations(AnnotationLevel::Manifest),
             self.session.names(output).to_vec(),
         );
+        parts.descriptor.annotations = annotations(AnnotationLevel::ManifestDescriptor);
         Made { parts, diff_ids, bases, is_pushed: false }
     }
 
@@ -251,75 +180,8 @@ impl Export<'_, '_> {
         })
     }
 
-    fn push(
-        &self,
-        output: &Output,
-        made: &Made,
-        running: &Running<'_>,
-    ) -> Result<Vec<Written>, Error> {
-        let blobs = made.parts.layers.iter().map(|layer| layer.descriptor.size);
-        let total = blobs.sum::<u64>() + made.parts.config.len() as u64;
-        let pushed = self.pushes.finish(output, made, running)?;
-        Ok(pushed
-            .into_iter()
-            .map(|(name, sent)| {
-                let digest = &made.parts.descriptor.digest;
-                let place = match output.by_digest {
-                    true => format!("{}/{}@{digest}", name.registry(), name.repository()),
-                    false => name.whole(),
-                };
-                written(WrittenKind::Registry, place, sent, total.saturating_sub(sent))
-            })
-            .collect())
-    }
-
-    fn write_image(
-        &self,
-        image: &ImageParts,
-        kind: ArchiveKind,
-        destination: &Destination,
-    ) -> Result<(), Error> {
-        match destination {
-            Destination::Directory(root) => {
-                let go_on = || self.session.cancel.check();
-                write_layout(image, root, &go_on).map_err(Error::build)
-            }
-            Destination::File(_) | Destination::Stdout => self
-                .write_to(destination, |out| write_archive(image, kind, out).map_err(Error::build)),
-        }
-    }
-
-    /// Gives `write` the file, which appears whole or not at all, or the standard output.
-    fn write_to(
-        &self,
-        destination: &Destination,
-        write: impl FnOnce(&mut dyn Write) -> Result<(), Error>,
-    ) -> Result<(), Error> {
-        let place = shown(destination);
-        let failed = |e: io::Error| Error::build(format!("{place}: {e}"));
-        let write = |out: &mut dyn Write| {
-            write(out).map_err(|e| Error { message: format!("{place}: {}", e.message), ..e })
-        };
-        let cancel = self.session.cancel;
-        let (Destination::File(path) | Destination::Directory(path)) = destination else {
-            let mut out = io::BufWriter::with_capacity(1 << 16, cancel.writer(io::stdout()));
-            write(&mut out)?;
-            return out.flush().map_err(failed);
-        };
-        let parent = path.parent().filter(|p| !p.as_os_str().is_empty());
-        let mut file = tempfile::Builder::new()
-            .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
-            .tempfile_in(parent.unwrap_or(std::path::Path::new(".")))
-            .map_err(failed)?;
-        let mut out = io::BufWriter::with_capacity(1 << 16, cancel.stops(file.as_file_mut()));
-        write(&mut out)?;
-        out.flush().map_err(failed)?;
-        drop(out);
-        file.persist(path).map_err(|e| failed(e.error))?;
-        Ok(())
-    }
-
-    fn flatten(&self, output: &mut dyn crate::layer::Output) -> Result<(), Error> {
+    /// Gives the image's files to `output`.
+    pub(super) fn flatten(&self, output: &mut dyn crate::layer::Output) -> Result<(), Error> {
         let session = self.session;
         let files = self.target.files(session, self.images)?;
         let contents = files
@@ -359,32 +221,6 @@ pub(super) fn takes_as_is(
 fn latest_mtime(session: &Session<'_>, output: &Output, layer: &StageLayer) -> Option<i64> {
     let epoch = session.source_date_epoch.filter(|_| output.rewrite_timestamp);
     epoch.filter(|_| layer.base().is_none())
-}
-
-fn wrote(kind: WrittenKind, destination: &Destination, image: &ImageParts) -> Written {
-    let bytes = image.layers.iter().map(|layer| layer.descriptor.size).sum();
-    written(kind, shown(destination), bytes, 0)
-}
-
-fn written(kind: WrittenKind, place: String, transferred: u64, skipped: u64) -> Written {
-    Written { kind, place, transferred_bytes: transferred, skipped_bytes: skipped }
-}
-
-fn title(kind: &OutputKind) -> String {
-    match kind {
-        OutputKind::Registry { .. } => "pushing the image".to_owned(),
-        OutputKind::Oci { destination, .. }
-        | OutputKind::Docker { destination, .. }
-        | OutputKind::Tar { destination } => format!("writing {}", shown(destination)),
-        OutputKind::Local { directory } => format!("writing {}", directory.display()),
-    }
-}
-
-fn shown(destination: &Destination) -> String {
-    match destination {
-        Destination::Directory(path) | Destination::File(path) => path.display().to_string(),
-        Destination::Stdout => "-".to_owned(),
-    }
 }
 
 const DOCKER_TYPES: [(&str, &str); 3] = [

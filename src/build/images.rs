@@ -118,7 +118,7 @@ fn resolve(session: &Session<'_>, image: &ImageRequest) -> Result<BaseImage, Err
     };
     session
         .progress
-        .step(format!("[internal] load metadata for {name}"), |_| {
+        .step(session.internal(&format!("load metadata for {name}")), |_| {
             let base = resolve()?;
             check(&base)?;
             Ok(base)

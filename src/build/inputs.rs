@@ -29,6 +29,8 @@ use crate::url::{self, GitUrl};
 #[derive(Debug, Default)]
 pub(super) struct Inputs {
     main: Option<Arc<dyn Source>>,
+    /// The same, where it is a directory.
+    walked: Option<Arc<DirectoryContext>>,
     named: BTreeMap<String, Arc<dyn Source>>,
     remote: BTreeMap<Named, Remote>,
 }
@@ -43,6 +45,11 @@ pub(super) enum Remote {
 }
 
 impl Inputs {
+    /// The main context as far as it has been read, for another platform.
+    pub(super) fn walked(&self) -> Option<DirectoryContext> {
+        self.walked.as_deref().cloned()
+    }
+
     /// The context that a step reads from, where it is one.
     pub(super) fn context(&self, from: &CopyFrom) -> Option<&Arc<dyn Source>> {
         match from {
@@ -228,14 +235,13 @@ pub(super) fn gather(
     let mut early = Some(early);
     let mut inputs = Inputs::default();
     for (name, selections) in contexts {
-        let early = || early.take().and_then(|early| early());
-        let context = context(session, name, &selections, early)?;
-        match name {
-            None => inputs.main = Some(context),
-            Some(name) => {
-                inputs.named.insert(name.to_owned(), context);
-            }
-        }
+        let Some(name) = name else {
+            let early = || early.take().and_then(|early| early());
+            let (main, walked) = main_context(session, &selections, early)?;
+            (inputs.main, inputs.walked) = (Some(main), walked);
+            continue;
+        };
+        inputs.named.insert(name.to_owned(), context(session, name, &selections)?);
     }
     let remotes: Vec<(&Named, Location)> = remotes.into_iter().collect();
     let found = super::in_parallel(REMOTES_AT_ONCE, &remotes, |(source, location)| {
@@ -273,30 +279,35 @@ fn remote(session: &Session<'_>, source: &Named) -> Result<Option<Remote>, Error
     }
 }
 
-/// A context with the digests of what is selected of it.
-fn context(
+/// The main context with the digests of what is selected of it.
+fn main_context(
     session: &Session<'_>,
-    name: Option<&str>,
     selections: &[(What, CopyOptions)],
     early: impl FnOnce() -> Option<DirectoryContext>,
+) -> Result<(Arc<dyn Source>, Option<Arc<DirectoryContext>>), Error> {
+    let path = match &session.request.context {
+        MainContext::Directory(path) => path,
+        MainContext::Fetched(fetched) => return Ok((Arc::clone(&fetched.source), None)),
+        MainContext::Empty => return Ok((Arc::new(Nothing::default()), None)),
+    };
+    let walked = session.progress.step("[internal] load build context", |_| {
+        walk(session, path, &session.ignore, selections, early())
+    })?;
+    Ok((Arc::clone(&walked) as Arc<dyn Source>, Some(walked)))
+}
+
+/// A named context with the digests of what is selected of it.
+fn context(
+    session: &Session<'_>,
+    name: &str,
+    selections: &[(What, CopyOptions)],
 ) -> Result<Arc<dyn Source>, Error> {
     let request = session.request;
-    let Some(name) = name else {
-        let path = match &request.context {
-            MainContext::Directory(path) => path,
-            MainContext::Fetched(fetched) => return Ok(Arc::clone(&fetched.source)),
-            MainContext::Empty => return Ok(Arc::new(Nothing::default())),
-        };
-        let title = "[internal] load build context";
-        return session
-            .progress
-            .step(title, |_| walk(session, path, &session.ignore, selections, early()));
-    };
     let title = format!("[internal] load build context {name}");
     match request.build_contexts.get(name) {
         Some(NamedContext::Directory(path)) => session.progress.step(title, |_| {
             let ignore = ignore_file(path)?;
-            walk(session, path, &ignore, selections, None)
+            Ok(walk(session, path, &ignore, selections, None)? as Arc<dyn Source>)
         }),
         Some(NamedContext::Remote(remote)) => session.progress.step(title, |running| {
             let fetcher = session.fetcher();
@@ -348,7 +359,7 @@ fn walk(
     ignore: &Patterns,
     selections: &[(What, CopyOptions)],
     walked: Option<DirectoryContext>,
-) -> Result<Arc<dyn Source>, Error> {
+) -> Result<Arc<DirectoryContext>, Error> {
     let mut context = match walked {
         Some(context) => context,
         None => DirectoryContext::open(path, ignore, Ownership::Root).map_err(Error::build)?,

@@ -21,10 +21,12 @@ mod keys;
 mod layers;
 mod mounts;
 mod outcome;
+mod outputs;
 mod progress;
 mod push;
 mod result;
 mod run;
+mod runs;
 mod save;
 mod session;
 mod slot;
@@ -33,6 +35,7 @@ mod turns;
 mod weigh;
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, ScopedJoinHandle};
@@ -40,11 +43,13 @@ use std::thread::{self, ScopedJoinHandle};
 use rustix::io::Errno;
 
 use crate::cache::StoreError;
+use crate::context::DirectoryContext;
 use crate::dockerfile::Dockerfile;
 use crate::error::Error;
-use crate::plan::{History, Op, Plan, StageId};
+use crate::image::Descriptor;
+use crate::plan::{History, Plan, StageId};
 use crate::request::BuildRequest;
-use crate::sandbox::{self, Cancel, Sandbox};
+use crate::sandbox::{Cancel, Sandbox};
 use crate::ui::Event;
 use crate::weight::{Logged, Weight};
 
@@ -52,9 +57,11 @@ use baseline::Search;
 use check::{plan_and_warn, read_and_warn};
 use compress::{Compressor, compress_all};
 use demand::{Demand, demands};
+use export::{Export, ExportedImage};
 use images::Images;
 use inputs::Inputs;
 use keys::{StageKeys, definition_keys};
+use outputs::Exported;
 use push::Pushes;
 use session::Session;
 use slot::Slot;
@@ -69,7 +76,7 @@ pub use result::*;
 #[cfg(test)]
 pub(crate) use result::tests::go_multistage as result_for_tests;
 
-/// Builds what `request` says: parse → plan → keys → what is known → what must run → image → outputs.
+/// Builds what `request` says: parse → plan → keys → what is known → what must run → images → outputs.
 ///
 /// `events` is called from several threads while the build runs.
 ///
@@ -80,7 +87,7 @@ pub fn build(
     request: &BuildRequest,
     cancel: &Cancel,
     events: &(dyn Fn(Event) + Sync),
-) -> Result<BuildResult, Error> {
+) -> Result<Built, Error> {
     solve(request, cancel, events).map_err(|error| {
         let full = error.message.contains(&io::Error::from(Errno::NOSPC).to_string());
         let store = request.store.display();
@@ -94,144 +101,226 @@ fn solve(
     request: &BuildRequest,
     cancel: &Cancel,
     events: &(dyn Fn(Event) + Sync),
-) -> Result<BuildResult, Error> {
+) -> Result<Built, Error> {
     let file = read_and_warn(request, events)?;
-    let mut session = Session::open(request, cancel, events)?;
-    session.ask_names()?;
-    let search = RefCell::new(Search::begin(&session));
-    session.take_epoch(&file)?;
-    let (plan, images, inputs) = plan_and_gather(&session, &file)?;
-    let keys = definition_keys(&session, &plan, &images, &inputs)?;
-    mounts::tell_unknown(&session, &plan);
-    let history = explain::history(&plan, &keys);
-    let known = Known {
-        session: &session,
-        plan: &plan,
-        images: &images,
-        inputs: &inputs,
-        keys: &keys,
-        history: &history,
-        search: &search,
-    };
-    let made = known.make();
-    let compared = made.as_ref().ok().map(|made| compared(&session, &search, made)).transpose();
+    let mut sessions = vec![Session::open(request, cancel, events)?];
+    sessions[0].ask_names()?;
+    for platform in &request.platforms[1..] {
+        sessions.push(sessions[0].beside(platform)?);
+    }
+    let searches: Vec<RefCell<Search>> =
+        sessions.iter().map(|session| RefCell::new(Search::begin(session))).collect();
+    let mut planned: Vec<Planned> = Vec::with_capacity(sessions.len());
+    for session in &mut sessions {
+        session.take_epoch(&file)?;
+        let walked = planned.first().and_then(|first| first.inputs.walked());
+        planned.push(Planned::of(session, &file, walked)?);
+    }
+    let known: Vec<Known> = sessions
+        .iter()
+        .zip(&planned)
+        .zip(&searches)
+        .map(|((session, planned), search)| Known { session, planned, search })
+        .collect();
+    let made = make(&known);
+    // By platform: what it is compared with.
+    let compared = made.as_ref().ok().map(|made| {
+        known.iter().zip(&made.platforms).map(|(known, made)| known.compared(made)).collect()
+    });
+    let compared: Option<Result<Vec<_>, Error>> = compared;
+    let compared = compared.transpose();
     // What a build has made that failed is there for the next; who cancels one does not wait.
     let wanted = made.as_ref().err().is_none_or(|error| !error.is_canceled());
-    if wanted {
-        session.mounts.save_rest(&session);
+    let mut saved = BTreeSet::new();
+    for Known { session, planned, .. } in &known {
+        if wanted {
+            session.mounts.save_rest(session, &mut saved);
+        }
+        if wanted && made.is_err() {
+            session.saver.save_index(session, &planned.history);
+        }
+        session.saver.finish(session, wanted);
     }
-    if wanted && made.is_err() {
-        session.saver.save_index(&session, &history);
-    }
-    session.saver.finish(&session, wanted);
-    let Made { done, exported, weight } = made?;
-    let (baseline, builds) = compared?.unwrap_or_default();
-    let result = outcome::summarize(&session, &plan, &images, &keys, &done, exported);
-    session.keep_history(&history);
-    Ok(BuildResult { weight, baseline, builds, ..result })
+    let Made { platforms, descriptor, tags, written } = made?;
+    let compared = compared?.unwrap_or_default();
+    let results = known.iter().zip(platforms).zip(compared);
+    let platforms = results.map(|((known, made), (baseline, builds))| {
+        let Known { session, planned, .. } = known;
+        let result = outcome::summarize(session, planned, &made.done, made.exported);
+        session.keep_history(&planned.history);
+        BuildResult { weight: made.weight, baseline, builds, ..result }
+    });
+    let platforms = platforms.collect();
+    let saved = sessions.iter().filter_map(|session| session.saver.written());
+    let written = written.into_iter().chain(saved).collect();
+    Ok(Built { descriptor, tags, platforms, written, took: sessions[0].since.elapsed() })
 }
 
-/// Resolves the bases, and reads the main context meanwhile.
+/// All that is known of a build for one platform before anything runs, but for what is kept of
+/// earlier ones.
+struct Planned {
+    plan: Plan,
+    images: Images,
+    inputs: Inputs,
+    keys: Vec<StageKeys>,
+    history: History,
+}
+
+impl Planned {
+    /// `walked` is the main context, if another platform has read it.
+    fn of(
+        session: &Session<'_>,
+        file: &Dockerfile,
+        walked: Option<DirectoryContext>,
+    ) -> Result<Self, Error> {
+        let (plan, images, inputs) = plan_and_gather(session, file, walked)?;
+        let keys = definition_keys(session, &plan, &images, &inputs)?;
+        mounts::tell_unknown(session, &plan);
+        let history = explain::history(&plan, &keys);
+        Ok(Self { plan, images, inputs, keys, history })
+    }
+}
+
+/// Resolves the bases, and reads the main context meanwhile, unless it is there.
 fn plan_and_gather(
     session: &Session<'_>,
     file: &Dockerfile,
+    walked: Option<DirectoryContext>,
 ) -> Result<(Plan, Images, Inputs), Error> {
     thread::scope(|scope| {
-        let walking = scope.spawn(|| inputs::walk_early(session, file));
+        let walking = scope.spawn(|| walked.or_else(|| inputs::walk_early(session, file)));
         let (plan, images) = plan_and_warn(session, file)?;
         let inputs = inputs::gather(session, &plan, || join(walking))?;
         Ok((plan, images, inputs))
     })
 }
 
-/// What an image that was weighed is compared with, and the builds of that branch; keeps the weight
-/// for those that come.
-fn compared(
-    session: &Session<'_>,
-    search: &RefCell<Search>,
-    made: &Made<'_, '_>,
-) -> Result<(Option<Baseline>, Vec<Logged>), Error> {
-    let Some(weight) = &made.weight else { return Ok(Default::default()) };
-    let found = search.borrow_mut().finish(session)?;
-    found.keep(session, weight, &made.exported.pushed)?;
-    let builds = found.history(session, weight);
-    Ok((found.baseline, builds))
-}
-
-/// All that is known of a build before anything runs.
+/// One platform of a build, before anything runs.
+#[derive(Clone, Copy)]
 struct Known<'a, 's> {
     session: &'a Session<'s>,
-    plan: &'a Plan,
-    images: &'a Images,
-    inputs: &'a Inputs,
-    keys: &'a [StageKeys],
-    history: &'a History,
+    planned: &'a Planned,
     search: &'a RefCell<Search>,
 }
 
-/// The image, and what it took.
+/// The images, and where they went.
 struct Made<'a, 's> {
+    platforms: Vec<MadePlatform<'a, 's>>,
+    descriptor: Descriptor,
+    tags: Vec<String>,
+    written: Vec<Written>,
+}
+
+/// The image of one platform, and what it took.
+struct MadePlatform<'a, 's> {
     done: Done<'a, 's>,
-    exported: export::Done,
+    exported: ExportedImage,
     weight: Option<Weight>,
 }
 
-impl<'a, 's> Known<'a, 's> {
-    /// Makes the image and writes it. A layer that a record has and nobody can give any more costs
-    /// another attempt, which does without that record and has what this one has made.
-    fn make(&self) -> Result<Made<'a, 's>, Error> {
-        loop {
-            let losses = self.session.cache.losses();
-            match self.attempt() {
-                Err(_) if self.session.cache.losses() > losses => {
-                    self.session.saver.forget(&self.session.cache.lost());
+/// Makes the images and writes them. A layer that a record has and nobody can give any more costs
+/// another attempt, which does without that record and has what this one has made.
+fn make<'a, 's>(all: &[Known<'a, 's>]) -> Result<Made<'a, 's>, Error> {
+    let losses = || all.iter().map(|known| known.session.cache.losses()).sum::<usize>();
+    loop {
+        let before = losses();
+        match attempt(all) {
+            Err(_) if losses() > before => {
+                for Known { session, .. } in all {
+                    session.saver.forget(&session.cache.lost());
                 }
-                result => return result,
             }
+            result => return result,
         }
-    }
-
-    fn attempt(&self) -> Result<Made<'a, 's>, Error> {
-        let Self { session, plan, images, inputs, keys, history, .. } = *self;
-        let demands = demands(session, plan, images, keys);
-        if session.cache.losses() == 0 {
-            session.saver.copy(session, plan, keys);
-        }
-        session.mounts.expect(plan, &demands);
-        session.saver.tell(session);
-        // Before any layer is fetched: a machine that can't run the steps is told so at once.
-        let sandbox = sandbox_for(session, plan, &demands)?;
-        let done = run_stages(session, plan, images, inputs, keys, &demands, sandbox.as_ref())?;
-        session.check_canceled()?;
-        session.saver.save_index(session, history);
-        let target = done.stages[plan.target.0].clone().ok_or_else(Error::canceled)?;
-        let pushes = &done.pushes;
-        self.search.borrow_mut().settle(session)?;
-        let export = export::Export { session, plan, images, target: &target, pushes };
-        let (exported, read) = thread::scope(|scope| {
-            let read = || weigh::read_all(session, images, &target);
-            let reading = session.request.weigh.then(|| scope.spawn(read));
-            (export.write_all(), reading.map(join).transpose())
-        });
-        let exported = exported?;
-        let weight = read?.map(|read| weigh::weigh(session, plan, images, &exported, read));
-        Ok(Made { done, exported, weight })
     }
 }
 
-fn sandbox_for(
-    session: &Session<'_>,
-    plan: &Plan,
-    demands: &[Option<Demand>],
-) -> Result<Option<Sandbox>, Error> {
-    let first_run = plan.stages.iter().zip(demands).find_map(|(stage, demand)| {
-        let steps = &stage.steps[demand.as_ref()?.first..];
-        steps.iter().find(|step| matches!(step.op, Op::Run(_)))
+/// One platform after another; then what they have made goes where it is wanted, all of it or
+/// nothing.
+fn attempt<'a, 's>(all: &[Known<'a, 's>]) -> Result<Made<'a, 's>, Error> {
+    let demands: Vec<Demands> = all.iter().map(Known::demands).collect();
+    // Before any layer is fetched: a machine that can't run the steps is told so at once.
+    let sandbox = runs::sandbox_for(all, &demands)?;
+    let mut done = Vec::with_capacity(all.len());
+    for (position, (known, demands)) in all.iter().zip(demands).enumerate() {
+        // Stages that all platforms have in common have been made for the first.
+        let demands = if position == 0 { demands } else { known.demands() };
+        let ran = known.run(&demands, sandbox.as_ref());
+        done.push(ran.map_err(|error| match known.session.request.is_indexed() {
+            true => error.about(known.session.platform),
+            false => error,
+        })?);
+    }
+    let targets = all.iter().zip(&done).map(|(known, done)| known.target(done));
+    let targets: Vec<StageFiles> = targets.collect::<Result<_, Error>>()?;
+    for Known { session, search, .. } in all {
+        search.borrow_mut().settle(session)?;
+    }
+    let exports = all.iter().zip(&targets).zip(&done).map(|((known, target), done)| {
+        let Known { session, planned: Planned { plan, images, .. }, .. } = *known;
+        Export { session, plan, images, target, pushes: &done.pushes }
     });
-    let Some(step) = first_run else { return Ok(None) };
-    match sandbox::probe(session.store.work()) {
-        Ok(sandbox) => Ok(Some(sandbox)),
-        Err(unavailable) => Err(Error::from(unavailable).at(step.lines.into())),
+    let exports: Vec<Export> = exports.collect();
+    let request = all[0].session.request;
+    let (exported, read) = thread::scope(|scope| {
+        let read = || -> Result<Vec<_>, Error> {
+            exports.iter().map(|e| weigh::read_all(e.session, e.images, e.target)).collect()
+        };
+        let reading = request.weigh.then(|| scope.spawn(read));
+        (outputs::write_all(&exports), reading.map(join).transpose())
+    });
+    let Exported { images, descriptor, tags, written } = exported?;
+    let read: Vec<Option<_>> = match read? {
+        Some(read) => read.into_iter().map(Some).collect(),
+        None => all.iter().map(|_| None).collect(),
+    };
+    let platforms = all.iter().zip(done).zip(images).zip(read);
+    let platforms = platforms.map(|(((known, done), exported), read)| {
+        let Known { session, planned: Planned { plan, images, .. }, .. } = *known;
+        let weight = read.map(|read| weigh::weigh(session, plan, images, &exported, read));
+        MadePlatform { done, exported, weight }
+    });
+    Ok(Made { platforms: platforms.collect(), descriptor, tags, written })
+}
+
+type Demands = Vec<Option<Demand>>;
+
+impl<'a, 's> Known<'a, 's> {
+    fn demands(&self) -> Demands {
+        let Planned { plan, images, keys, .. } = self.planned;
+        demands(self.session, plan, images, keys)
+    }
+
+    /// Runs what must run.
+    fn run(&self, demands: &Demands, sandbox: Option<&Sandbox>) -> Result<Done<'a, 's>, Error> {
+        let Self { session, planned, .. } = *self;
+        let Planned { plan, images, inputs, keys, history } = planned;
+        if session.cache.losses() == 0 {
+            session.saver.copy(session, plan, keys);
+        }
+        session.mounts.expect(plan, demands);
+        session.saver.tell(session);
+        let done = run_stages(session, plan, images, inputs, keys, demands, sandbox)?;
+        session.check_canceled()?;
+        session.saver.save_index(session, history);
+        Ok(done)
+    }
+
+    fn target(&self, done: &Done<'_, '_>) -> Result<StageFiles, Error> {
+        done.stages[self.planned.plan.target.0].clone().ok_or_else(Error::canceled)
+    }
+
+    /// What an image that was weighed is compared with, and the builds of that branch; keeps the
+    /// weight for those that come.
+    fn compared(
+        &self,
+        made: &MadePlatform<'_, '_>,
+    ) -> Result<(Option<Baseline>, Vec<Logged>), Error> {
+        let Some(weight) = &made.weight else { return Ok(Default::default()) };
+        let found = self.search.borrow_mut().finish(self.session)?;
+        found.keep(self.session, weight, &made.exported.pushed)?;
+        let builds = found.history(self.session, weight);
+        Ok((found.baseline, builds))
     }
 }
 

@@ -110,7 +110,8 @@ impl CacheMounts {
             let mut all = self.uses();
             let Some(uses) = all.get_mut(id) else { continue };
             uses.left = uses.left.saturating_sub(1);
-            if uses.left == 0 {
+            // Another platform may want it, too.
+            if uses.left == 0 && !session.request.is_indexed() {
                 let folders = std::mem::take(&mut uses.folders);
                 drop(all);
                 self.save(session, id, folders);
@@ -119,9 +120,10 @@ impl CacheMounts {
     }
 
     /// Saves what RUNs have had that another one failed to have: the next build begins where this one
-    /// got to.
-    pub(super) fn save_rest(&self, session: &Session<'_>) {
-        for (id, uses) in std::mem::take(&mut *self.uses()) {
+    /// got to. `saved` is what another platform had as well.
+    pub(super) fn save_rest(&self, session: &Session<'_>, saved: &mut BTreeSet<PathBuf>) {
+        for (id, mut uses) in std::mem::take(&mut *self.uses()) {
+            uses.folders.retain(|path, folder| !folder.written || saved.insert(path.clone()));
             self.save(session, &id, uses.folders);
         }
     }

@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::Done;
 use super::explain;
-use super::export::Done as Exported;
+use super::export::ExportedImage;
 use super::images::Images;
 use super::keys::StageKeys;
 use super::layers::{self, StageLayer};
@@ -13,19 +12,20 @@ use super::result::{
     BlobResult, BuildResult, ImageResult, LayerResult, LookedIn, Outcome, StageResult, StepResult,
 };
 use super::session::Session;
+use super::{Done, Planned};
 use crate::cache::{RecordLayer, Traffic};
 use crate::digest::DiffId;
 use crate::image::Descriptor;
 use crate::plan::{Op, Plan, StageFrom, StageId};
+use crate::request::AnnotationLevel;
 
 pub(super) fn summarize(
     session: &Session<'_>,
-    plan: &Plan,
-    images: &Images,
-    keys: &[StageKeys],
+    planned: &Planned,
     done: &Done<'_, '_>,
-    exported: Exported,
+    exported: ExportedImage,
 ) -> BuildResult {
+    let Planned { plan, images, keys, .. } = planned;
     let lineage = plan.lineage(plan.target);
     let stages = plan.stages.iter().enumerate().map(|(index, stage)| {
         let layers = layers_of(session, plan, images, keys, done, index);
@@ -85,10 +85,11 @@ pub(super) fn summarize(
             platform: image.descriptor.platform.clone().unwrap_or_default(),
             descriptor: image.descriptor,
             tags: image.names,
-            annotations: session.request.annotations.clone(),
+            annotations: session
+                .request
+                .annotations(AnnotationLevel::Manifest, Some(session.platform)),
         },
         stages,
-        written: exported.written.into_iter().chain(session.saver.written()).collect(),
         weight: None,
         baseline: None,
         builds: Vec::new(),

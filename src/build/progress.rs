@@ -1,9 +1,10 @@
 //! Numbers the steps of the log and tells how each ends.
 
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use crate::dockerfile::lint::Findings;
+use crate::dockerfile::lint::{Finding, Findings};
 use crate::error::Error;
 use crate::sandbox::Cancel;
 use crate::ui::{Event, StepId, StepOutcome, Stream};
@@ -12,13 +13,32 @@ use crate::ui::{Event, StepId, StepOutcome, Stream};
 pub(super) struct Progress<'a> {
     events: &'a (dyn Fn(Event) + Sync),
     cancel: &'a Cancel,
-    next: AtomicU32,
+    next: Arc<AtomicU32>,
+    /// What needs no telling for another platform again.
+    told: Arc<Mutex<Told>>,
+}
+
+#[derive(Default)]
+struct Told {
+    findings: Vec<Finding>,
+    warnings: Vec<String>,
 }
 
 impl<'a> Progress<'a> {
     /// `first` is the number of the first step.
     pub(super) fn new(events: &'a (dyn Fn(Event) + Sync), cancel: &'a Cancel, first: u32) -> Self {
-        Self { events, cancel, next: AtomicU32::new(first) }
+        let next = Arc::new(AtomicU32::new(first));
+        Self { events, cancel, next, told: Arc::default() }
+    }
+
+    /// Of another platform of the same build.
+    pub(super) fn beside(&self) -> Self {
+        let (next, told) = (Arc::clone(&self.next), Arc::clone(&self.told));
+        Self { events: self.events, cancel: self.cancel, next, told }
+    }
+
+    fn told(&self) -> MutexGuard<'_, Told> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn notice(&self, text: impl Into<String>) {
@@ -26,12 +46,24 @@ impl<'a> Progress<'a> {
     }
 
     pub(super) fn warning(&self, text: impl Into<String>) {
-        (self.events)(Event::Warning(text.into()));
+        let text = text.into();
+        let mut told = self.told();
+        if !told.warnings.contains(&text) {
+            told.warnings.push(text.clone());
+            drop(told);
+            (self.events)(Event::Warning(text));
+        }
     }
 
     /// What the checks found in the Dockerfile `file`.
     pub(super) fn findings(&self, file: &str, findings: &Findings) {
-        for finding in findings.sorted() {
+        let sorted = findings.sorted();
+        let mut told = self.told();
+        let new: Vec<Finding> =
+            sorted.into_iter().filter(|finding| !told.findings.contains(finding)).collect();
+        told.findings.extend(new.iter().cloned());
+        drop(told);
+        for finding in new {
             (self.events)(Event::Finding { file: file.to_owned(), finding });
         }
     }

@@ -13,10 +13,56 @@ use super::progress::Running;
 use super::session::Session;
 use crate::digest::Digest;
 use crate::error::Error;
-use crate::image::{Descriptor, Manifest};
+use crate::image::{Descriptor, ImageSet, Manifest};
 use crate::plan::{ImageId, Plan, StageFrom, StageId};
 use crate::registry::{self, BlobSource, ImageToPush, Push, Reference, parse_reference};
 use crate::request::{Output, OutputKind};
+
+/// Puts the index of `set`, whose images are there, and what is attached to them; only its tags where
+/// `is_pushed`. The names that it has.
+pub(super) fn push_index(
+    session: &Session<'_>,
+    output: &Output,
+    set: &ImageSet,
+    is_pushed: bool,
+) -> Result<Vec<Reference>, Error> {
+    let names = names(session, output)?;
+    let push = session.registry.push(names.clone(), session.runtime.handle());
+    let push = push.with_standing(session.standing.clone());
+    let push = if output.by_digest { push.by_digest() } else { push };
+    let failed = |error| can_not_push(error, &names);
+    let manifest = Bytes::copy_from_slice(set.document());
+    let media_type = set.descriptor.media_type.clone();
+    if is_pushed {
+        session.wait(push.tag(&manifest, &media_type))?.map_err(failed)?;
+        return Ok(names);
+    }
+    let attached = set.attached.iter();
+    let manifests = attached.clone().map(|attached| {
+        (Bytes::from(attached.manifest.clone()), attached.descriptor.media_type.clone())
+    });
+    let blobs = attached.flat_map(|attached| &attached.blobs);
+    let blobs =
+        blobs.map(|(blob, bytes)| (blob.clone(), BlobSource::Bytes(Bytes::from(bytes.clone()))));
+    let index = ImageToPush {
+        manifest,
+        media_type,
+        manifests: manifests.collect(),
+        blobs: blobs.collect(),
+    };
+    session.wait(push.finish(&index, &|_| {}))?.map_err(failed)?;
+    Ok(names)
+}
+
+fn names(session: &Session<'_>, output: &Output) -> Result<Vec<Reference>, Error> {
+    let names = session.names(output).iter().map(|name| parse_reference(name));
+    Ok(names.collect::<Result<Vec<Reference>, registry::Error>>()?)
+}
+
+fn can_not_push(error: registry::Error, names: &[Reference]) -> Error {
+    let shown: Vec<String> = names.iter().map(Reference::whole).collect();
+    Error::from(error).about(format!("can't push {}", shown.join(", ")))
+}
 
 /// One push for each output that is a registry. What is under way ends when this is dropped.
 pub(super) struct Pushes<'a, 's> {
@@ -46,11 +92,12 @@ impl<'a, 's> Pushes<'a, 's> {
             if !matches!(output.kind, OutputKind::Registry { .. }) {
                 continue;
             }
-            let names = session.names(output).iter().map(|name| parse_reference(name));
-            let names = names.collect::<Result<Vec<Reference>, registry::Error>>()?;
+            let names = names(session, output)?;
             let push = session.registry.push(names.clone(), session.runtime.handle());
             let push = push.with_standing(session.standing.clone());
-            let push = if output.by_digest { push.by_digest() } else { push };
+            // Of several images none has the names.
+            let nameless = output.by_digest || session.request.is_indexed();
+            let push = if nameless { push.by_digest() } else { push };
             pushes.push(OutputPush { output, names, push });
         }
         let begun = Self { session, images, lineage: plan.lineage(plan.target), pushes };
@@ -97,10 +144,7 @@ impl<'a, 's> Pushes<'a, 's> {
     ) -> Result<Vec<(Reference, u64)>, Error> {
         let push = self.pushes.iter().find(|push| push.output == output);
         let Some(OutputPush { names, push, .. }) = push else { return Ok(Vec::new()) };
-        let failed = |error| {
-            let shown: Vec<String> = names.iter().map(Reference::whole).collect();
-            Error::from(error).about(format!("can't push {}", shown.join(", ")))
-        };
+        let failed = |error| can_not_push(error, names);
         if made.is_pushed {
             let manifest = Bytes::from(made.parts.manifest.clone());
             let tagged = push.tag(&manifest, &made.parts.descriptor.media_type);
@@ -135,6 +179,7 @@ impl<'a, 's> Pushes<'a, 's> {
             })
     }
 
+    /// As one that is to be pushed.
     fn image(&self, made: &Made, target: Option<&Reference>) -> Result<ImageToPush, Error> {
         let parts = &made.parts;
         let manifest: Manifest = serde_json::from_slice(&parts.manifest).map_err(Error::build)?;
@@ -153,6 +198,7 @@ impl<'a, 's> Pushes<'a, 's> {
         Ok(ImageToPush {
             manifest: Bytes::from(parts.manifest.clone()),
             media_type: parts.descriptor.media_type.clone(),
+            manifests: Vec::new(),
             blobs,
         })
     }

@@ -13,13 +13,26 @@ use crate::plan::Lines;
 use crate::platform::Platform;
 use crate::weight::{Logged, Weight};
 
+/// A whole build.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Built {
+    /// Of what the names stand for: the manifest of the only image, or the index of all.
+    pub descriptor: Descriptor,
+    /// Normalized.
+    pub tags: Vec<String>,
+    /// One for each platform, in the order of the request; there is at least one.
+    pub platforms: Vec<BuildResult>,
+    /// Where it went besides the local store.
+    pub written: Vec<Written>,
+    pub took: Duration,
+}
+
+/// What became of one platform.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct BuildResult {
     /// Those that the target needs, in the order of the Dockerfile; the target is among them.
     pub stages: Vec<StageResult>,
     pub image: ImageResult,
-    /// Where it went besides the local store.
-    pub written: Vec<Written>,
     /// Where the request wants it. Too large to stand beside the rest, so it is written by itself.
     #[serde(skip)]
     pub weight: Option<Weight>,
@@ -215,6 +228,37 @@ pub enum WrittenKind {
     Cache,
 }
 
+impl Built {
+    /// The config of the only image, which is its ID. Several have none in common, nor has an image
+    /// in an index.
+    #[must_use]
+    pub fn config(&self) -> Option<Digest> {
+        let only =
+            self.only().filter(|only| only.image.descriptor.digest == self.descriptor.digest);
+        only.map(|only| only.image.config)
+    }
+
+    /// The only platform.
+    #[must_use]
+    pub fn only(&self) -> Option<&BuildResult> {
+        let [only] = self.platforms.as_slice() else { return None };
+        Some(only)
+    }
+
+    /// What an image is known by, as buildx has it: its config, or else what the names stand for.
+    #[must_use]
+    pub fn id(&self) -> Digest {
+        self.config().unwrap_or(self.descriptor.digest)
+    }
+
+    /// How many steps came from the cache, and how many could have.
+    #[must_use]
+    pub fn cache_hits(&self) -> (usize, usize) {
+        let hits = self.platforms.iter().map(BuildResult::cache_hits);
+        hits.fold((0, 0), |(hits, all), (more, of)| (hits + more, all + of))
+    }
+}
+
 impl BuildResult {
     /// How many steps came from the cache, and how many could have.
     #[must_use]
@@ -323,7 +367,23 @@ pub(crate) mod tests {
     }
 
     /// The Go program on Alpine.
-    pub(crate) fn go_multistage() -> BuildResult {
+    pub(crate) fn go_multistage() -> Built {
+        let platform = go_platform();
+        Built {
+            descriptor: platform.image.descriptor.clone(),
+            tags: platform.image.tags.clone(),
+            platforms: vec![platform],
+            written: vec![Written {
+                kind: WrittenKind::Registry,
+                place: "ghcr.io/a/b:1".to_owned(),
+                transferred_bytes: 1_050_900,
+                skipped_bytes: 3_400_000,
+            }],
+            took: Duration::from_millis(13_100),
+        }
+    }
+
+    pub(crate) fn go_platform() -> BuildResult {
         let ran = || Outcome::Ran { why: "new".to_owned() };
         let golang =
             [layer("debian", 150_000_000, 50_000_000), layer("go", 650_000_000, 220_000_000)];
@@ -369,12 +429,6 @@ pub(crate) mod tests {
                 tags: vec!["docker.io/library/app:latest".to_owned(), "ghcr.io/a/b:1".to_owned()],
                 annotations: BTreeMap::new(),
             },
-            written: vec![Written {
-                kind: WrittenKind::Registry,
-                place: "ghcr.io/a/b:1".to_owned(),
-                transferred_bytes: 1_050_900,
-                skipped_bytes: 3_400_000,
-            }],
             looked_in: Vec::new(),
             cache_mounts: Vec::new(),
             not_saved: Vec::new(),
@@ -390,7 +444,7 @@ pub(crate) mod tests {
 
     #[test]
     fn hits_and_sizes_are_sums() {
-        let mut result = go_multistage();
+        let mut result = go_platform();
         assert_eq!(result.cache_hits(), (2, 5));
         assert_eq!(result.stages[1].cache_hits(), (1, 2));
         assert_eq!(result.stages[0].unpacked_bytes(), Some(809_301_200));
@@ -414,13 +468,12 @@ pub(crate) mod tests {
 
     #[test]
     fn json_has_bytes_as_integers_and_outcomes_by_name() {
-        let json = serde_json::to_value(go_multistage()).unwrap();
+        let json = serde_json::to_value(go_platform()).unwrap();
         let step = &json["stages"][0]["steps"][2];
         assert_eq!(step["outcome"], "ran");
         assert_eq!(step["why"], "new");
         assert_eq!(step["lines"], serde_json::json!([5, 5]));
         assert_eq!(json["image"]["layers"][0]["unpacked_bytes"], 7_800_000);
-        assert_eq!(json["written"][0]["kind"], "registry");
         assert_eq!(json["seconds"], 13.1);
     }
 }

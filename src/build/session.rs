@@ -16,7 +16,7 @@ use super::mounts::CacheMounts;
 use super::progress::Progress;
 use super::save::{Saver, places};
 use super::turns::Turns;
-use crate::cache::{Record, RecordKey, RemoteCache, Store, StoredBlob};
+use crate::cache::{Place, Record, RecordKey, RemoteCache, Store, StoredBlob, Target};
 use crate::digest::{DiffId, Digest, Sha256Sum};
 use crate::dockerfile::Dockerfile;
 use crate::error::Error;
@@ -31,11 +31,13 @@ use crate::snapshot::{MemoryLayers, StepDirs};
 use crate::tree::Changes;
 use crate::ui::Event;
 
+/// One for each platform.
 pub(super) struct Session<'a> {
     pub(super) request: &'a BuildRequest,
+    pub(super) platform: &'a Platform,
     pub(super) store: Store,
     /// Where layers are unpacked that nobody needs after this build, if that is so.
-    pub(super) memory: Option<MemoryLayers>,
+    pub(super) memory: Option<Arc<MemoryLayers>>,
     pub(super) runtime: Arc<Runtime>,
     clients: Arc<Clients>,
     pub(super) registry: Registry,
@@ -53,6 +55,7 @@ pub(super) struct Session<'a> {
     pub(super) ignore: Patterns,
     /// Seconds since 1970: of the build arguments, or the default that the Dockerfile gives (L-056).
     pub(super) source_date_epoch: Option<i64>,
+    targets: Vec<Target>,
     host: Platform,
     hosts: Vec<String>,
     contexts: BTreeMap<String, ContextShape>,
@@ -65,25 +68,80 @@ pub(super) struct Session<'a> {
     fetches: Mutex<HashMap<Digest, Arc<Mutex<()>>>>,
 }
 
+/// What the sessions of one build have in common.
+struct Shared<'a> {
+    request: &'a BuildRequest,
+    platform: &'a Platform,
+    memory: Option<Arc<MemoryLayers>>,
+    standing: Standing,
+    cancel: &'a Cancel,
+    progress: Progress<'a>,
+    runtime: Arc<Runtime>,
+    clients: Arc<Clients>,
+    registry: Registry,
+    sources: Vec<Arc<Place>>,
+    targets: Vec<Target>,
+}
+
 impl<'a> Session<'a> {
+    /// For the first platform.
     pub(super) fn open(
         request: &'a BuildRequest,
         cancel: &'a Cancel,
         events: &'a (dyn Fn(Event) + Sync),
     ) -> Result<Self, Error> {
+        let is_fetched = matches!(request.context, MainContext::Fetched(_));
+        let runtime = Arc::new(runtime(request.threads)?);
+        let clients = Arc::new(Clients::new(request.registry.ca_certificates.clone()));
+        let registry = Registry::new(request.registry.clone(), Arc::clone(&clients));
+        let (sources, targets) = places(request, &registry, &clients, runtime.handle())?;
+        // Bringing the context here was the first step.
+        let progress = Progress::new(events, cancel, if is_fetched { 2 } else { 1 });
+        let Some(platform) = request.platforms.first() else {
+            return Err(Error::usage("a build has a platform"));
+        };
+        let memory = request.unpack_in_memory.then(MemoryLayers::open).flatten();
+        Self::with(Shared {
+            request,
+            platform,
+            memory: memory.map(Arc::new),
+            standing: Standing::default(),
+            cancel,
+            progress,
+            runtime,
+            clients,
+            registry,
+            sources,
+            targets,
+        })
+    }
+
+    /// For another platform of the same build.
+    pub(super) fn beside(&self, platform: &'a Platform) -> Result<Self, Error> {
+        Self::with(Shared {
+            request: self.request,
+            platform,
+            memory: self.memory.clone(),
+            standing: self.standing.clone(),
+            cancel: self.cancel,
+            progress: self.progress.beside(),
+            runtime: Arc::clone(&self.runtime),
+            clients: Arc::clone(&self.clients),
+            registry: self.registry.clone(),
+            sources: self.cache.places().to_vec(),
+            targets: self.targets.clone(),
+        })
+    }
+
+    fn with(shared: Shared<'a>) -> Result<Self, Error> {
+        let Shared { request, platform, .. } = shared;
         let ignore = match &request.dockerfile.ignore {
             Some((file, bytes)) => {
                 Patterns::parse(bytes).map_err(|e| Error::build(format!("{file}: {e}")))?
             }
             None => Patterns::default(),
         };
-        let is_fetched = matches!(request.context, MainContext::Fetched(_));
-        let store = Store::open(&request.store)?;
-        let runtime = Arc::new(runtime(request.threads)?);
-        let clients = Arc::new(Clients::new(request.registry.ca_certificates.clone()));
-        let registry = Registry::new(request.registry.clone(), Arc::clone(&clients));
-        let (sources, targets) = places(request, &registry, &clients, runtime.handle())?;
-        let prefix = index_prefix(request);
+        let prefix = index_prefix(request, platform);
         let shape = |context: &NamedContext| match context {
             NamedContext::Directory(_) | NamedContext::Remote(_) => ContextShape::Directory,
             NamedContext::Image(_) | NamedContext::Layout { .. } => ContextShape::Image,
@@ -92,18 +150,19 @@ impl<'a> Session<'a> {
             request.build_contexts.iter().map(|(name, c)| (name.clone(), shape(c))).collect();
         Ok(Self {
             request,
-            store,
-            memory: request.unpack_in_memory.then(MemoryLayers::open).flatten(),
-            runtime: Arc::clone(&runtime),
-            clients,
-            registry,
-            standing: Standing::default(),
-            // Bringing the context here was the first step.
-            progress: Progress::new(events, cancel, if is_fetched { 2 } else { 1 }),
-            cache: Arc::new(RemoteCache::open(sources.clone(), prefix.clone())),
-            saver: Saver::new(sources, targets, prefix, runtime),
+            platform,
+            store: Store::open(&request.store)?,
+            memory: shared.memory,
+            runtime: Arc::clone(&shared.runtime),
+            clients: shared.clients,
+            registry: shared.registry,
+            standing: shared.standing,
+            progress: shared.progress,
+            cache: Arc::new(RemoteCache::open(shared.sources.clone(), prefix.clone())),
+            saver: Saver::new(shared.sources, shared.targets.clone(), prefix, shared.runtime),
             mounts: CacheMounts::new(&request.cache_mounts),
-            cancel,
+            targets: shared.targets,
+            cancel: shared.cancel,
             since: Instant::now(),
             ignore,
             source_date_epoch: request.source_date_epoch,
@@ -136,7 +195,7 @@ impl<'a> Session<'a> {
         PlanRequest {
             target: request.target.as_deref(),
             build_args: &request.build_args,
-            platform: &request.platform,
+            platform: self.platform,
             explicit_platform: request.explicit_platform,
             build_platform: &self.host,
             contexts: &self.contexts,
@@ -146,6 +205,7 @@ impl<'a> Session<'a> {
             entitlements: request.run.entitlements,
             hosts: &self.hosts,
             ignore: &self.ignore,
+            shows_platform: request.platforms.len() > 1,
             all_stages: false,
         }
     }
@@ -300,7 +360,20 @@ impl<'a> Session<'a> {
             MainContext::Directory(path) => path.canonicalize().unwrap_or_else(|_| path.clone()),
             MainContext::Fetched(_) | MainContext::Empty => PathBuf::new(),
         };
-        Sha256Sum::of(format!("{}\0{}", context.display(), index_prefix(self.request)).as_bytes())
+        Sha256Sum::of(format!("{}\0{}", context.display(), self.prefix()).as_bytes())
+    }
+
+    /// How the keys of the indexes of builds like this one begin.
+    pub(super) fn prefix(&self) -> String {
+        index_prefix(self.request, self.platform)
+    }
+
+    /// The title of a step that is no instruction's.
+    pub(super) fn internal(&self, what: &str) -> String {
+        match self.request.platforms.as_slice() {
+            [_] => format!("[internal] {what}"),
+            _ => format!("[{} internal] {what}", self.platform),
+        }
     }
 
     /// What the local store knows under this key.
@@ -386,7 +459,7 @@ pub(super) struct Had<T> {
 
 /// How the keys of the indexes of builds like this one begin: the same Dockerfile, target, platform
 /// and names.
-pub(super) fn index_prefix(request: &BuildRequest) -> String {
+fn index_prefix(request: &BuildRequest, platform: &Platform) -> String {
     let short = |text: &str| -> String {
         let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
         text.chars().map(plain).take(30).collect()
@@ -398,7 +471,7 @@ pub(super) fn index_prefix(request: &BuildRequest) -> String {
         tag.rsplit_once(':').map_or(tag.as_str(), |(repository, _)| repository)
     }));
     let identity = Sha256Sum::of(identity.join("\0").as_bytes()).hex();
-    format!("i-{}-{}-{}-", short(target), short(&request.platform.to_string()), &identity[..12])
+    format!("i-{}-{}-{}-", short(target), short(&platform.to_string()), &identity[..12])
 }
 
 /// The threads that talk to other machines.

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::io::{self, Read};
 use std::sync::Arc;
 
-use super::export::Done as Exported;
+use super::export::ExportedImage;
 use super::images::Images;
 use super::layers::{self, AtHand, Extent, StageLayer};
 use super::session::Session;
@@ -33,7 +33,7 @@ pub(super) fn weigh(
     session: &Session<'_>,
     plan: &Plan,
     images: &Images,
-    exported: &Exported,
+    exported: &ExportedImage,
     read: Vec<(Changes, Facts)>,
 ) -> Weight {
     let steps = steps(plan, images, read.len());

@@ -95,6 +95,7 @@ impl RegistryCache {
         let artifact = ImageToPush {
             manifest: to_json(&manifest).into(),
             media_type: media_type::OCI_MANIFEST.to_owned(),
+            manifests: Vec::new(),
             blobs: vec![(content, BlobSource::Bytes(entry))],
         };
         let push = self.registry.push(vec![name.clone()], &self.runtime);

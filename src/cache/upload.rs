@@ -50,7 +50,7 @@ pub struct StepToCopy {
 }
 
 /// A place to save in.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Target {
     pub place: Arc<Place>,
     /// Results of stages that are left behind are not wanted.

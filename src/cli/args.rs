@@ -141,12 +141,13 @@ pub struct BuildArgs {
     #[arg(long = "label", value_name = "NAME=VALUE")]
     pub labels: Vec<String>,
 
-    /// Annotation of the manifest
-    #[arg(long = "annotation", value_name = "[manifest:]NAME=VALUE")]
+    /// Annotation of the manifest, or of another LEVEL: index, manifest-descriptor, index-descriptor;
+    /// of one platform alone as manifest[OS/ARCH]
+    #[arg(long = "annotation", value_name = "[LEVEL:]NAME=VALUE")]
     pub annotations: Vec<String>,
 
-    /// Platform of the image (default: this machine's); one for now
-    #[arg(long = "platform", value_name = "OS/ARCH[/VARIANT]")]
+    /// Platform of the image (default: this machine's); of several there is an index
+    #[arg(long = "platform", value_name = "OS/ARCH[/VARIANT][,…]")]
     pub platforms: Vec<String>,
 
     /// Run every step, even where its result is known
@@ -239,7 +240,8 @@ pub struct BuildArgs {
     #[arg(long, value_name = "FILE")]
     pub metadata_file: Option<PathBuf>,
 
-    /// Write what the image weighs to this file, for weight:FILE of weigh and diff
+    /// Write what the image weighs to this file, for weight:FILE of weigh and diff; of several
+    /// platforms to one file each, as app.linux_arm64.weight for app.weight
     #[arg(long, value_name = "FILE")]
     pub output_weight: Option<PathBuf>,
 

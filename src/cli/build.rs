@@ -16,8 +16,8 @@ use crate::build::{Access, Fetching};
 use crate::error::Error;
 use crate::platform::Platform;
 use crate::request::{
-    BuildRequest, Credential, Destination, Entitlements, Lineage, Network, NoCache, Output,
-    OutputKind, RunOptions, Secret, SizeBaseline,
+    Annotation, AnnotationLevel, BuildRequest, Credential, Destination, Entitlements, Lineage,
+    Network, NoCache, Output, OutputKind, RunOptions, Secret, SizeBaseline,
 };
 use crate::sandbox::Cancel;
 use crate::ui::Event;
@@ -58,7 +58,7 @@ pub fn request(
 ) -> Result<BuildRequest, Error> {
     let config = docker_config::load(environment)?;
     let tags = each("--tag", &args.tags, reference::tag)?;
-    let platform = platform(&args.platforms)?;
+    let platforms = platforms(&args.platforms)?;
     let build_args = build_args(&args.build_args, environment, config.proxies)?;
     let source_date_epoch = source_date_epoch(&build_args)?;
     let mut secrets = secrets(&args.secrets, environment)?;
@@ -80,6 +80,7 @@ pub fn request(
     let outputs = outputs(args, &tags, environment)?;
     let caches = Caches::of(args, environment)?;
     let cache_mounts = cache_mounts::parse(&args.cache_mounts, args.cache_mount_budget.as_deref())?;
+    let annotations = each("--annotation", &args.annotations, annotation::parse)?.concat();
     let build_contexts = collect("--build-context", &args.build_contexts, build_context::parse)?;
     // Last, since it may take long, and a mistake should be told at once.
     let fetching = Fetching {
@@ -95,7 +96,7 @@ pub fn request(
     let (context, dockerfile) = main_context::load(args, &fetching, outside.stdin, commit_times)?;
     let lineage = || lineage::of(environment, &context, outside.cancel);
     let size_baseline = size_baseline(args.size_baseline.as_deref(), lineage)?;
-    Ok(BuildRequest {
+    let request = BuildRequest {
         context,
         dockerfile,
         outputs,
@@ -104,9 +105,9 @@ pub fn request(
         build_args,
         build_contexts,
         labels: collect("--label", &args.labels, label)?,
-        annotations: collect("--annotation", &args.annotations, annotation::parse)?,
-        explicit_platform: platform.is_some(),
-        platform: platform.unwrap_or_else(Platform::host),
+        annotations,
+        explicit_platform: !platforms.is_empty(),
+        platforms: if platforms.is_empty() { vec![Platform::host()] } else { platforms },
         no_cache: no_cache(args),
         pull: args.pull,
         cache_from: caches.from,
@@ -126,7 +127,9 @@ pub fn request(
             || !args.size_reports.is_empty()
             || size_baseline != SizeBaseline::None,
         size_baseline,
-    })
+    };
+    check_platforms(&request)?;
+    Ok(request)
 }
 
 /// Two words are no image.
@@ -152,23 +155,45 @@ fn collect<T>(
     Ok(each(flag, values, parse)?.into_iter().collect())
 }
 
-/// One platform for now; `None` where none was named.
-fn platform(values: &[String]) -> Result<Option<Platform>, Error> {
+/// Each once; none where none was named.
+fn platforms(values: &[String]) -> Result<Vec<Platform>, Error> {
     let parse = |text: &str| text.parse::<Platform>().map_err(FlagError::new);
     let names: Vec<String> = values
         .iter()
         .flat_map(|value| value.split(','))
         .map(|name| name.trim().to_owned())
         .collect();
-    let mut platforms = each("--platform", &names, parse)?;
-    platforms.dedup();
-    if platforms.len() > 1 {
-        return Err(Error::usage(
-            "--platform: an image for several platforms is not supported yet",
-        )
-        .hinted("Build each platform by itself."));
+    let mut platforms: Vec<Platform> = Vec::new();
+    for platform in each("--platform", &names, parse)? {
+        if !platforms.contains(&platform) {
+            platforms.push(platform);
+        }
     }
-    Ok(platforms.pop())
+    Ok(platforms)
+}
+
+/// What an image of one platform can't have, and one of several.
+///
+/// # Errors
+/// Of the kind [`Usage`](crate::error::ErrorKind::Usage).
+pub fn check_platforms(request: &BuildRequest) -> Result<(), Error> {
+    let is_docker = |output: &Output| matches!(output.kind, OutputKind::Docker { .. });
+    if request.is_indexed() && request.outputs.iter().any(is_docker) {
+        return Err(Error::usage(
+            "--output: type=docker does not support manifest lists, which several platforms are",
+        )
+        .hinted("Write type=oci, or name one --platform."));
+    }
+    let of_index = |annotation: &&Annotation| {
+        matches!(annotation.level, AnnotationLevel::Index | AnnotationLevel::IndexDescriptor)
+    };
+    match request.annotations.iter().find(of_index).filter(|_| !request.is_indexed()) {
+        Some(Annotation { name, .. }) => Err(Error::usage(format!(
+            "--annotation: {name} is of an index, and an image of one platform has none"
+        ))
+        .hinted("Annotate the manifest: --annotation manifest:NAME=VALUE.")),
+        None => Ok(()),
+    }
 }
 
 /// `NAME=VALUE`, and `NAME` with the environment's value, if it has one (L-058). The environment's

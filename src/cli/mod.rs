@@ -43,12 +43,11 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use crate::build::BuildResult;
+use crate::build::Built;
 use crate::error::Error;
 use crate::report;
 use crate::request::BuildRequest;
 use crate::ui::{Event, Form, Ui};
-use crate::weight;
 
 use args::{Arguments, BuildArgs, Command};
 use environment::Environment;
@@ -147,19 +146,20 @@ fn build(args: &BuildArgs, environment: &Environment) -> ExitCode {
         ui.event(&Event::Notice(text.to_owned()));
     }
     let built = crate::build::build(request, &signals.cancel, &|event| ui.event(&event));
-    match built.and_then(|result| publish(args, &result).map(|()| result)) {
-        Ok(result) => {
-            let mut text = report::text(&result);
+    match built.and_then(|built| publish(args, &built).map(|()| built)) {
+        Ok(built) => {
+            let mut text = report::text(&built);
             if args.explain {
-                text.push_str(&format!("\n{}", report::explanation(&result)));
+                text.push_str(&format!("\n{}", report::explanation(&built)));
             }
-            let sized = sized::size(request, limits.as_ref(), &result, &|notice| {
+            let sizes = sized::size(request, limits.as_ref(), &built, &|notice| {
                 ui.event(&Event::Notice(notice));
             });
-            text.push_str(&sized.text);
-            ui.result(&text, &limits::with_verdict(report::json(&result), sized.verdict.as_ref()));
-            let kept = sized.verdict.as_ref().map_or(Ok(()), limits::outcome);
-            match sized.write(&reports, &result).and(kept) {
+            text.push_str(&sizes.text());
+            ui.result(&text, &sizes.with_verdicts(report::json(&built)));
+            let weights = args.output_weight.as_ref();
+            let written = weights.map_or(Ok(()), |path| sizes.write_weights(path));
+            match written.and(sizes.write(&reports)).and(sizes.outcome()) {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(error) => prepared.fail(&error),
             }
@@ -181,16 +181,13 @@ fn told(weighed: Result<(String, Result<(), Error>), Error>) -> ExitCode {
 }
 
 /// What the user asked to be told of the result: the files, and the ID on standard output.
-fn publish(args: &BuildArgs, result: &BuildResult) -> Result<(), Error> {
-    let id = result.image.config.to_string();
+fn publish(args: &BuildArgs, built: &Built) -> Result<(), Error> {
+    let id = built.id().to_string();
     if let Some(path) = &args.iidfile {
         write_file("--iidfile", path, &id)?;
     }
     if let Some(path) = &args.metadata_file {
-        write_file("--metadata-file", path, format!("{:#}", report::metadata(result)))?;
-    }
-    if let (Some(path), Some(weight)) = (&args.output_weight, &result.weight) {
-        write_file("--output-weight", path, weight::encode(weight))?;
+        write_file("--metadata-file", path, format!("{:#}", report::metadata(built)))?;
     }
     if progress::is_quiet(args) {
         print(&format!("{id}\n"));

@@ -10,7 +10,7 @@ use crate::request::{Compression, Destination, Output, OutputKind};
 
 const TYPES: [&str; 7] = ["registry", "image", "oci", "docker", "local", "tar", "cacheonly"];
 
-const KEYS: [&str; 11] = [
+const KEYS: [&str; 12] = [
     "type",
     "dest",
     "name",
@@ -22,6 +22,7 @@ const KEYS: [&str; 11] = [
     "force-compression",
     "oci-mediatypes",
     "rewrite-timestamp",
+    "platform-split",
 ];
 
 /// The keys as typed; `None` where one was not.
@@ -38,6 +39,7 @@ struct Keys {
     force_compression: bool,
     oci_media_types: Option<bool>,
     rewrite_timestamp: bool,
+    platform_split: Option<bool>,
 }
 
 /// One `-o`. `None` where nothing leaves the store: `type=image` that is not pushed, and
@@ -70,8 +72,8 @@ fn keys(text: &str) -> Result<Keys, FlagError> {
             "push-by-digest" => keys.by_digest = boolean(&key, &value)?,
             // What the name is in the store of a daemon, of which there is none.
             "name-canonical" | "unpack" | "store" => _ = boolean(&key, &value)?,
-            // An image is one manifest for one platform, so there is nothing to split.
-            "platform-split" | "oci-artifact" => _ = boolean(&key, &value)?,
+            "oci-artifact" => _ = boolean(&key, &value)?,
+            "platform-split" => keys.platform_split = Some(boolean(&key, &value)?),
             // BuildKit's default: what is there and not in the result stays.
             "mode" if value == "copy" => {}
             "mode" => {
@@ -152,6 +154,7 @@ impl Keys {
         output.by_digest = self.by_digest;
         output.force_compression = self.force_compression;
         output.rewrite_timestamp = self.rewrite_timestamp;
+        output.platform_split = self.platform_split;
         Ok(Some(output))
     }
 

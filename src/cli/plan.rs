@@ -6,6 +6,7 @@ use super::args::{PlanArgs, PlanFormat};
 use super::environment::Environment;
 use super::{Prepared, print};
 use crate::report::plan;
+use crate::ui::Event;
 
 pub(super) fn run(args: &PlanArgs, environment: &Environment) -> ExitCode {
     let prepared = match Prepared::new(&args.build, environment) {
@@ -13,6 +14,10 @@ pub(super) fn run(args: &PlanArgs, environment: &Environment) -> ExitCode {
         Err(code) => return code,
     };
     let Prepared { ui, request, signals } = &prepared;
+    if request.is_indexed() {
+        let text = format!("the plan is of the first platform, {}", request.platforms[0]);
+        ui.event(&Event::Notice(text));
+    }
     match crate::build::forecast(request, &signals.cancel, &|event| ui.event(&event)) {
         Ok(forecast) => {
             print(&match args.format {

@@ -5,12 +5,14 @@ use std::path::{Path, PathBuf};
 use super::args::BuildArgs;
 use super::limits::{self, Limits};
 use super::{COMMENT_LIMIT, write_file};
-use crate::build::{BaselineOrigin, BuildResult};
+use serde_json::Value;
+
+use crate::build::{BaselineOrigin, BuildResult, Built, StageResult};
 use crate::error::Error;
 use crate::report::{self, SizeReport};
 use crate::request::BuildRequest;
-use crate::weight::budget::{Judged, Verdict};
-use crate::weight::{Difference, Weight, compare};
+use crate::weight::budget::{Judged, Status, Verdict};
+use crate::weight::{self, Difference, Weight, compare};
 
 /// A file of `--size-report`, whose name says what is in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,13 +48,20 @@ impl ReportFile {
     }
 }
 
-/// What is told of the size of an image.
-#[derive(Default)]
-pub struct Sized {
-    /// Behind the report of the build; empty where nothing was asked for.
-    pub text: String,
+/// What is told of the sizes of a build.
+pub struct Sizes<'a> {
+    /// By platform; empty where nothing was weighed.
+    pub platforms: Vec<Sized<'a>>,
+}
+
+/// What is told of the size of one image.
+pub struct Sized<'a> {
+    pub result: &'a BuildResult,
+    pub weight: &'a Weight,
     pub verdict: Option<Verdict>,
     pub baseline: Option<Baseline>,
+    /// There are several platforms.
+    is_one_of_several: bool,
 }
 
 /// What an image was compared with.
@@ -63,31 +72,38 @@ pub struct Baseline {
     pub difference: Difference,
 }
 
-/// Sizes an image. That there is nothing to compare with is told through `notice` and no more: the
-/// first build has none.
-pub fn size(
+/// Sizes the image of each platform. That there is nothing to compare with is told through `notice`
+/// and no more: the first build has none.
+pub fn size<'a>(
     request: &BuildRequest,
     limits: Option<&Limits>,
-    result: &BuildResult,
+    built: &'a Built,
     notice: &dyn Fn(String),
-) -> Sized {
-    let Some(weight) = &result.weight else { return Sized::default() };
-    let found = result.baseline.as_ref();
-    let baseline = found.map(|found| Baseline::new(&found.origin, found.weight.clone(), weight));
-    if baseline.is_none() && request.size_baseline.lineage().is_some() {
-        notice("nothing to compare with: no earlier build is known".to_owned());
+) -> Sizes<'a> {
+    let is_one_of_several = built.platforms.len() > 1;
+    let of = |result: &'a BuildResult| {
+        let weight = result.weight.as_ref()?;
+        let found = result.baseline.as_ref();
+        let baseline = found.map(|f| Baseline::new(&f.origin, f.weight.clone(), weight));
+        let named = |stage: &StageResult| (stage.name.clone(), stage.unpacked_bytes());
+        let stages: Vec<(String, Option<u64>)> = result.stages.iter().map(named).collect();
+        let difference = baseline.as_ref().map(|baseline| &baseline.difference);
+        let judged = Judged { weight, difference, stages: &stages };
+        let verdict = limits.map(|limits| limits.judge(&judged));
+        Some(Sized { result, weight, verdict, baseline, is_one_of_several })
+    };
+    let platforms: Vec<Sized<'a>> = built.platforms.iter().filter_map(of).collect();
+    let is_new = |sized: &&Sized<'_>| sized.baseline.is_none();
+    if request.size_baseline.lineage().is_some() {
+        for new in platforms.iter().filter(is_new) {
+            let what = match is_one_of_several {
+                true => format!("nothing to compare {} with", new.weight.image.platform),
+                false => "nothing to compare with".to_owned(),
+            };
+            notice(format!("{what}: no earlier build is known"));
+        }
     }
-    let stages: Vec<(String, Option<u64>)> =
-        result.stages.iter().map(|stage| (stage.name.clone(), stage.unpacked_bytes())).collect();
-    let difference = baseline.as_ref().map(|baseline| &baseline.difference);
-    let judged = Judged { weight, difference, stages: &stages };
-    let verdict = limits.map(|limits| limits.judge(&judged));
-    let mut text = String::new();
-    if let Some(difference) = difference {
-        text.push_str(&format!("\n{}", report::difference_text(difference)));
-    }
-    text.push_str(&limits::paragraph(verdict.as_ref()));
-    Sized { text, verdict, baseline }
+    Sizes { platforms }
 }
 
 impl Baseline {
@@ -100,36 +116,127 @@ impl Baseline {
     }
 }
 
-impl Sized {
-    /// Writes the files of `--size-report`.
-    pub fn write(&self, files: &[ReportFile], result: &BuildResult) -> Result<(), Error> {
-        let Some(weight) = &result.weight else { return Ok(()) };
-        for ReportFile { path, form } in files {
-            let baseline = self.baseline.as_ref();
-            let difference = baseline.map(|baseline| &baseline.difference);
-            let content = match (form, difference) {
-                (Form::Markdown, difference) => {
-                    let report = SizeReport {
-                        weight,
-                        difference,
-                        baseline: baseline.map(|baseline| baseline.name.as_str()),
-                        verdict: self.verdict.as_ref(),
-                        build: Some(result),
-                        history: &result.builds,
-                        more: None,
-                    };
-                    report::markdown(&report, COMMENT_LIMIT)
-                }
-                (Form::Html, Some(difference)) => {
-                    report::difference_html(difference, weight, &result.builds)
-                }
-                (Form::Html, None) => report::weight_html(weight, &result.builds),
-                (Form::Svg, Some(difference)) => report::difference_svg(difference, weight),
-                (Form::Svg, None) => report::weight_svg(weight),
-            };
-            write_file("--size-report", path, content)?;
+impl Sizes<'_> {
+    /// Behind the report of the build; empty where nothing was asked for.
+    pub fn text(&self) -> String {
+        self.platforms.iter().map(Sized::text).collect()
+    }
+
+    /// The report of the build as JSON, with the verdicts where there are some.
+    pub fn with_verdicts(&self, mut report: Value) -> Value {
+        for (index, Sized { verdict, is_one_of_several, .. }) in self.platforms.iter().enumerate() {
+            let place =
+                if *is_one_of_several { &mut report["platforms"][index] } else { &mut report };
+            *place = limits::with_verdict(place.take(), verdict.as_ref());
+        }
+        report
+    }
+
+    /// The worst of the verdicts.
+    pub fn verdict(&self) -> Option<&Verdict> {
+        let rank = |verdict: &&Verdict| match verdict.status {
+            Status::Pass => 0,
+            Status::Waived => 1,
+            Status::Warn => 2,
+            Status::Fail => 3,
+        };
+        // Of several that are as bad, the first.
+        self.platforms.iter().rev().filter_map(|sized| sized.verdict.as_ref()).max_by_key(rank)
+    }
+
+    /// The error of the first image that breaks its limits.
+    pub fn outcome(&self) -> Result<(), Error> {
+        for sized in &self.platforms {
+            let Some(verdict) = &sized.verdict else { continue };
+            limits::outcome(verdict).map_err(|error| match sized.is_one_of_several {
+                true => error.about(sized.weight.image.platform.clone()),
+                false => error,
+            })?;
         }
         Ok(())
+    }
+
+    /// As the Markdown shows them.
+    pub fn reports(&self) -> Vec<SizeReport<'_>> {
+        self.platforms.iter().map(Sized::report).collect()
+    }
+
+    /// Writes the files of `--size-report`: Markdown has a section for each platform, of the others
+    /// there is a file for each.
+    pub fn write(&self, files: &[ReportFile]) -> Result<(), Error> {
+        for ReportFile { path, form } in files {
+            if *form == Form::Markdown {
+                let text = report::sections(&self.reports(), COMMENT_LIMIT, report::markdown);
+                write_file("--size-report", path, text)?;
+                continue;
+            }
+            for sized in &self.platforms {
+                write_file("--size-report", &sized.path(path), sized.picture(*form))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the file of `--output-weight`, or one for each platform.
+    pub fn write_weights(&self, path: &Path) -> Result<(), Error> {
+        for sized in &self.platforms {
+            write_file("--output-weight", &sized.path(path), weight::encode(sized.weight))?;
+        }
+        Ok(())
+    }
+}
+
+impl Sized<'_> {
+    fn text(&self) -> String {
+        let difference = self.baseline.as_ref().map(|baseline| &baseline.difference);
+        let mut text = String::new();
+        if let Some(difference) = difference {
+            text.push_str(&format!("\n{}", report::difference_text(difference)));
+        }
+        text.push_str(&limits::paragraph(self.verdict.as_ref()));
+        if self.is_one_of_several && !text.is_empty() {
+            return format!("\n{}\n{text}", self.weight.image.platform);
+        }
+        text
+    }
+
+    pub fn report(&self) -> SizeReport<'_> {
+        let baseline = self.baseline.as_ref();
+        SizeReport {
+            difference: baseline.map(|baseline| &baseline.difference),
+            baseline: baseline.map(|baseline| baseline.name.as_str()),
+            verdict: self.verdict.as_ref(),
+            build: Some(self.result),
+            history: &self.result.builds,
+            shows_platform: self.is_one_of_several,
+            ..SizeReport::of(self.weight)
+        }
+    }
+
+    fn picture(&self, form: Form) -> String {
+        let (weight, builds) = (self.weight, &self.result.builds);
+        match (form, self.baseline.as_ref().map(|baseline| &baseline.difference)) {
+            (Form::Markdown, _) => report::markdown(&self.report(), COMMENT_LIMIT),
+            (Form::Html, Some(difference)) => report::difference_html(difference, weight, builds),
+            (Form::Html, None) => report::weight_html(weight, builds),
+            (Form::Svg, Some(difference)) => report::difference_svg(difference, weight),
+            (Form::Svg, None) => report::weight_svg(weight),
+        }
+    }
+
+    /// Of several platforms each has a file: `app.linux_arm64.weight` for `app.weight`.
+    fn path(&self, path: &Path) -> PathBuf {
+        if !self.is_one_of_several {
+            return path.to_owned();
+        }
+        let mut name = path.file_stem().unwrap_or_default().to_owned();
+        name.push(".");
+        name.push(self.result.image.platform.as_name());
+        if let Some(extension) = path.extension() {
+            name.push(".");
+            name.push(extension);
+        }
+        path.with_file_name(name)
     }
 }
 

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
@@ -39,9 +40,9 @@ impl ContextError {
 
 /// A directory that was walked once. All later access is below its open descriptor and fails on a
 /// symbolic link, so nothing outside is ever read.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct DirectoryContext {
-    root: OwnedFd,
+    root: Arc<OwnedFd>,
     tree: Tree,
 }
 
@@ -59,7 +60,7 @@ impl DirectoryContext {
         let root = rustix::fs::open(path, flags, Mode::empty())
             .map_err(|error| ContextError::Open { path: path.to_owned(), source: error.into() })?;
         let tree = walk(root.as_fd(), ignore, ownership)?;
-        Ok(Self { root, tree })
+        Ok(Self { root: Arc::new(root), tree })
     }
 
     /// Gives every entry this time; seconds since 1970.
@@ -194,7 +195,7 @@ impl DirectoryContext {
         // NONBLOCK: should the file have become a pipe, opening must not wait for a writer.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
-        match rustix::fs::openat2(&self.root, path, flags, Mode::empty(), resolve) {
+        match rustix::fs::openat2(&*self.root, path, flags, Mode::empty(), resolve) {
             // An older kernel, or a filter that does not know the call.
             Err(Errno::NOSYS | Errno::PERM) => {}
             result => return result,
@@ -202,7 +203,7 @@ impl DirectoryContext {
         let mut directory: Option<OwnedFd> = None;
         let mut components = path.split(|byte| *byte == b'/').peekable();
         while let Some(component) = components.next() {
-            let here = directory.as_ref().unwrap_or(&self.root);
+            let here = directory.as_ref().unwrap_or(&*self.root);
             if components.peek().is_none() {
                 return rustix::fs::openat(here, component, flags, Mode::empty());
             }

@@ -88,6 +88,7 @@ mod tests {
                 ..Metadata::default()
             },
             levels: vec!["manifest".to_owned(), "index".to_owned()],
+            ..Naming::default()
         };
         let [tags, labels, annotations, both] = bake_files(&naming, "meta");
         let args = json!({

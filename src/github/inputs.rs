@@ -37,7 +37,11 @@ pub const INPUTS: &[Input] = &[
     input("target", "", "Stage to build; the last one"),
     input("build-args", "", "List of `NAME=VALUE`, one a line"),
     input("build-contexts", "", "List of named contexts, `NAME=SOURCE`"),
-    input("platforms", "", "Platform of the image, such as `linux/arm64`"),
+    input(
+        "platforms",
+        "",
+        "List of platforms of the image, such as `linux/amd64,linux/arm64`; of several there is an index",
+    ),
     input("network", "", "Network of RUN: `default`, `none` or `host`"),
     input("add-hosts", "", "List of `HOST:ADDRESS` for RUN"),
     input("dns", "", "List of name servers for RUN, in place of the runner's"),
@@ -85,7 +89,7 @@ pub const INPUTS: &[Input] = &[
     input(
         "annotations",
         "",
-        "List of annotations of the manifest, besides those that the event gives",
+        "List of annotations, besides those that the event gives: `NAME=VALUE` of the manifest, or `LEVEL:NAME=VALUE` with `manifest[PLATFORM]`, `index`, `manifest-descriptor` or `index-descriptor`",
     ),
     input(
         "push",
@@ -202,8 +206,8 @@ const fn output(name: &'static str, about: &'static str) -> Output {
 
 /// Every output.
 pub const OUTPUTS: &[Output] = &[
-    output("digest", "Digest of the manifest"),
-    output("imageid", "Digest of the config"),
+    output("digest", "Digest of the manifest, or of the index of several platforms"),
+    output("imageid", "Digest of the config; of several platforms as `digest`"),
     output("metadata", "What was built, as JSON with the keys of buildx"),
     output("tags", "Names of the image, one a line"),
     output("labels", "Labels of the image, one a line"),
@@ -216,11 +220,20 @@ pub const OUTPUTS: &[Output] = &[
     output("bake-file-labels", "The same with the labels alone"),
     output("bake-file-annotations", "The same with the annotations alone"),
     output("pushed", "`true` where the image was pushed"),
-    output("size-compressed", "Bytes of all layers as they are pulled"),
-    output("size-unpacked", "Bytes of all layers unpacked"),
-    output("size-delta", "Change of the compressed size in bytes; empty without a baseline"),
+    output(
+        "size-compressed",
+        "Bytes of all layers as they are pulled; of several platforms, the first's",
+    ),
+    output("size-unpacked", "Bytes of all layers unpacked, likewise"),
+    output(
+        "size-delta",
+        "Change of the compressed size in bytes, likewise; empty without a baseline",
+    ),
     output("size-report", "Path of the whole report, as Markdown"),
-    output("size-verdict", "`pass`, `warn`, `fail` or `waived`; empty without limits"),
+    output(
+        "size-verdict",
+        "`pass`, `warn`, `fail` or `waived`, the worst of several; empty without limits",
+    ),
     output("cache-hit-ratio", "Share of the steps that were cached, from 0 to 1"),
     output("comment-url", "Address of the comment"),
     output("warnings-count", "How many warnings the build gave"),

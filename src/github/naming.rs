@@ -18,6 +18,9 @@ pub struct Naming {
     pub metadata: Metadata,
     /// Of which levels the outputs say that annotations are.
     pub(super) levels: Vec<String>,
+    /// `LEVEL:NAME=VALUE`, given for more than the manifests of an image of several platforms.
+    pub(super) of_levels: Vec<String>,
+    pub(super) has_index: bool,
 }
 
 impl Naming {
@@ -40,6 +43,17 @@ impl Naming {
             all.map(|(name, value)| format!("{level}:{name}={value}")).collect::<Vec<_>>()
         };
         self.levels.iter().flat_map(of).collect()
+    }
+
+    /// As the image gets them: those that the event gives are of all levels that the outputs say where
+    /// there is an index, else of the manifest.
+    #[must_use]
+    pub fn annotations_to_set(&self) -> Vec<String> {
+        if !self.has_index {
+            let all = self.metadata.annotations.iter();
+            return all.map(|(name, value)| format!("{name}={value}")).collect();
+        }
+        self.annotations().into_iter().chain(self.of_levels.iter().cloned()).collect()
     }
 }
 
@@ -73,7 +87,14 @@ pub fn naming(
     let made = names.is_empty() || !rules.is_empty() || has_images;
     let default_image = format!("ghcr.io/{}", event.repository);
     let images = if has_images { images } else { &default_image };
-    let (annotations, left_out) = of_manifest(&inputs.list("annotations", ListRules::LINES));
+    let annotations = inputs.list("annotations", ListRules::LINES);
+    let has_index = inputs.list("platforms", ListRules::COMMAS).len() > 1;
+    // A key may have a colon, too: what stands before it is a level if it is like one.
+    let (of_levels, annotations) = match has_index {
+        true => annotations.into_iter().partition(|line| !levels_of(line).is_empty()),
+        false => (Vec::new(), annotations),
+    };
+    let (annotations, left_out) = of_manifest(&annotations);
     let rules = Rules::parse(
         images,
         &rules.join("\n"),
@@ -91,7 +112,7 @@ pub fn naming(
     let levels =
         variables.get("DOCKER_METADATA_ANNOTATIONS_LEVELS").filter(|text| !text.is_empty());
     let levels = levels.map_or("manifest", String::as_str).split(',').map(str::to_owned).collect();
-    Ok(Naming { names, metadata, levels })
+    Ok(Naming { names, metadata, levels, of_levels, has_index })
 }
 
 /// Annotations of the manifest, without their levels, and what is said of the others: an image of one
@@ -100,20 +121,26 @@ fn of_manifest(lines: &[String]) -> (Vec<String>, Vec<String>) {
     let (mut annotations, mut left_out) = (Vec::new(), Vec::new());
     for line in lines {
         let name = line.split('=').next().unwrap_or_default();
-        let levels = name.split_once(':').map(|(levels, _)| levels);
-        let others = ["index", "index-descriptor", "manifest-descriptor"];
-        let base = |level: &str| level.split('[').next().unwrap_or_default().to_owned();
-        match levels {
-            Some(levels) if levels.split(',').any(|level| level == "manifest") => {
-                annotations.push(line[levels.len() + 1..].to_owned());
-            }
-            Some(levels) if levels.split(',').all(|level| others.contains(&&*base(level))) => {
-                left_out.push(format!("the annotation {name} is left out: there is no {levels}"));
-            }
-            _ => annotations.push(line.clone()),
+        let levels = levels_of(line);
+        if levels.is_empty() {
+            annotations.push(line.clone());
+        } else if levels.split(',').any(|level| level == "manifest") {
+            annotations.push(line[levels.len() + 1..].to_owned());
+        } else {
+            left_out.push(format!("the annotation {name} is left out: there is no {levels}"));
         }
     }
     (annotations, left_out)
+}
+
+/// `manifest[linux/arm64],index` of `manifest[linux/arm64],index:NAME=VALUE`; nothing where what
+/// stands before a colon is part of the name.
+fn levels_of(line: &str) -> &str {
+    let known = ["manifest", "index", "index-descriptor", "manifest-descriptor"];
+    let name = line.split('=').next().unwrap_or_default();
+    let levels = name.split_once(':').map_or("", |(levels, _)| levels);
+    let mut bases = levels.split(',').map(|level| level.split('[').next().unwrap_or_default());
+    if bases.all(|base| known.contains(&base)) { levels } else { "" }
 }
 
 fn facts(
@@ -202,6 +229,26 @@ mod tests {
         for (inputs, expected) in rows {
             assert_eq!(named(inputs).names.join(" "), *expected, "{inputs:?}");
         }
+    }
+
+    #[test]
+    fn annotations_have_levels_where_there_is_an_index() {
+        let lines = "index:a=1\nmanifest[linux/arm64]:b=2\nc=3\nu:r:l=4";
+        let sorted = |platforms| {
+            let naming = named(&[
+                ("INPUT_TAGS", "x:1"),
+                ("INPUT_ANNOTATIONS", lines),
+                ("INPUT_PLATFORMS", platforms),
+            ]);
+            let mut all = naming.annotations_to_set();
+            all.retain(|line| !line.contains("org.opencontainers"));
+            all.sort();
+            all
+        };
+        let several =
+            ["index:a=1", "manifest:c=3", "manifest:u:r:l=4", "manifest[linux/arm64]:b=2"];
+        assert_eq!(sorted("linux/amd64,linux/arm64"), several);
+        assert_eq!(sorted("linux/amd64"), ["c=3", "u:r:l=4"]);
     }
 
     #[test]

@@ -7,7 +7,8 @@ use serde::Serialize;
 
 use super::layout::LAYOUT_FILE;
 use super::manifest::Index;
-use super::parts::{ImageParts, named_descriptors};
+use super::parts::ImageParts;
+use super::set::ImageSet;
 
 /// Whether `manifest.json`, which `docker load` looks for, is in the archive too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,11 +26,12 @@ struct DockerEntry {
     layers: Vec<String>,
 }
 
-/// Writes `image` as a tar. The same image gives the same bytes.
+/// Writes `set` as a tar. The same images give the same bytes. What `docker load` reads is of the
+/// first one.
 ///
 /// # Errors
 /// When a layer can't be read or `out` can't be written.
-pub fn write_archive(image: &ImageParts, kind: ArchiveKind, out: impl Write) -> io::Result<()> {
+pub fn write_archive(set: &ImageSet, kind: ArchiveKind, out: impl Write) -> io::Result<()> {
     let mut tar = tar::Builder::new(out);
     let mut directory = |path: &str| {
         let mut header = header(tar::EntryType::Directory, 0o755, 0);
@@ -38,18 +40,18 @@ pub fn write_archive(image: &ImageParts, kind: ArchiveKind, out: impl Write) -> 
     directory("blobs/")?;
     directory("blobs/sha256/")?;
     let mut files: Vec<(String, Content<'_>)> = Vec::new();
-    for (descriptor, path) in image.blob_files() {
+    for (descriptor, path) in set.blob_files() {
         let name = format!("blobs/sha256/{}", descriptor.digest.hex());
         files.push((name, Content::File(path, descriptor.size)));
     }
-    for (digest, bytes) in image.documents() {
+    for (digest, bytes) in set.documents() {
         files.push((format!("blobs/sha256/{}", digest.hex()), Content::Bytes(bytes.to_vec())));
     }
     files.sort_by(|a, b| a.0.cmp(&b.0));
-    let index = super::to_json(&Index::of(named_descriptors(image)));
+    let index = super::to_json(&Index::of(set.named_descriptors()));
     files.push(("index.json".to_owned(), Content::Bytes(index)));
     if kind == ArchiveKind::Docker {
-        let manifest = super::to_json(&docker_manifest(image));
+        let manifest = super::to_json(&docker_manifest(&set.images));
         files.push(("manifest.json".to_owned(), Content::Bytes(manifest)));
     }
     files.push(("oci-layout".to_owned(), Content::Bytes(LAYOUT_FILE.to_vec())));
@@ -83,13 +85,14 @@ fn header(kind: tar::EntryType, mode: u32, size: u64) -> tar::Header {
     header
 }
 
-fn docker_manifest(image: &ImageParts) -> [DockerEntry; 1] {
+fn docker_manifest(images: &[ImageParts]) -> Vec<DockerEntry> {
     let path = |hex: String| format!("blobs/sha256/{hex}");
-    [DockerEntry {
+    let entry = |image: &ImageParts| DockerEntry {
         config: path(image.config_digest.hex()),
         repo_tags: image.names.iter().map(|name| familiar(name)).collect(),
         layers: image.layers.iter().map(|l| path(l.descriptor.digest.hex())).collect(),
-    }]
+    };
+    images.iter().take(1).map(entry).collect()
 }
 
 /// `docker.io/library/app:1` as users write it, `app:1`.

@@ -6,7 +6,7 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use super::manifest::{Descriptor, Index, Manifest, media_type};
-use super::parts::{ImageParts, named_descriptors};
+use super::set::ImageSet;
 use crate::digest::Digest;
 use crate::platform::Platform;
 
@@ -161,13 +161,13 @@ fn parse<T: serde::de::DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<T,
         .map_err(|e| LayoutError::Invalid { path: path.to_owned(), reason: e.to_string() })
 }
 
-/// Writes `image` into the layout at `root`, which is made where it is missing. Images that are there
+/// Writes `set` into the layout at `root`, which is made where it is missing. Images that are there
 /// stay, unless one has the same name. `go_on` is asked from time to time; its error ends the writing.
 ///
 /// # Errors
 /// When `root` is a folder with other things in it, or can't be written. What was new is gone again.
 pub fn write_layout(
-    image: &ImageParts,
+    set: &ImageSet,
     root: &Path,
     go_on: &dyn Fn() -> io::Result<()>,
 ) -> Result<(), LayoutError> {
@@ -191,7 +191,7 @@ pub fn write_layout(
     made.add([&marker]);
     place(&marker, |mut file| io::Write::write_all(&mut file, LAYOUT_FILE))
         .map_err(write_error(&marker))?;
-    for (descriptor, source) in image.blob_files() {
+    for (descriptor, source) in set.blob_files() {
         let path = blobs.join(descriptor.digest.hex());
         // The name says the content; a whole file of that name needs no second writing.
         if fs::metadata(&path).is_ok_and(|m| m.len() == descriptor.size) {
@@ -200,7 +200,7 @@ pub fn write_layout(
         made.add([&path]);
         place(&path, |file| copy(&File::open(source)?, file, go_on)).map_err(write_error(&path))?;
     }
-    for (digest, bytes) in image.documents() {
+    for (digest, bytes) in set.documents() {
         let path = blobs.join(digest.hex());
         made.add([&path]);
         place(&path, |mut file| io::Write::write_all(&mut file, bytes))
@@ -209,7 +209,7 @@ pub fn write_layout(
     let path = root.join("index.json");
     let mut index =
         if path.exists() { parse(&path, &read_document(&path)?)? } else { Index::of(Vec::new()) };
-    let named = named_descriptors(image);
+    let named = set.named_descriptors();
     let name = |d: &Descriptor| d.annotations.get(REF_NAME).cloned();
     index.manifests.retain(|old| {
         !named.iter().any(|new| match name(new) {

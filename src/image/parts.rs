@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use super::config::ImageConfig;
-use super::layout::REF_NAME;
 use super::manifest::{Descriptor, Manifest, media_type};
 use crate::digest::Digest;
 use crate::platform::Platform;
@@ -74,43 +73,7 @@ impl ImageParts {
         }
     }
 
-    /// The layers that are files here, each blob once.
-    pub(super) fn blob_files(&self) -> impl Iterator<Item = (&Descriptor, &PathBuf)> {
-        let mut seen = std::collections::BTreeSet::new();
-        self.layers
-            .iter()
-            .filter_map(|layer| Some((&layer.descriptor, layer.file.as_ref()?)))
-            .filter(move |(descriptor, _)| seen.insert(descriptor.digest))
-    }
-
     pub(super) fn documents(&self) -> [(Digest, &[u8]); 2] {
         [(self.config_digest, &self.config), (self.descriptor.digest, &self.manifest)]
-    }
-}
-
-/// The descriptors of an index: one for each name, or one without.
-pub(super) fn named_descriptors(image: &ImageParts) -> Vec<Descriptor> {
-    let mut base = image.descriptor.clone();
-    if let Some(created) = &image.created {
-        let key = "org.opencontainers.image.created".to_owned();
-        base.annotations.insert(key, created.clone());
-    }
-    if image.names.is_empty() {
-        return vec![base];
-    }
-    let named = |name: &String| {
-        let mut descriptor = base.clone();
-        descriptor.annotations.insert("io.containerd.image.name".to_owned(), name.clone());
-        descriptor.annotations.insert(REF_NAME.to_owned(), tag_of(name).to_owned());
-        descriptor
-    };
-    image.names.iter().map(named).collect()
-}
-
-/// The tag of a normalized reference.
-fn tag_of(name: &str) -> &str {
-    match name.rsplit_once(':') {
-        Some((_, tag)) if !tag.contains('/') => tag,
-        _ => "latest",
     }
 }

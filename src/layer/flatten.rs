@@ -205,6 +205,40 @@ impl<W: Write> Output for TarOutput<W> {
     }
 }
 
+/// A directory of another output.
+pub struct Below<'o> {
+    output: &'o mut dyn Output,
+    /// Ends with a slash.
+    directory: Vec<u8>,
+}
+
+impl<'o> Below<'o> {
+    /// Makes `directory`, too.
+    pub fn new(output: &'o mut dyn Output, directory: &str, mtime: i64) -> Result<Self> {
+        let entry = Entry { mtime, ..Entry::directory(0) };
+        output.node(&directory.as_bytes().to_vec().into(), &entry)?;
+        Ok(Self { output, directory: format!("{directory}/").into_bytes() })
+    }
+
+    fn path(&self, path: &TreePath) -> TreePath {
+        [&self.directory[..], path].concat().into()
+    }
+}
+
+impl Output for Below<'_> {
+    fn node(&mut self, path: &TreePath, entry: &Entry) -> Result<()> {
+        self.output.node(&self.path(path), entry)
+    }
+
+    fn file(&mut self, path: &TreePath, entry: &Entry, content: &mut dyn Read) -> Result<()> {
+        self.output.file(&self.path(path), entry, content)
+    }
+
+    fn hard_link(&mut self, path: &TreePath, target: &TreePath, entry: &Entry) -> Result<()> {
+        self.output.hard_link(&self.path(path), &self.path(target), entry)
+    }
+}
+
 /// The files in a directory of the user's, as BuildKit's local exporter leaves them: owned by the
 /// user, merged with what is there. Devices are left out. A link that is there already is
 /// replaced, never followed; a directory is never removed.

@@ -24,7 +24,7 @@ pub use contents::Dialect;
 pub use curve::Curve;
 pub use decompress::{Encoding, Expected, VerifiedLayer, Verify, decompress};
 pub use error::{Found, LayerError, Result};
-pub use flatten::{DirectoryOutput, OpenLayer, Origin, Output, TarOutput, flatten};
+pub use flatten::{Below, DirectoryOutput, OpenLayer, Origin, Output, TarOutput, flatten};
 pub(crate) use inside::Inside;
 pub use inside::open_inside;
 pub(crate) use metadata::Metadata;

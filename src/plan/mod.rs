@@ -72,6 +72,8 @@ pub struct PlanRequest<'a> {
     pub hosts: &'a [String],
     /// What of the main context is ignored, for the checks.
     pub ignore: &'a Patterns,
+    /// There are several results, so that titles say of which platform a stage is.
+    pub shows_platform: bool,
     /// Plan what the target does not need, too: a check is of the whole file.
     pub all_stages: bool,
 }

@@ -52,6 +52,11 @@ impl<'a> Planner<'a> {
         let counted = node.commands.iter().filter(|command| is_counted(command)).count();
         let external = !matches!(node.base, Origin::Nothing | Origin::Stage(_));
         let shown_name = (!self.graph.is_alone()).then(|| node.name.clone());
+        let platform = self.scope.request.shows_platform.then(|| self.shown_platform(node));
+        let shown_name = match (platform, shown_name) {
+            (Some(platform), Some(name)) => Some(format!("{platform} {name}")),
+            (platform, name) => platform.or(name),
+        };
         let mut titles = Titles::new(shown_name, counted + usize::from(external));
         let title = match &node.base {
             Origin::Image(key, _) => {
@@ -89,6 +94,19 @@ impl<'a> Planner<'a> {
         });
         self.finished[index] = Some((state, id));
         Ok(())
+    }
+
+    /// `linux/amd64`, or `linux/amd64->arm64` where a stage asks what it builds for.
+    fn shown_platform(&self, node: &Node<'_>) -> String {
+        let (own, target) = (&node.platform, self.scope.request.platform);
+        let definitions =
+            node.commands.iter().flat_map(|command| args::definitions(&command.instruction.kind));
+        let asks = definitions.into_iter().any(|arg| arg.name.text.starts_with("TARGET"));
+        match target.to_string().strip_prefix(&format!("{}/", own.os)) {
+            _ if !asks || own == target => own.to_string(),
+            Some(rest) => format!("{own}->{rest}"),
+            None => format!("{own}->{target}"),
+        }
     }
 
     fn base(&mut self, node: &Node<'_>) -> (StageFrom, State) {

@@ -77,6 +77,7 @@ impl Given {
         let host: Platform = "linux/amd64".parse().expect("a platform");
         let platform = self.platform.map_or(host.clone(), |text| text.parse().expect("a platform"));
         let request = PlanRequest {
+            shows_platform: false,
             target: self.target,
             build_args: &self.build_args,
             platform: &platform,

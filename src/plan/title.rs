@@ -4,7 +4,8 @@ use super::environment::Environment;
 
 /// Numbers the steps of one stage. Only what makes a layer counts, and the base if it is an image.
 pub(super) struct Titles {
-    /// `None` for a stage that stands alone in its file.
+    /// The platform, where there are several, and the name; `None` for a stage that stands alone in
+    /// its file.
     stage: Option<String>,
     total: usize,
     done: usize,

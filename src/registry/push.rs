@@ -1,5 +1,5 @@
 //! Pushing an image while it is built: blobs as soon as they are known, then the manifest by its
-//! digest, then the tags. So a tag never points to something that is not all there.
+//! digest, an index after those it refers to, then the tags. So a tag never points to something that is not all there.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -28,10 +28,12 @@ const TICK: Duration = Duration::from_millis(200);
 
 #[derive(Clone, Debug)]
 pub struct ImageToPush {
-    /// As it will be stored.
+    /// As it will be stored: a manifest, or an index of `manifests`.
     pub manifest: Bytes,
     pub media_type: String,
-    /// The configuration and the layers, and where their bytes are.
+    /// Those that an index refers to, and their media types.
+    pub manifests: Vec<(Bytes, String)>,
+    /// Configurations and layers, and where their bytes are.
     pub blobs: Vec<(Descriptor, BlobSource)>,
 }
 
@@ -185,8 +187,8 @@ impl Push {
         }
     }
 
-    /// Waits for all blobs of `image`, those that were not begun included, then puts manifest and
-    /// tags. What has failed so far is tried again, what fails now is an error. `progress` is told
+    /// Waits for all blobs of `image`, those that were not begun included, then puts manifests
+    /// and tags. What has failed so far is tried again, what fails now is an error. `progress` is told
     /// how many bytes have been sent, to all registries together.
     ///
     /// How the blobs got there is told for each name, and for a repository with several names at
@@ -214,10 +216,12 @@ impl Push {
                 },
             }
         }
-        let digest = Digest::of(&image.manifest);
-        for target in self.repositories() {
-            let under = digest.to_string();
-            self.registry.put_manifest(target, &under, &image.manifest, &image.media_type).await?;
+        let last = [(image.manifest.clone(), image.media_type.clone())];
+        for (manifest, media_type) in image.manifests.iter().chain(&last) {
+            let under = Digest::of(manifest).to_string();
+            for target in self.repositories() {
+                self.registry.put_manifest(target, &under, manifest, media_type).await?;
+            }
         }
         self.tag(&image.manifest, &image.media_type).await?;
         Ok(self.counted())

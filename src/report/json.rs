@@ -2,16 +2,33 @@
 
 use serde_json::{Value, json};
 
-use crate::build::BuildResult;
+use crate::build::{BuildResult, Built};
 
-/// One object. Bytes are integers, times are seconds; a sum that is not known is null.
+/// One object. Bytes are integers, times are seconds; a sum that is not known is null. Of several
+/// platforms there is an object each, in `platforms`, and `descriptor` is of their index.
 #[must_use]
-pub fn json(result: &BuildResult) -> Value {
+pub fn json(built: &Built) -> Value {
+    let (hits, steps) = built.cache_hits();
+    let mut value = match built.only() {
+        Some(only) => platform(only),
+        None => json!({
+            "descriptor": built.descriptor,
+            "tags": built.tags,
+            "platforms": built.platforms.iter().map(platform).collect::<Vec<_>>(),
+            "cached_steps": hits,
+            "steps": steps,
+        }),
+    };
+    value["written"] = json!(built.written);
+    value["seconds"] = json!(built.took.as_secs_f64());
+    value
+}
+
+fn platform(result: &BuildResult) -> Value {
     let (hits, steps) = result.cache_hits();
     let mut value = json!({
         "stages": result.stages,
         "image": result.image,
-        "written": result.written,
         "notices": result.notices,
         "cache_mounts": result.cache_mounts,
         "not_saved": result.not_saved,
@@ -43,5 +60,16 @@ mod tests {
         assert_eq!(value["image"]["compressed_bytes"], 4_450_000);
         assert_eq!(value["left_behind_bytes"], 809_301_200);
         assert_eq!((value["cached_steps"].as_u64(), value["steps"].as_u64()), (Some(2), Some(5)));
+        assert_eq!(value["written"][0]["kind"], "registry");
+    }
+
+    #[test]
+    fn several_platforms_stand_in_a_list() {
+        let mut built = go_multistage();
+        built.platforms.push(built.platforms[0].clone());
+        let value = json(&built);
+        assert_eq!(value["platforms"][1]["image"]["compressed_bytes"], 4_450_000);
+        assert_eq!((value["cached_steps"].as_u64(), value["steps"].as_u64()), (Some(4), Some(10)));
+        assert_eq!(value["descriptor"]["size"], 612);
     }
 }

@@ -29,6 +29,8 @@ pub struct SizeReport<'a> {
     pub build: Option<&'a BuildResult>,
     /// The last builds of the base branch and this one, the oldest first.
     pub history: &'a [Logged],
+    /// It is one of several platforms.
+    pub shows_platform: bool,
     /// Where the whole report is, for what did not fit.
     pub more: Option<&'a str>,
 }
@@ -44,6 +46,7 @@ impl<'a> SizeReport<'a> {
             verdict: None,
             build: None,
             history: &[],
+            shows_platform: false,
             more: None,
         }
     }
@@ -86,6 +89,25 @@ pub fn markdown(report: &SizeReport<'_>, limit: usize) -> String {
     text
 }
 
+/// Several platforms, a section each, in at most `limit` bytes; `section` writes one.
+#[must_use]
+pub fn sections(
+    reports: &[SizeReport<'_>],
+    limit: usize,
+    section: fn(&SizeReport<'_>, usize) -> String,
+) -> String {
+    let mut text = String::new();
+    for (index, report) in reports.iter().enumerate() {
+        if index > 0 {
+            text.push('\n');
+        }
+        let room = limit.saturating_sub(text.len() + reports.len()) / (reports.len() - index);
+        let room = if reports.len() == 1 { limit } else { room };
+        text.push_str(&section(report, room));
+    }
+    text
+}
+
 /// As [`markdown`], behind one line: for an image that weighs what it did.
 #[must_use]
 pub fn folded_markdown(report: &SizeReport<'_>, limit: usize) -> String {
@@ -95,8 +117,13 @@ pub fn folded_markdown(report: &SizeReport<'_>, limit: usize) -> String {
         None => format!("{} unpacked", human(weight.size().unpacked)),
     };
     let name = markup::text(&weight.image.name);
-    let head =
-        format!("<details><summary>Image size: <code>{name}</code> stays at {size}</summary>\n\n");
+    let platform = match report.shows_platform {
+        true => format!(" for {}", markup::text(&weight.image.platform)),
+        false => String::new(),
+    };
+    let head = format!(
+        "<details><summary>Image size: <code>{name}</code>{platform} stays at {size}</summary>\n\n"
+    );
     let tail = "\n</details>\n";
     let inner = markdown(report, limit.saturating_sub(head.len() + tail.len()));
     head + &inner + tail
@@ -112,7 +139,11 @@ pub fn failure_markdown(text: &str) -> String {
 /// `### Size of app` and one line that says all.
 fn headline(report: &SizeReport<'_>) -> String {
     let size = report.weight.size();
-    let mut text = format!("### Image size: {}\n\n", code(&report.weight.image.name));
+    let image = &report.weight.image;
+    let mut text = match report.shows_platform {
+        true => format!("### Image size: {} for {}\n\n", code(&image.name), code(&image.platform)),
+        false => format!("### Image size: {}\n\n", code(&image.name)),
+    };
     let growth = report.difference.map(Difference::growth);
     match size.compressed {
         Some(compressed) => {

@@ -2,24 +2,25 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::build::BuildResult;
+use crate::build::Built;
 
-/// How many digits of the manifest's digest stand for the build; buildx has a random word as long.
+/// How many digits of the digest stand for the build; buildx has a random word as long.
 const REF_DIGITS: usize = 25;
 
 #[must_use]
-pub fn metadata(result: &BuildResult) -> Value {
-    let image = &result.image;
-    let digest = image.descriptor.digest;
+pub fn metadata(built: &Built) -> Value {
+    let digest = built.descriptor.digest;
     let mut object = Map::new();
     let mut set = |key: &str, value: Value| object.insert(key.to_owned(), value);
     // BUILDER/NODE/ID; neither a builder nor a node is there, and the same build has the same name.
     set("buildx.build.ref", json!(format!("plimsoll/plimsoll/{}", &digest.hex()[..REF_DIGITS])));
-    set("containerimage.config.digest", json!(image.config));
-    set("containerimage.descriptor", json!(image.descriptor));
+    if let Some(config) = built.config() {
+        set("containerimage.config.digest", json!(config));
+    }
+    set("containerimage.descriptor", json!(built.descriptor));
     set("containerimage.digest", json!(digest));
-    if !image.tags.is_empty() {
-        set("image.name", json!(image.tags.join(",")));
+    if !built.tags.is_empty() {
+        set("image.name", json!(built.tags.join(",")));
     }
     Value::Object(object)
 }
@@ -48,7 +49,9 @@ mod tests {
         assert_eq!(value["containerimage.descriptor"]["size"], 612);
         assert_eq!(value["containerimage.digest"], value["containerimage.descriptor"]["digest"]);
         assert!(value["containerimage.config.digest"].as_str().unwrap().starts_with("sha256:"));
-        result.image.tags.clear();
+        result.tags.clear();
         assert!(metadata(&result).get("image.name").is_none());
+        result.platforms.push(result.platforms[0].clone());
+        assert!(metadata(&result).get("containerimage.config.digest").is_none());
     }
 }

@@ -8,7 +8,7 @@ use super::parent::run_orders;
 use super::spec::{RunSpec, UserIds};
 use super::{Cancel, Sandbox};
 use crate::request::{Network, Security};
-use crate::snapshot::WorkDir;
+use crate::snapshot::{StepDirs, WorkDir};
 
 const OVERLAYFS_MAGIC: u64 = 0x794c_7630;
 
@@ -37,7 +37,17 @@ pub fn probe_with(executable: PathBuf, work: &WorkDir) -> Result<Sandbox, Unavai
 
 fn attempt(sandbox: &Sandbox, work: &WorkDir) -> Result<(), RunError> {
     let step = work.step().map_err(RunError::Start)?;
-    let spec = RunSpec {
+    let spec = empty_spec(&step);
+    let cancel = Cancel::new().map_err(RunError::Start)?;
+    let exit = run_orders(sandbox, &Orders::new(sandbox, &spec)?, None, &cancel, &mut |_, _| {});
+    step.remove().map_err(RunError::Start)?;
+    let exit = exit?;
+    if exit.success() { Ok(()) } else { Err(RunError::NoReport) }
+}
+
+/// A step that does nothing, in `step`.
+pub(super) fn empty_spec(step: &StepDirs) -> RunSpec {
+    RunSpec {
         lowers: Vec::new(),
         upper: step.upper.clone(),
         work: step.work.clone(),
@@ -56,12 +66,7 @@ fn attempt(sandbox: &Sandbox, work: &WorkDir) -> Result<(), RunError> {
         mounts: Vec::new(),
         scripts: Vec::new(),
         cgroup: None,
-    };
-    let cancel = Cancel::new().map_err(RunError::Start)?;
-    let exit = run_orders(sandbox, &Orders::new(sandbox, &spec)?, None, &cancel, &mut |_, _| {});
-    step.remove().map_err(RunError::Start)?;
-    let exit = exit?;
-    if exit.success() { Ok(()) } else { Err(RunError::NoReport) }
+    }
 }
 
 fn explain(error: &RunError, work_dir: &Path) -> Unavailable {

@@ -26,7 +26,10 @@ impl Companion {
     fn new() -> Self {
         let github = FakeGithub::start();
         github.state().access = Access::Read;
-        let builder = fork(&github);
+        Self::of(&fork(&github), github)
+    }
+
+    fn of(builder: &Runner, github: FakeGithub) -> Self {
         let built = builder.built();
         github.state().access = Access::Write;
         let head = json!({"sha": HEAD, "label": "eve:sails"});
@@ -112,6 +115,21 @@ fn the_action_comments_in_place_of_a_build_if_asked() {
     assert_eq!(ended.output("digest"), "");
     let body = companion.github.bodies(7).remove(0);
     assert!(body.contains("Above its limits"), "the limits are the workflow's: {body}");
+}
+
+#[test]
+fn several_platforms_are_one_comment() {
+    let github = FakeGithub::start();
+    github.state().access = Access::Read;
+    let mut builder = fork(&github);
+    builder.input("platforms", "linux/amd64,linux/arm64");
+    let companion = Companion::of(&builder, github);
+    let ended = companion.comment();
+    assert_eq!(ended.code, 0, "{}", ended.log);
+    let [body] = &companion.github.bodies(7)[..] else { panic!("{}", ended.log) };
+    for platform in ["linux/amd64", "linux/arm64"] {
+        assert!(body.contains(&format!(" for `{platform}`\n")), "{body}");
+    }
 }
 
 #[test]

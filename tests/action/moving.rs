@@ -81,6 +81,51 @@ fn a_matrix_pushes_by_digest() {
 }
 
 #[test]
+fn several_platforms_are_one_index() {
+    let registry = FakeRegistry::start(Options::default());
+    let name = format!("{}/acme/boat", registry.host());
+    let mut runner = Runner::new();
+    runner.input("tags", &name);
+    runner.input("platforms", "linux/amd64,linux/arm64");
+    runner.input("annotations", "index:a=1\nmanifest[linux/arm64]:b=2\nc=3");
+    runner.input("outputs", "type=image,annotation-index.d=4");
+    runner.input("push", "true");
+    let ended = runner.built();
+    let digest = ended.output("digest");
+    let read = |digest: &str| -> serde_json::Value {
+        serde_json::from_slice(&registry.manifest("acme/boat", digest).unwrap()).unwrap()
+    };
+    assert_eq!(registry.manifest("acme/boat", "latest"), registry.manifest("acme/boat", digest));
+    let index = read(digest);
+    assert_eq!(index["annotations"], serde_json::json!({"a": "1", "d": "4"}));
+    let manifests = index["manifests"].as_array().unwrap();
+    let of = |at: usize| read(manifests[at]["digest"].as_str().unwrap())["annotations"].clone();
+    assert_eq!(
+        (manifests.len(), manifests[1]["platform"]["architecture"].as_str()),
+        (2, Some("arm64"))
+    );
+    assert_eq!(
+        (&of(0)["b"], &of(1)["b"], &of(1)["c"]),
+        (&serde_json::Value::Null, &"2".into(), &"3".into())
+    );
+    assert_eq!(ended.output("imageid"), digest);
+    assert!(ended.output("metadata").contains("image.index.v1+json"), "{}", ended.log);
+    for platform in ["linux/amd64", "linux/arm64"] {
+        let head = format!("### Image size: `{name}:latest` for `{platform}`");
+        assert!(ended.summary.contains(&head), "{}", ended.summary);
+    }
+    assert_eq!(ended.summary.matches("Pushed `").count(), 1, "{}", ended.summary);
+    let folder = runner.report(&ended);
+    assert!(folder.join("linux_arm64/image.weight").exists());
+    assert!(!folder.join("image.weight").exists());
+
+    runner.input("load", "true");
+    let refused = runner.run();
+    assert_eq!(refused.code, 2);
+    assert!(refused.log.contains("does not support manifest lists"), "{}", refused.log);
+}
+
+#[test]
 fn outputs_that_are_no_image_are_not_pushed_by_default() {
     let registry = FakeRegistry::start(Options::default());
     let mut runner = Runner::new();

@@ -42,7 +42,7 @@ const ENVIRONMENT_FOLDERS: [&str; 3] = ["cli", "github", "main"];
 
 const PRINTING_FOLDERS: [&str; 2] = ["cli", "ui"];
 /// Writes the image to the standard output, if that was asked for.
-const PRINTING_FILES: [&str; 1] = ["build/export.rs"];
+const PRINTING_FILES: [&str; 1] = ["build/outputs.rs"];
 const PRINTING_MACROS: [&str; 5] = ["dbg", "eprint", "eprintln", "print", "println"];
 
 const UNSAFE_FOLDERS: [&str; 1] = ["sandbox"];

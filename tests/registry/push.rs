@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use plimsoll::digest::Digest;
-use plimsoll::registry::{BlobSource, Error, PushedBlobs, Registry, Transfer};
+use plimsoll::registry::{BlobSource, Error, ImageToPush, PushedBlobs, Registry, Transfer};
 use tokio::runtime::Handle;
 
 use super::fake::{Auth, FakeRegistry, Fault, FaultKind, Options};
@@ -55,6 +55,38 @@ async fn an_image_is_pushed_blobs_first_and_tags_last() {
     server.forget_log();
     assert_eq!(push().await[0], PushedBlobs { present: 3, ..PushedBlobs::default() });
     assert_eq!(server.count("POST", "/uploads/"), 0);
+}
+
+#[tokio::test]
+async fn an_index_follows_what_it_refers_to() {
+    let server = FakeRegistry::start(Options::default());
+    let images = ["amd64", "arm64"].map(|name| Image::new(name, &[noise(5000)]));
+    let index = Bytes::from_static(b"{\"manifests\": []}");
+    let kind = "application/vnd.oci.image.index.v1+json";
+    let parts = images.each_ref().map(Image::to_push);
+    let whole = ImageToPush {
+        manifest: index.clone(),
+        media_type: kind.to_owned(),
+        manifests: parts.iter().map(|p| (p.manifest.clone(), p.media_type.clone())).collect(),
+        blobs: parts.into_iter().flat_map(|part| part.blobs).collect(),
+    };
+    let names = ["app/x:1", "app/y:2"].map(|rest| reference(&server.host(), rest));
+    let push = anonymous().push(names.to_vec(), &Handle::current());
+    push.finish(&whole, &silent).await.unwrap();
+    let digest = |bytes: &Bytes| Digest::of(bytes).to_string();
+    for (repository, tag) in [("app/x", "1"), ("app/y", "2")] {
+        let puts: Vec<String> = server
+            .log()
+            .into_iter()
+            .filter(|entry| entry.method == "PUT")
+            .filter_map(|entry| {
+                let under = entry.path.split_once(&format!("{repository}/manifests/"))?.1;
+                Some(under.to_owned())
+            })
+            .collect();
+        let [first, second] = images.each_ref().map(|image| digest(&image.manifest));
+        assert_eq!(puts, [first, second, digest(&index), tag.to_owned()]);
+    }
 }
 
 #[tokio::test]

@@ -161,7 +161,7 @@ impl Read {
     }
 }
 
-/// Plans `request` and asks the store what is known; images are resolved and the context is read,
+/// Plans `request`, of several platforms for the first, and asks the store what is known; images are resolved and the context is read,
 /// but nothing is run or written.
 ///
 /// # Errors
@@ -174,7 +174,7 @@ pub fn forecast(
     let file = read_and_warn(request, events)?;
     let mut session = Session::open(request, cancel, events)?;
     session.take_epoch(&file)?;
-    let (plan, images, inputs) = plan_and_gather(&session, &file)?;
+    let (plan, images, inputs) = plan_and_gather(&session, &file, None)?;
     let keys = definition_keys(&session, &plan, &images, &inputs)?;
     let demands = demands(&session, &plan, &images, &keys);
     let view = View { plan: &plan, images: &images, inputs: &inputs, demands: &demands };

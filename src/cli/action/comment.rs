@@ -42,12 +42,14 @@ pub fn marker(key: &str) -> String {
 }
 
 /// What the comment says; `None` where there shall be none.
-pub fn body(report: &SizeReport<'_>, marker: &str, mode: Mode, note: &str) -> Option<String> {
+pub fn body(reports: &[SizeReport<'_>], marker: &str, mode: Mode, note: &str) -> Option<String> {
     let room = BODY_LIMIT.saturating_sub(marker.len() + note.len() + 2);
-    let text = match (mode, is_quiet(report)) {
+    let text = match (mode, reports.iter().all(is_quiet)) {
         (Mode::Never, _) | (Mode::Changed, true) => return None,
-        (Mode::Auto, true) => report::folded_markdown(report, room),
-        (Mode::Auto | Mode::Always | Mode::Changed, _) => report::markdown(report, room),
+        (Mode::Auto, true) => report::sections(reports, room, report::folded_markdown),
+        (Mode::Auto | Mode::Always | Mode::Changed, _) => {
+            report::sections(reports, room, report::markdown)
+        }
     };
     Some(format!("{marker}\n{text}{note}"))
 }

@@ -1,6 +1,7 @@
 //! `plimsoll comment`, and the `comment-from` input: comments with the report of another run, whose
 //! token could not. That run was of a pull request from a fork, so its files may say anything.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -12,8 +13,8 @@ use crate::context::small;
 use crate::error::Error;
 use crate::github::artifact::{ABOUT, ABOUT_LIMIT, About, BASELINE, WEIGHT, WEIGHT_LIMIT};
 use crate::report::SizeReport;
-use crate::weight::budget::Judged;
-use crate::weight::{self, Weight, compare};
+use crate::weight::budget::{Judged, Verdict};
+use crate::weight::{self, Difference, Weight, compare};
 
 use super::client::Client;
 use super::comment::{Mode, body, marker, post};
@@ -57,6 +58,7 @@ fn comment(job: &Job<'_>, folder: &Path, mode: Mode, limits: Option<Limits>) -> 
             .hinted("Set GITHUB_TOKEN, or the input github-token.")
     })?;
     let Some(pull) = pull(job, &client)? else { return Ok(()) };
+    let mut images: BTreeMap<String, Vec<Report>> = BTreeMap::new();
     for folder in reports(folder)? {
         let report = Report::read(&folder)?;
         if report.about.head_sha != run.head_sha {
@@ -67,7 +69,10 @@ fn comment(job: &Job<'_>, folder: &Path, mode: Mode, limits: Option<Limits>) -> 
                 run.head_sha
             )));
         }
-        report.post(job, &client, pull, mode, limits.as_ref());
+        images.entry(report.about.key.clone()).or_default().push(report);
+    }
+    for (key, platforms) in &images {
+        post_image(job, &client, pull, mode, limits.as_ref(), (key, platforms));
     }
     Ok(())
 }
@@ -91,7 +96,8 @@ fn pull(job: &Job<'_>, client: &Client) -> Result<Option<u64>, Error> {
     Ok(found.map(|pull| pull.number))
 }
 
-/// The folder itself, or those in it.
+/// The folder itself, or those in it; of an image of several platforms there is one for each, in one
+/// of its own or not.
 fn reports(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     let fault = |what: &dyn std::fmt::Display| {
         Error::usage(format!("{}: {what}", folder.display()))
@@ -100,11 +106,15 @@ fn reports(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     if folder.join(ABOUT).is_file() {
         return Ok(vec![folder.to_path_buf()]);
     }
-    let entries = folder.read_dir().map_err(|error| fault(&error))?;
-    let mut found: Vec<PathBuf> = entries
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| path.join(ABOUT).is_file())
-        .collect();
+    let children = |folder: &Path| -> std::io::Result<Vec<PathBuf>> {
+        Ok(folder.read_dir()?.filter_map(|entry| Some(entry.ok()?.path())).collect())
+    };
+    let mut found = children(folder).map_err(|error| fault(&error))?;
+    // Of what is no folder, nothing is found.
+    let below: Vec<PathBuf> =
+        found.iter().flat_map(|path| children(path).unwrap_or_default()).collect();
+    found.extend(below);
+    found.retain(|path| path.join(ABOUT).is_file());
     found.sort();
     match found.len() {
         0 => Err(fault(&"there is no report in it")),
@@ -138,22 +148,38 @@ impl Report {
         let weight = weight(WEIGHT)?.ok_or_else(|| fault(WEIGHT, &"it is missing"))?;
         Ok(Self { about, weight, baseline })
     }
+}
 
-    fn post(&self, job: &Job<'_>, client: &Client, pull: u64, mode: Mode, limits: Option<&Limits>) {
-        let difference = self.baseline.as_ref().map(|old| compare(old, &self.weight));
-        let judged = Judged { weight: &self.weight, difference: difference.as_ref(), stages: &[] };
-        let verdict = limits.map(|limits| limits.judge(&judged));
-        let report = SizeReport {
-            difference: difference.as_ref(),
-            baseline: self.about.baseline.as_deref().filter(|_| difference.is_some()),
-            verdict: verdict.as_ref(),
-            ..SizeReport::of(&self.weight)
-        };
-        let marker = marker(&self.about.key);
-        let body = body(&report, &marker, mode, NOTE);
-        if let Some(url) = post(job, client, pull, &marker, body.as_deref()) {
-            job.notice(format!("commented: {url}"));
-            job.outputs(&[("comment-url", url)]);
-        }
+/// Comments with the platforms of one image.
+fn post_image(
+    job: &Job<'_>,
+    client: &Client,
+    pull: u64,
+    mode: Mode,
+    limits: Option<&Limits>,
+    (key, platforms): (&str, &[Report]),
+) {
+    let difference = |report: &Report| Some(compare(report.baseline.as_ref()?, &report.weight));
+    let differences: Vec<Option<Difference>> = platforms.iter().map(difference).collect();
+    let both = || platforms.iter().zip(&differences);
+    let judge = |(report, difference): (&Report, &Option<Difference>)| {
+        let difference = difference.as_ref();
+        let judged = Judged { weight: &report.weight, difference, stages: &[] };
+        limits.map(|limits| limits.judge(&judged))
+    };
+    let verdicts: Vec<Option<Verdict>> = both().map(judge).collect();
+    let reports = both().zip(&verdicts).map(|((report, difference), verdict)| SizeReport {
+        difference: difference.as_ref(),
+        baseline: report.about.baseline.as_deref().filter(|_| difference.is_some()),
+        verdict: verdict.as_ref(),
+        shows_platform: platforms.len() > 1,
+        ..SizeReport::of(&report.weight)
+    });
+    let reports: Vec<SizeReport> = reports.collect();
+    let marker = marker(key);
+    let body = body(&reports, &marker, mode, NOTE);
+    if let Some(url) = post(job, client, pull, &marker, body.as_deref()) {
+        job.notice(format!("commented: {url}"));
+        job.outputs(&[("comment-url", url)]);
     }
 }

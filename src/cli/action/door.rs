@@ -1,7 +1,6 @@
 //! The action's inputs → the arguments of a build, as if they had been typed: from there on there is
 //! one way to read a value, and one text for each mistake.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
@@ -72,9 +71,7 @@ pub fn wanted(
     if let (Some(epoch), true, false) = (epoch, inputs.switch("reproducible")?, has_epoch) {
         build_args.push(format!("SOURCE_DATE_EPOCH={epoch}"));
     }
-    let pairs = |map: &BTreeMap<String, String>| {
-        map.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>()
-    };
+    let labels = naming.metadata.labels.iter().map(|(name, value)| format!("{name}={value}"));
     let push =
         inputs.choice("push", &[("auto", Push::Auto), ("true", Push::Yes), ("false", Push::No)])?;
     let cache = inputs
@@ -102,7 +99,8 @@ pub fn wanted(
         ],
     )?;
     let output_lines = inputs.list("outputs", ListRules { quotes: false, ..ListRules::RECORDS });
-    let outputs = Outputs::of(&output_lines, &naming.names);
+    let platforms = commas("platforms");
+    let outputs = Outputs::of(&output_lines, &naming.names, platforms.len() > 1);
     left_out.extend(outputs.left_out);
     let args = BuildArgs {
         context,
@@ -111,9 +109,9 @@ pub fn wanted(
         target: inputs.some("target").map(str::to_owned),
         build_args,
         build_contexts: lines("build-contexts"),
-        labels: pairs(&naming.metadata.labels),
-        annotations: [pairs(&naming.metadata.annotations), outputs.annotations].concat(),
-        platforms: commas("platforms"),
+        labels: labels.collect(),
+        annotations: [naming.annotations_to_set(), outputs.annotations].concat(),
+        platforms,
         pull: inputs.switch("pull")?,
         cache_from,
         cache_to,

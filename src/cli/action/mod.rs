@@ -22,7 +22,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::build::BuildResult;
+use crate::build::Built;
 use crate::cache::Store;
 use crate::cli::args::{ActionArgs, BuildArgs};
 use crate::cli::call::{Call, Method};
@@ -44,7 +44,7 @@ use door::{Cache, Push, Wanted};
 use job::Job;
 use load::Load;
 use login::AwsLogin;
-use publish::Built;
+use publish::Published;
 use root::Rights;
 use source::Source;
 
@@ -223,6 +223,7 @@ impl Step<'_> {
         wanted.args.push = pushing::is_wanted(job, wanted.push, &wanted.args, load.is_some())?;
         let mut request = self.request(&mut wanted)?;
         request.outputs.extend(load.as_ref().map(Load::output));
+        build::check_platforms(&request)?;
         Ok((Prepared { naming, args: wanted.args, client, mode, load }, request))
     }
 
@@ -284,7 +285,7 @@ impl Step<'_> {
         let job = self.job;
         let Prepared { naming, args, client, mode, load } = prepared;
         let mut limits = Limits::read(&args.limits)?;
-        let result = crate::build::build(request, &self.signals.cancel, &|event| job.tell(&event))?;
+        let built = crate::build::build(request, &self.signals.cancel, &|event| job.tell(&event))?;
         give_back(job, request);
         load.map_or(Ok(()), |load| load.finish(job))?;
         if let Some(limits) = &mut limits
@@ -292,13 +293,12 @@ impl Step<'_> {
         {
             limits.waive(by);
         }
-        let sized = sized::size(request, limits.as_ref(), &result, &|text| job.notice(text));
-        let mut text = report::text(&result);
-        text.push_str(&sized.text);
-        job.ui.result(&text, &report::json(&result));
-        let verdict = sized.verdict.clone();
-        self.publish(&naming, &result, &sized, client.as_ref(), mode);
-        verdict.as_ref().map_or(Ok(()), limits::outcome)?;
+        let sizes = sized::size(request, limits.as_ref(), &built, &|text| job.notice(text));
+        let mut text = report::text(&built);
+        text.push_str(&sizes.text());
+        job.ui.result(&text, &report::json(&built));
+        self.publish(&naming, &built, &sizes, client.as_ref(), mode);
+        sizes.outcome()?;
         Ok(ExitCode::SUCCESS)
     }
 
@@ -306,15 +306,15 @@ impl Step<'_> {
     fn publish(
         &self,
         naming: &Naming,
-        result: &BuildResult,
-        sized: &sized::Sized,
+        built: &Built,
+        sizes: &sized::Sizes<'_>,
         client: Option<&Client>,
         mode: Mode,
     ) {
         let job = self.job;
-        let Some(weight) = &result.weight else { return };
+        let Some(first) = sizes.platforms.first() else { return };
         let key = key(job, naming);
-        let built = Built { naming, result, weight, sized, key: &key };
+        let built = Published { naming, built, sizes, first, key: &key };
         if job.inputs.switch("summary").unwrap_or(true) {
             job.summary(&built.summary());
         }
@@ -322,16 +322,16 @@ impl Step<'_> {
             Ok(path) => job.outputs(&[("size-report", path.display().to_string())]),
             Err(error) => job.warn(error.message),
         }
-        let report = built.report();
+        let reports = sizes.reports();
         if let Some(client) = client {
             if let Some(pull) = comment::pull(job, client, mode).filter(|_| mode != Mode::Never) {
                 let marker = comment::marker(&key);
-                let body = comment::body(&report, &marker, mode, "");
+                let body = comment::body(&reports, &marker, mode, "");
                 let url = comment::post(job, client, pull, &marker, body.as_deref());
                 job.outputs(&[("comment-url", url.unwrap_or_default())]);
             }
-            if let Some(verdict) = &sized.verdict {
-                let summary = report::markdown(&report, BODY_LIMIT - 1);
+            if let Some(verdict) = sizes.verdict() {
+                let summary = report::sections(&reports, BODY_LIMIT - 1, report::markdown);
                 comment::check(job, client, &key, verdict, &summary);
             }
         }

@@ -8,7 +8,7 @@ use crate::registry::parse_reference;
 pub struct Outputs {
     /// As `--output` has them.
     pub lines: Vec<String>,
-    /// `NAME=VALUE`, of the manifest.
+    /// `[LEVEL:]NAME=VALUE`
     pub annotations: Vec<String>,
     /// Registries without verified TLS.
     pub insecure: Vec<String>,
@@ -17,8 +17,9 @@ pub struct Outputs {
 }
 
 impl Outputs {
-    /// `tags` are the names of the image, where an output names none.
-    pub fn of(lines: &[String], tags: &[String]) -> Self {
+    /// `tags` are the names of the image, where an output names none. An index is of several
+    /// platforms.
+    pub fn of(lines: &[String], tags: &[String], has_index: bool) -> Self {
         let mut outputs = Self::default();
         for line in lines {
             let fields = fields(line);
@@ -27,8 +28,11 @@ impl Outputs {
                 names if tags.is_empty() => names,
                 _ => tags.iter().map(String::as_str).collect(),
             };
-            let kept: Vec<String> =
-                fields.iter().filter(|field| !outputs.take(field, &names)).cloned().collect();
+            let kept: Vec<String> = fields
+                .iter()
+                .filter(|field| !outputs.take(field, &names, has_index))
+                .cloned()
+                .collect();
             if kept.len() == fields.len() {
                 outputs.lines.push(line.clone());
             } else {
@@ -40,17 +44,14 @@ impl Outputs {
     }
 
     /// Whether the field is no key of `--output`, and is taken care of.
-    fn take(&mut self, field: &str, names: &[&str]) -> bool {
+    fn take(&mut self, field: &str, names: &[&str], has_index: bool) -> bool {
         let (key, value) = field.split_once('=').unwrap_or((field, ""));
-        let of_manifest = ["annotation.", "annotation-manifest."];
-        let of_others = [
-            "annotation-index.",
-            "annotation-index-descriptor.",
-            "annotation-manifest-descriptor.",
-        ];
-        if let Some(name) = of_manifest.iter().find_map(|prefix| key.strip_prefix(prefix)) {
-            self.annotations.push(format!("{name}={value}"));
-        } else if of_others.iter().any(|prefix| key.starts_with(prefix)) {
+        if let Some((level, platform, name)) = annotation(key) {
+            if has_index || level == "manifest" {
+                let platform = if has_index { platform } else { "" };
+                self.annotations.push(format!("{level}{platform}:{name}={value}"));
+                return true;
+            }
             self.left_out.push(format!("{key} is left out: an image of one platform has no index"));
         } else if field == "registry.insecure=true" {
             let hosts = names.iter().filter_map(|name| parse_reference(name).ok());
@@ -60,6 +61,20 @@ impl Outputs {
         }
         true
     }
+}
+
+/// The level, the platform in brackets and the name of `annotation[-LEVEL][[PLATFORM]].NAME`.
+fn annotation(key: &str) -> Option<(&str, &str, &str)> {
+    let rest = key.strip_prefix("annotation")?;
+    // A platform has no full stop in it.
+    let (kind, name) = rest.split_once('.')?;
+    let (level, platform) = kind.split_at(kind.find('[').unwrap_or(kind.len()));
+    let level = match level {
+        "" => "manifest",
+        level => level.strip_prefix('-')?,
+    };
+    let known = ["manifest", "index", "index-descriptor", "manifest-descriptor"];
+    known.contains(&level).then_some((level, platform, name))
 }
 
 #[cfg(test)]
@@ -74,7 +89,7 @@ mod tests {
             "type=image,annotation-index.m=n,registry.insecure=true,push=true",
         ]
         .map(str::to_owned);
-        let outputs = Outputs::of(&lines, &["reg:5000/boat:1".to_owned()]);
+        let outputs = Outputs::of(&lines, &["reg:5000/boat:1".to_owned()], false);
         assert_eq!(
             outputs.lines,
             [
@@ -83,10 +98,14 @@ mod tests {
                 "\"type=image\",\"push=true\""
             ]
         );
-        assert_eq!(outputs.annotations, ["k=v", "l=1,2"]);
+        assert_eq!(outputs.annotations, ["manifest:k=v", "manifest:l=1,2"]);
         assert_eq!(outputs.insecure, ["reg:5000"]);
         assert_eq!(outputs.left_out.len(), 1, "{:?}", outputs.left_out);
+        let several = Outputs::of(&lines, &[], true);
+        assert_eq!(several.annotations, ["manifest:k=v", "manifest:l=1,2", "index:m=n"]);
+        let line = ["type=image,annotation-manifest[linux/arm64].k=v".to_owned()];
+        assert_eq!(Outputs::of(&line, &[], true).annotations, ["manifest[linux/arm64]:k=v"]);
         let line = ["type=image,\"name=a:5000/x,b:5000/y\",registry.insecure=true".to_owned()];
-        assert_eq!(Outputs::of(&line, &[]).insecure, ["a:5000", "b:5000"]);
+        assert_eq!(Outputs::of(&line, &[], false).insecure, ["a:5000", "b:5000"]);
     }
 }

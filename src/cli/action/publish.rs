@@ -7,61 +7,51 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use crate::build::{BuildResult, WrittenKind};
-use crate::cli::sized::Sized;
+use crate::build::{Built, WrittenKind};
+use crate::cli::sized::{Sized, Sizes};
 use crate::error::Error;
 use crate::github::artifact::{ABOUT, About, BASELINE, REPORT, WEIGHT};
 use crate::github::bake::{self, bake_files};
 use crate::github::files::SUMMARY_LIMIT;
 use crate::github::naming::Naming;
 use crate::report::{self, SizeReport};
+use crate::weight;
 use crate::weight::budget::Status;
-use crate::weight::{self, Weight};
 
 use super::job::Job;
 use super::root;
 
 /// A build that ended well, with all that is known of it.
-pub struct Built<'a> {
+pub struct Published<'a> {
     pub naming: &'a Naming,
-    pub result: &'a BuildResult,
-    pub weight: &'a Weight,
-    pub sized: &'a Sized,
+    pub built: &'a Built,
+    pub sizes: &'a Sizes<'a>,
+    /// The first platform's, which outputs with one number are of.
+    pub first: &'a Sized<'a>,
     /// Tells the comments of several images apart.
     pub key: &'a str,
 }
 
-impl Built<'_> {
-    pub fn report(&self) -> SizeReport<'_> {
-        let baseline = self.sized.baseline.as_ref();
-        SizeReport {
-            difference: baseline.map(|baseline| &baseline.difference),
-            baseline: baseline.map(|baseline| baseline.name.as_str()),
-            verdict: self.sized.verdict.as_ref(),
-            build: Some(self.result),
-            history: &self.result.builds,
-            ..SizeReport::of(self.weight)
-        }
-    }
-
+impl Published<'_> {
     fn pushed(&self) -> Vec<&str> {
-        let pushed = self.result.written.iter().filter(|w| w.kind == WrittenKind::Registry);
+        let pushed = self.built.written.iter().filter(|w| w.kind == WrittenKind::Registry);
         pushed.map(|written| written.place.as_str()).collect()
     }
 
     /// Sets the outputs but for `size-report` and `comment-url`.
     pub fn set_outputs(&self, job: &Job<'_>) {
-        let Self { naming, result, weight, sized, .. } = self;
+        let Self { naming, built, sizes, first, .. } = self;
+        let size = first.weight.size();
         let separator = |name| match job.inputs.raw(name) {
             "" => "\n",
             separator => separator,
         };
         let bytes = |bytes: Option<u64>| bytes.map_or(String::new(), |bytes| bytes.to_string());
-        let growth = sized.baseline.as_ref().map(|baseline| baseline.difference.growth());
+        let growth = first.baseline.as_ref().map(|baseline| baseline.difference.growth());
         let delta = growth.and_then(|growth| growth.compressed);
         let labels = naming.metadata.labels.iter().map(|(name, value)| format!("{name}={value}"));
-        let status = sized.verdict.as_ref().map(|verdict| json!(verdict.status));
-        let (hits, steps) = result.cache_hits();
+        let status = sizes.verdict().map(|verdict| json!(verdict.status));
+        let (hits, steps) = built.cache_hits();
         #[allow(clippy::cast_precision_loss, reason = "a few hundred steps")]
         let ratio = (steps > 0).then(|| format!("{:.3}", hits as f64 / steps as f64));
         let described = [
@@ -80,12 +70,12 @@ impl Built<'_> {
         job.outputs(&described);
         job.export(&described);
         job.outputs(&[
-            ("digest", result.image.descriptor.digest.to_string()),
-            ("imageid", result.image.config.to_string()),
-            ("metadata", format!("{:#}", report::metadata(result))),
+            ("digest", built.descriptor.digest.to_string()),
+            ("imageid", built.id().to_string()),
+            ("metadata", format!("{:#}", report::metadata(built))),
             ("pushed", (!self.pushed().is_empty()).to_string()),
-            ("size-compressed", bytes(weight.size().compressed)),
-            ("size-unpacked", weight.size().unpacked.to_string()),
+            ("size-compressed", bytes(size.compressed)),
+            ("size-unpacked", size.unpacked.to_string()),
             ("size-delta", delta.map_or(String::new(), |delta| delta.to_string())),
             ("size-verdict", status.map_or(String::new(), |s| s.as_str().unwrap_or("").to_owned())),
             ("cache-hit-ratio", ratio.unwrap_or_default()),
@@ -100,8 +90,10 @@ impl Built<'_> {
             // A reference: nothing in it can end the span.
             tail.push_str(&format!("\nPushed `{name}`\n"));
         }
-        let report = SizeReport { more: Some("the output `size-report`"), ..self.report() };
-        report::markdown(&report, SUMMARY_LIMIT - 1 - tail.len()) + &tail
+        let more = Some("the output `size-report`");
+        let reports = self.sizes.reports().into_iter();
+        let reports: Vec<SizeReport> = reports.map(|r| SizeReport { more, ..r }).collect();
+        report::sections(&reports, SUMMARY_LIMIT - 1 - tail.len(), report::markdown) + &tail
     }
 
     /// Writes the report into a folder of its own, which is whole as an artifact: the path of the
@@ -129,7 +121,23 @@ impl Built<'_> {
 
     fn write_into(&self, parent: &Path, job: &Job<'_>) -> io::Result<PathBuf> {
         let folder = new_folder(parent, "plimsoll-report-")?;
-        let baseline = self.sized.baseline.as_ref();
+        let text = report::sections(&self.sizes.reports(), usize::MAX, report::markdown);
+        std::fs::write(folder.join(REPORT), text)?;
+        for sized in &self.sizes.platforms {
+            // Of several platforms each has a folder.
+            let folder = match self.sizes.platforms.len() {
+                1 => folder.clone(),
+                _ => folder.join(sized.result.image.platform.as_name()),
+            };
+            std::fs::create_dir_all(&folder)?;
+            self.write_weights(sized, &folder, job)?;
+        }
+        root::give_back(job.environment, [folder.as_path()]);
+        Ok(folder.join(REPORT))
+    }
+
+    fn write_weights(&self, sized: &Sized<'_>, folder: &Path, job: &Job<'_>) -> io::Result<()> {
+        let baseline = sized.baseline.as_ref();
         let about = About {
             head_sha: job.event.head_sha().to_owned(),
             key: self.key.to_owned(),
@@ -137,13 +145,11 @@ impl Built<'_> {
         };
         let write = |name: &str, bytes: &[u8]| std::fs::write(folder.join(name), bytes);
         write(ABOUT, format!("{:#}\n", json!(about)).as_bytes())?;
-        write(WEIGHT, &weight::encode(self.weight))?;
+        write(WEIGHT, &weight::encode(sized.weight))?;
         if let Some(baseline) = baseline {
             write(BASELINE, &weight::encode(&baseline.weight))?;
         }
-        write(REPORT, report::markdown(&self.report(), usize::MAX).as_bytes())?;
-        root::give_back(job.environment, [folder.as_path()]);
-        Ok(folder.join(REPORT))
+        Ok(())
     }
 }
 

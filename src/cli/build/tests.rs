@@ -51,7 +51,7 @@ fn the_bare_command_has_docker_s_defaults() {
     assert!(request.dockerfile.name.ends_with("/Dockerfile"));
     assert_eq!(request.dockerfile.bytes, b"FROM scratch\n");
     assert_eq!(request.dockerfile.ignore, None);
-    assert_eq!(request.platform, Platform::host());
+    assert_eq!(request.platforms, [Platform::host()]);
     assert!(!request.explicit_platform);
     assert_eq!(request.no_cache, NoCache::Never);
     assert_eq!(request.run, RunOptions::default());
@@ -112,7 +112,8 @@ fn repeated_flags_are_collected() {
     assert_eq!(request.tags, ["docker.io/library/app:latest", "ghcr.io/a/b:1"]);
     assert_eq!(request.labels["a"], "2=3");
     assert_eq!(request.labels["b"], "");
-    assert_eq!(request.annotations["x"], "y");
+    let manifest = request.annotations(AnnotationLevel::Manifest, None);
+    assert_eq!(manifest["x"], "y");
     assert_eq!(request.run.add_hosts.len(), 2);
     assert_eq!(request.run.ulimits.len(), 1);
     assert_eq!(request.run.shm_size, Some(128 << 20));
@@ -168,12 +169,34 @@ fn proxies_come_from_docker_s_configuration_only() {
 }
 
 #[test]
-fn one_platform() {
+fn what_is_of_an_index_is_for_several_platforms() {
+    let two = "--platform=linux/amd64,linux/arm64";
+    let request = built(&[
+        two,
+        "--annotation=index:a=1",
+        "--annotation=manifest[linux/arm64]:b=2",
+        "--annotation=b=3",
+    ]);
+    let arm = "linux/arm64".parse().unwrap();
+    assert_eq!(request.annotations(AnnotationLevel::Index, None)["a"], "1");
+    assert_eq!(request.annotations(AnnotationLevel::Manifest, None)["b"], "3");
+    assert_eq!(request.annotations(AnnotationLevel::Manifest, Some(&arm))["b"], "2");
+    let error = refused(&["--annotation=index:a=1"]);
+    assert!(error.message.contains("a is of an index"), "{error}");
+    let error = refused(&[two, "-o", "type=docker,dest=x.tar"]);
+    assert!(error.message.contains("does not support manifest lists"), "{error}");
+}
+
+#[test]
+fn platforms_are_a_list_without_repetitions() {
     let request = built(&["--platform", "linux/arm64,linux/aarch64"]);
-    assert_eq!(request.platform.to_string(), "linux/arm64");
-    assert!(request.explicit_platform);
-    let error = refused(&["--platform", "linux/arm64,linux/amd64"]);
-    assert!(error.message.contains("several platforms"), "{error}");
+    assert_eq!(request.platforms, ["linux/arm64".parse().unwrap()]);
+    assert!(request.explicit_platform && !request.is_indexed());
+    let flags = ["--platform", "linux/arm64, linux/amd64", "--platform=linux/arm,linux/arm64/v8"];
+    let request = built(&flags);
+    let names: Vec<String> = request.platforms.iter().map(Platform::to_string).collect();
+    assert_eq!(names, ["linux/arm64", "linux/amd64", "linux/arm/v7"]);
+    assert!(request.is_indexed());
     assert!(refused(&["--platform", "linux/"]).message.starts_with("--platform linux/: "));
 }
 

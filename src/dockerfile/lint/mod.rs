@@ -56,6 +56,12 @@ impl Findings {
         }
     }
 
+    /// Adds what is not there yet. One instruction may have the same finding twice.
+    pub fn extend_with_new(&mut self, mut other: Self) {
+        other.list.retain(|finding| !self.list.contains(finding));
+        self.list.append(&mut other.list);
+    }
+
     /// By line; of one line, in the order found.
     #[must_use]
     pub fn sorted(&self) -> Vec<Finding> {

@@ -100,6 +100,7 @@ fn the_file_may_give_a_default_epoch() {
         source_date_epoch(
             &file,
             &PlanRequest {
+                shows_platform: false,
                 target: None,
                 build_args: &given.build_args,
                 platform: &platform,
