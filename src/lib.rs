@@ -5,6 +5,7 @@
 //! file trees ([`tree`]) → layers ([`layer`]) → image ([`image`]) → registry ([`registry`]).
 //! ARCHITECTURE.md has the map and the invariants.
 
+pub mod attest;
 pub mod build;
 pub mod cache;
 pub mod cli;

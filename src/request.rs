@@ -7,6 +7,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use crate::attest::AttestOptions;
 use crate::cache::github::GithubSettings;
 use crate::context::Fetched;
 use crate::inspect::ImageReference;
@@ -24,8 +25,10 @@ pub struct BuildRequest {
     pub build_contexts: BTreeMap<String, NamedContext>,
     pub labels: BTreeMap<String, String>,
     pub annotations: Vec<Annotation>,
-    /// Never empty, each once. Of several there is an index.
+    /// Never empty, each once.
     pub platforms: Vec<Platform>,
+    /// What is said of the image beside it.
+    pub attest: AttestOptions,
     /// `--platform` was given, so the image says it even where its base says another.
     pub explicit_platform: bool,
     pub no_cache: NoCache,
@@ -62,10 +65,27 @@ pub struct BuildRequest {
 }
 
 impl BuildRequest {
-    /// Whether what the names stand for is an index, not an image.
+    /// There is an image for each.
     #[must_use]
-    pub fn is_indexed(&self) -> bool {
+    pub fn has_several_platforms(&self) -> bool {
         self.platforms.len() > 1
+    }
+
+    /// Whether what the names stand for in `output` is an index, not an image.
+    #[must_use]
+    pub fn is_indexed(&self, output: &Output) -> bool {
+        self.has_several_platforms() || self.is_attested(output)
+    }
+
+    /// Whether `output` has attestations in its index.
+    #[must_use]
+    pub fn is_attested(&self, output: &Output) -> bool {
+        match output.kind {
+            OutputKind::Registry { .. } => !self.attest.is_empty(),
+            OutputKind::Oci { .. } => self.attest.has_files(),
+            // What `docker load` reads has no room for them.
+            OutputKind::Docker { .. } | OutputKind::Local { .. } | OutputKind::Tar { .. } => false,
+        }
     }
 
     /// The annotations of what `level` is, of one platform or of none.

@@ -11,6 +11,7 @@ use super::layers::{self, Finished, StageLayer};
 use super::push::Pushes;
 use super::session::Session;
 use super::stage::StageFiles;
+use crate::attest::Attestation;
 use crate::digest::DiffId;
 use crate::error::Error;
 use crate::image::{Descriptor, ImageParts, LayerPart, media_type};
@@ -28,6 +29,7 @@ pub(super) struct Export<'a, 's> {
     pub(super) images: &'a Images,
     pub(super) target: &'a StageFiles,
     pub(super) pushes: &'a Pushes<'a, 's>,
+    pub(super) attestations: &'a [Attestation],
 }
 
 /// The image of one platform.

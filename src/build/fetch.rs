@@ -17,7 +17,7 @@ use super::progress::{Progress, Running};
 use crate::cache::{DownloadRecord, Store};
 use crate::context::git::{Git, GitError, Revision};
 use crate::context::http::{self as web, Validators};
-use crate::context::{DirectoryContext, Fetched, OneFile, Source, Unpacked};
+use crate::context::{DirectoryContext, Fetched, OneFile, Origin, Source, Unpacked};
 use crate::digest::{ContentSum, Digest};
 use crate::error::Error;
 use crate::http::{Clients, RetryPolicy};
@@ -262,19 +262,22 @@ pub fn fetch_context(remote: &RemoteContext, fetching: &Fetching<'_>) -> Result<
     };
     let files = store.work().directory().map_err(Error::build)?;
     let title = format!("[internal] load build context {}", remote.shown());
-    let (source, is_dockerfile) = progress.step(title, |running| match remote {
+    let (source, is_dockerfile, origin) = progress.step(title, |running| match remote {
         RemoteContext::Git(url) => {
             let revision = fetcher.revision(url, &files)?;
             let mut checkout = fetcher.checkout(url, &revision, &files)?;
             checkout.hash_all(fetching.threads).map_err(Error::build)?;
-            Ok((Arc::new(checkout) as Arc<dyn Source>, false))
+            let origin = Origin::Git { url: url.clone(), revision };
+            Ok((Arc::new(checkout) as Arc<dyn Source>, false, origin))
         }
         RemoteContext::Http(url) => {
             let download = fetcher.download(url, None, running)?;
-            web_context(&download, files)
+            let (source, is_dockerfile) = web_context(&download, files)?;
+            let origin = Origin::Web { url: url.clone(), digest: download.digest };
+            Ok((source, is_dockerfile, origin))
         }
     })?;
-    Ok(Fetched { source, is_dockerfile, folder: Arc::new(store.into_work()) })
+    Ok(Fetched { source, is_dockerfile, origin, folder: Arc::new(store.into_work()) })
 }
 
 /// An archive, or a Dockerfile alone; the latter, once more, is all that its context has.
@@ -308,5 +311,6 @@ pub fn unpack_context(
     let title = "[internal] load build context from standard input";
     let source = Progress::new(fetching.events, fetching.cancel, 1)
         .step(title, |_| Ok(Arc::new(Unpacked::new(archive, files)?)))?;
-    Ok(Fetched { source, is_dockerfile: false, folder: Arc::new(folder) })
+    let origin = Origin::Input;
+    Ok(Fetched { source, is_dockerfile: false, origin, folder: Arc::new(folder) })
 }

@@ -22,6 +22,8 @@ pub(super) struct BaseImage {
     pub(super) name: String,
     /// Of the first instruction that names it.
     pub(super) lines: Lines,
+    /// Of what the name leads to: an index, or the manifest.
+    pub(super) digest: Digest,
     pub(super) manifest: Manifest,
     pub(super) config: ImageConfig,
     pub(super) origin: Origin,
@@ -107,6 +109,7 @@ fn resolve(session: &Session<'_>, image: &ImageRequest) -> Result<BaseImage, Err
                 Ok(BaseImage {
                     name: name.clone(),
                     lines: image.lines,
+                    digest: found.descriptor.digest,
                     manifest: found.manifest,
                     config,
                     origin: Origin::Layout(layout),
@@ -171,6 +174,7 @@ fn from_registry(
     Ok(BaseImage {
         name: reference.to_owned(),
         lines: image.lines,
+        digest: tag.documents().next().map_or_else(|| tag.digest(), Digest::of),
         manifest: parse_document(reference, "manifest", tag.manifest.as_bytes())?,
         config: parse_document(reference, "configuration", tag.config.as_bytes())?,
         // By digest, so that a tag that moves during the build changes nothing.

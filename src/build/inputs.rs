@@ -11,7 +11,7 @@ use super::fetch::Download;
 use super::images::guessed_plan;
 use super::session::Session;
 use crate::context::git::Revision;
-use crate::context::{DirectoryContext, Ownership, Source, small};
+use crate::context::{DirectoryContext, Origin, Ownership, Source, small};
 use crate::digest::Sha256Sum;
 use crate::dockerfile::Dockerfile;
 use crate::error::{Error, Location};
@@ -33,6 +33,8 @@ pub(super) struct Inputs {
     walked: Option<Arc<DirectoryContext>>,
     named: BTreeMap<String, Arc<dyn Source>>,
     remote: BTreeMap<Named, Remote>,
+    /// Of the named contexts that are on other machines.
+    origins: BTreeMap<String, Origin>,
 }
 
 /// What is known of a URL before the step that wants it runs.
@@ -57,6 +59,22 @@ impl Inputs {
             CopyFrom::Named(name) => self.named.get(name),
             CopyFrom::Stage(_) | CopyFrom::Image(_) | CopyFrom::Empty => None,
         }
+    }
+
+    /// Those that steps read from: the main one, `None`, and named ones.
+    pub(super) fn used(&self) -> impl Iterator<Item = Option<&str>> {
+        let named = self.named.keys().map(|name| Some(name.as_str()));
+        self.main.iter().map(|_| None).chain(named)
+    }
+
+    /// Where a named context came from, if not from here.
+    pub(super) fn origin(&self, name: &str) -> Option<&Origin> {
+        self.origins.get(name)
+    }
+
+    /// All URLs and repositories that steps read.
+    pub(super) fn remotes(&self) -> impl Iterator<Item = (&Named, &Remote)> {
+        self.remote.iter()
     }
 
     /// What was found out of a URL or repository.
@@ -241,7 +259,9 @@ pub(super) fn gather(
             (inputs.main, inputs.walked) = (Some(main), walked);
             continue;
         };
-        inputs.named.insert(name.to_owned(), context(session, name, &selections)?);
+        let (files, origin) = context(session, name, &selections)?;
+        inputs.named.insert(name.to_owned(), files);
+        inputs.origins.extend(origin.map(|origin| (name.to_owned(), origin)));
     }
     let remotes: Vec<(&Named, Location)> = remotes.into_iter().collect();
     let found = super::in_parallel(REMOTES_AT_ONCE, &remotes, |(source, location)| {
@@ -296,18 +316,19 @@ fn main_context(
     Ok((Arc::clone(&walked) as Arc<dyn Source>, Some(walked)))
 }
 
-/// A named context with the digests of what is selected of it.
+/// A named context with the digests of what is selected of it, and where it came from, if not from
+/// here.
 fn context(
     session: &Session<'_>,
     name: &str,
     selections: &[(What, CopyOptions)],
-) -> Result<Arc<dyn Source>, Error> {
+) -> Result<(Arc<dyn Source>, Option<Origin>), Error> {
     let request = session.request;
     let title = format!("[internal] load build context {name}");
     match request.build_contexts.get(name) {
         Some(NamedContext::Directory(path)) => session.progress.step(title, |_| {
             let ignore = ignore_file(path)?;
-            Ok(walk(session, path, &ignore, selections, None)? as Arc<dyn Source>)
+            Ok((walk(session, path, &ignore, selections, None)? as Arc<dyn Source>, None))
         }),
         Some(NamedContext::Remote(remote)) => session.progress.step(title, |running| {
             let fetcher = session.fetcher();
@@ -317,10 +338,13 @@ fn context(
                     let files = session.scratch_directory()?;
                     let mut checkout = fetcher.checkout(url, &revision, &files)?;
                     hash(session, &mut checkout, selections)?;
-                    Arc::new(checkout) as Arc<dyn Source>
+                    let origin = Origin::Git { url: url.clone(), revision };
+                    (Arc::new(checkout) as Arc<dyn Source>, Some(origin))
                 }
                 RemoteContext::Http(url) => {
-                    Arc::new(fetcher.download(url, None, running)?.context()?)
+                    let download = fetcher.download(url, None, running)?;
+                    let origin = Origin::Web { url: url.clone(), digest: download.digest };
+                    (Arc::new(download.context()?) as Arc<dyn Source>, Some(origin))
                 }
             })
         }),

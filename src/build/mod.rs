@@ -4,6 +4,7 @@
 //! compression while the next step runs. The pure folders say what has to happen; here it happens.
 
 mod assemble;
+mod attest;
 mod baseline;
 mod check;
 mod compress;
@@ -148,7 +149,8 @@ fn solve(
         let Known { session, planned, .. } = known;
         let result = outcome::summarize(session, planned, &made.done, made.exported);
         session.keep_history(&planned.history);
-        BuildResult { weight: made.weight, baseline, builds, ..result }
+        let provenance = attest::least(known);
+        BuildResult { weight: made.weight, provenance, baseline, builds, ..result }
     });
     let platforms = platforms.collect();
     let saved = sessions.iter().filter_map(|session| session.saver.written());
@@ -246,7 +248,7 @@ fn attempt<'a, 's>(all: &[Known<'a, 's>]) -> Result<Made<'a, 's>, Error> {
         // Stages that all platforms have in common have been made for the first.
         let demands = if position == 0 { demands } else { known.demands() };
         let ran = known.run(&demands, sandbox.as_ref());
-        done.push(ran.map_err(|error| match known.session.request.is_indexed() {
+        done.push(ran.map_err(|error| match known.session.request.has_several_platforms() {
             true => error.about(known.session.platform),
             false => error,
         })?);
@@ -256,9 +258,11 @@ fn attempt<'a, 's>(all: &[Known<'a, 's>]) -> Result<Made<'a, 's>, Error> {
     for Known { session, search, .. } in all {
         search.borrow_mut().settle(session)?;
     }
-    let exports = all.iter().zip(&targets).zip(&done).map(|((known, target), done)| {
+    let attestations: Vec<_> = all.iter().map(attest::attestations).collect();
+    let exports = all.iter().zip(&targets).zip(&done).zip(&attestations);
+    let exports = exports.map(|(((known, target), done), attestations)| {
         let Known { session, planned: Planned { plan, images, .. }, .. } = *known;
-        Export { session, plan, images, target, pushes: &done.pushes }
+        Export { session, plan, images, target, pushes: &done.pushes, attestations }
     });
     let exports: Vec<Export> = exports.collect();
     let request = all[0].session.request;

@@ -111,7 +111,7 @@ impl CacheMounts {
             let Some(uses) = all.get_mut(id) else { continue };
             uses.left = uses.left.saturating_sub(1);
             // Another platform may want it, too.
-            if uses.left == 0 && !session.request.is_indexed() {
+            if uses.left == 0 && !session.request.has_several_platforms() {
                 let folders = std::mem::take(&mut uses.folders);
                 drop(all);
                 self.save(session, id, folders);

@@ -16,7 +16,7 @@ use super::{Done, Planned};
 use crate::cache::{RecordLayer, Traffic};
 use crate::digest::DiffId;
 use crate::image::Descriptor;
-use crate::plan::{Op, Plan, StageFrom, StageId};
+use crate::plan::{Op, Plan, Stage, StageFrom, StageId};
 use crate::request::AnnotationLevel;
 
 pub(super) fn summarize(
@@ -51,12 +51,7 @@ pub(super) fn summarize(
             .collect();
         StageResult {
             name: stage.name.clone(),
-            base: match &stage.from {
-                StageFrom::Scratch => "scratch".to_owned(),
-                StageFrom::Image(id) => images[id.0].name.clone(),
-                StageFrom::Stage(id) => plan.stages[id.0].name.clone(),
-                StageFrom::Context(name) => name.clone(),
-            },
+            base: base_name(plan, images, stage),
             in_image: lineage.contains(&StageId(index)),
             took: steps.iter().map(|step| step.took).sum(),
             steps,
@@ -91,6 +86,7 @@ pub(super) fn summarize(
         },
         stages,
         weight: None,
+        provenance: None,
         baseline: None,
         builds: Vec::new(),
         notices: session.notices(),
@@ -98,6 +94,16 @@ pub(super) fn summarize(
         cache_mounts: session.mounts.results(session),
         not_saved: session.saver.skipped(),
         took: session.since.elapsed(),
+    }
+}
+
+/// What a stage stands on, as the Dockerfile names it.
+pub(super) fn base_name(plan: &Plan, images: &Images, stage: &Stage) -> String {
+    match &stage.from {
+        StageFrom::Scratch => "scratch".to_owned(),
+        StageFrom::Image(id) => images[id.0].name.clone(),
+        StageFrom::Stage(id) => plan.stages[id.0].name.clone(),
+        StageFrom::Context(name) => name.clone(),
     }
 }
 

@@ -4,16 +4,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 use std::path::Path;
 
+use super::attest::Summed;
 use super::export::{Export, ExportedImage, Made};
 use super::progress::Running;
 use super::push::push_index;
 use super::result::{Written, WrittenKind};
 use super::session::Session;
+use crate::attest;
 use crate::error::Error;
 use crate::image::{
-    ArchiveKind, Descriptor, ImageSet, IndexAnnotations, write_archive, write_layout,
+    ArchiveKind, AttachedManifest, Descriptor, ImageParts, ImageSet, IndexAnnotations,
+    write_archive, write_layout,
 };
-use crate::layer::{Below, DirectoryOutput, TarOutput};
+use crate::layer::{self, Below, DirectoryOutput, TarOutput};
 use crate::platform::Platform;
 use crate::registry::{Reference, parse_reference};
 use crate::request::{AnnotationLevel, Destination, Output, OutputKind};
@@ -89,7 +92,7 @@ struct Outputs<'a, 's> {
 
 impl Outputs<'_, '_> {
     fn made(&self, output: &Output) -> Result<MadeSet, Error> {
-        if self.session.request.is_indexed() {
+        if self.session.request.is_indexed(output) {
             let unchanged = self.exports.iter().map(|export| export.unchanged(output));
             if let Some(images) = unchanged.collect::<Result<Option<Vec<Made>>, Error>>()? {
                 let set = self.set(output, &images);
@@ -110,16 +113,32 @@ impl Outputs<'_, '_> {
         let request = self.session.request;
         let mut parts: Vec<_> = images.iter().map(|made| made.parts.clone()).collect();
         match parts.pop() {
-            Some(only) if !request.is_indexed() => ImageSet::one(only),
+            Some(only) if !request.is_indexed(output) => ImageSet::one(only),
             last => {
                 parts.extend(last);
+                let attached = match request.is_attested(output) {
+                    true => self.attached(output, &parts),
+                    false => Vec::new(),
+                };
                 let annotations = IndexAnnotations {
                     index: request.annotations(AnnotationLevel::Index, None),
                     descriptor: request.annotations(AnnotationLevel::IndexDescriptor, None),
                 };
-                ImageSet::indexed(parts, Vec::new(), output.oci_media_types, annotations)
+                ImageSet::indexed(parts, attached, output.oci_media_types, annotations)
             }
         }
+    }
+
+    /// What is said of each of these images.
+    fn attached(&self, output: &Output, images: &[ImageParts]) -> Vec<AttachedManifest> {
+        let is_registry = matches!(output.kind, OutputKind::Registry { .. });
+        let attached = self.exports.iter().zip(images).map(|(export, image)| {
+            let attestations = export.attestations.iter();
+            let attestations = attestations.filter(|said| is_registry || !said.inline_only);
+            let names = self.session.names(output);
+            attest::attached(&image.descriptor, names, &attestations.collect::<Vec<_>>())
+        });
+        attached.collect()
     }
 
     fn write(
@@ -152,9 +171,9 @@ impl Outputs<'_, '_> {
                             Some(folder) => {
                                 let time = self.session.time();
                                 let mut below = Below::new(&mut tar, &folder, time)?;
-                                export.flatten(&mut below)?;
+                                self.flatten(output, export, &mut below)?;
                             }
-                            None => export.flatten(&mut tar)?,
+                            None => self.flatten(output, export, &mut tar)?,
                         }
                     }
                     tar.finish()?;
@@ -175,10 +194,28 @@ impl Outputs<'_, '_> {
             std::fs::create_dir_all(&folder)
                 .map_err(|e| Error::build(format!("{}: {e}", folder.display())))?;
             let mut files = DirectoryOutput::new(&folder)?;
-            export.flatten(&mut files)?;
+            self.flatten(output, export, &mut files)?;
             files.finish()?;
         }
         Ok(())
+    }
+
+    /// The files of a platform, and what is said of them.
+    fn flatten(
+        &self,
+        output: &Output,
+        export: &Export<'_, '_>,
+        files: &mut dyn layer::Output,
+    ) -> Result<(), Error> {
+        if !self.session.request.attest.has_files() {
+            return export.flatten(files);
+        }
+        let platform = export.session.platform;
+        let shares = self.exports.len() > 1 && self.folder(output, platform).is_none();
+        let name = shares.then(|| platform.as_name());
+        let mut summed = Summed::new(files);
+        export.flatten(&mut summed)?;
+        summed.attest(export.attestations, name.as_deref(), self.session.time())
     }
 
     /// The folder for the files of a platform, where each has one.

@@ -96,7 +96,7 @@ impl<'a, 's> Pushes<'a, 's> {
             let push = session.registry.push(names.clone(), session.runtime.handle());
             let push = push.with_standing(session.standing.clone());
             // Of several images none has the names.
-            let nameless = output.by_digest || session.request.is_indexed();
+            let nameless = output.by_digest || session.request.is_indexed(output);
             let push = if nameless { push.by_digest() } else { push };
             pushes.push(OutputPush { output, names, push });
         }

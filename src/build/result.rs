@@ -36,6 +36,9 @@ pub struct BuildResult {
     /// Where the request wants it. Too large to stand beside the rest, so it is written by itself.
     #[serde(skip)]
     pub weight: Option<Weight>,
+    /// The predicate of the least provenance, where the request wants one.
+    #[serde(skip)]
+    pub provenance: Option<serde_json::Value>,
     /// An earlier weight, where the request wants one and there is one.
     pub baseline: Option<Baseline>,
     /// The last builds of the base branch and this one, the oldest first.
@@ -433,6 +436,7 @@ pub(crate) mod tests {
             cache_mounts: Vec::new(),
             not_saved: Vec::new(),
             weight: None,
+            provenance: None,
             baseline: None,
             builds: Vec::new(),
             notices: Vec::new(),

@@ -56,7 +56,7 @@ pub(super) struct Session<'a> {
     /// Seconds since 1970: of the build arguments, or the default that the Dockerfile gives (L-056).
     pub(super) source_date_epoch: Option<i64>,
     targets: Vec<Target>,
-    host: Platform,
+    pub(super) host: Platform,
     hosts: Vec<String>,
     contexts: BTreeMap<String, ContextShape>,
     notices: Mutex<Vec<String>>,

@@ -196,6 +196,16 @@ pub struct BuildArgs {
     #[arg(short, long = "output", value_name = "SPEC")]
     pub outputs: Vec<String>,
 
+    /// What is said of the image beside it: type=provenance[,mode=min|max][,NAME=VALUE…]; can be
+    /// repeated
+    #[arg(long = "attest", value_name = "SPEC")]
+    pub attests: Vec<String>,
+
+    /// Say beside the image how it was made: true, false or the keys of --attest type=provenance
+    /// (default: false)
+    #[arg(long, value_name = "true|false|NAME=VALUE,…")]
+    pub provenance: Option<String>,
+
     /// Secret for RUN --mount=type=secret: id=NAME[,src=FILE|env=VARIABLE]
     #[arg(long = "secret", value_name = "SPEC")]
     pub secrets: Vec<String>,

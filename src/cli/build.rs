@@ -9,7 +9,7 @@ use super::caches::Caches;
 use super::environment::Environment;
 use super::flag::{FlagError, each};
 use super::{
-    add_host, annotation, build_context, cache_mounts, docker_config, lineage, main_context,
+    add_host, annotation, attest, build_context, cache_mounts, docker_config, lineage, main_context,
     output, reference, registry, secret, size, ssh, store, ulimit,
 };
 use crate::build::{Access, Fetching};
@@ -80,6 +80,7 @@ pub fn request(
     let outputs = outputs(args, &tags, environment)?;
     let caches = Caches::of(args, environment)?;
     let cache_mounts = cache_mounts::parse(&args.cache_mounts, args.cache_mount_budget.as_deref())?;
+    let mut attest = attest::parse(args)?;
     let annotations = each("--annotation", &args.annotations, annotation::parse)?.concat();
     let build_contexts = collect("--build-context", &args.build_contexts, build_context::parse)?;
     // Last, since it may take long, and a mistake should be told at once.
@@ -96,6 +97,9 @@ pub fn request(
     let (context, dockerfile) = main_context::load(args, &fetching, outside.stdin, commit_times)?;
     let lineage = || lineage::of(environment, &context, outside.cancel);
     let size_baseline = size_baseline(args.size_baseline.as_deref(), lineage)?;
+    if let Some(provenance) = &mut attest.provenance {
+        provenance.vcs = lineage::vcs(environment, &context, outside.cancel);
+    }
     let request = BuildRequest {
         context,
         dockerfile,
@@ -106,6 +110,7 @@ pub fn request(
         build_contexts,
         labels: collect("--label", &args.labels, label)?,
         annotations,
+        attest,
         explicit_platform: !platforms.is_empty(),
         platforms: if platforms.is_empty() { vec![Platform::host()] } else { platforms },
         no_cache: no_cache(args),
@@ -178,7 +183,7 @@ fn platforms(values: &[String]) -> Result<Vec<Platform>, Error> {
 /// Of the kind [`Usage`](crate::error::ErrorKind::Usage).
 pub fn check_platforms(request: &BuildRequest) -> Result<(), Error> {
     let is_docker = |output: &Output| matches!(output.kind, OutputKind::Docker { .. });
-    if request.is_indexed() && request.outputs.iter().any(is_docker) {
+    if request.has_several_platforms() && request.outputs.iter().any(is_docker) {
         return Err(Error::usage(
             "--output: type=docker does not support manifest lists, which several platforms are",
         )
@@ -187,7 +192,14 @@ pub fn check_platforms(request: &BuildRequest) -> Result<(), Error> {
     let of_index = |annotation: &&Annotation| {
         matches!(annotation.level, AnnotationLevel::Index | AnnotationLevel::IndexDescriptor)
     };
-    match request.annotations.iter().find(of_index).filter(|_| !request.is_indexed()) {
+    let is_old = |output: &&Output| !output.oci_media_types && request.is_attested(output);
+    if request.outputs.iter().any(|output| is_old(&output)) {
+        return Err(Error::usage("--output: oci-mediatypes=false has no place for attestations")
+            .hinted("Leave it out, or write --provenance=false."));
+    }
+    let has_index = request.has_several_platforms()
+        || request.outputs.iter().any(|output| request.is_indexed(output));
+    match request.annotations.iter().find(of_index).filter(|_| !has_index) {
         Some(Annotation { name, .. }) => Err(Error::usage(format!(
             "--annotation: {name} is of an index, and an image of one platform has none"
         ))

@@ -8,8 +8,10 @@ use serde_json::Value;
 use super::environment::Environment;
 use crate::context::small;
 use crate::context::work_tree::{Position, WorkTree};
+use crate::attest::Vcs;
 use crate::request::{Lineage, MainContext};
 use crate::sandbox::Cancel;
+use crate::url;
 use crate::weight::is_commit;
 
 /// A webhook's payload is at most this large; bytes.
@@ -27,6 +29,29 @@ pub fn of(environment: &Environment, context: &MainContext, cancel: &Cancel) -> 
     let (environment, cancel) = (environment.for_git(), cancel.as_fd());
     let work_tree = WorkTree { folder, environment: &environment, cancel };
     work_tree.position().map(of_position).unwrap_or_default()
+}
+
+/// Which commit a local context has the files of, and where it comes from: what git says of the
+/// folder, or else the event of GitHub Actions.
+pub fn vcs(environment: &Environment, context: &MainContext, cancel: &Cancel) -> Vcs {
+    let MainContext::Directory(folder) = context else { return Vcs::default() };
+    let (for_git, cancel) = (environment.for_git(), cancel.as_fd());
+    let work_tree = WorkTree { folder, environment: &for_git, cancel };
+    if let Some(position) = work_tree.position() {
+        let source = work_tree.remote().map(|remote| url::shown(&remote));
+        // What is built of a changed tree is no commit.
+        return Vcs { source, revision: (!position.is_changed).then_some(position.commit) };
+    }
+    if !environment.is_true("GITHUB_ACTIONS") {
+        return Vcs::default();
+    }
+    let variable = |name| environment.get(name)?.to_str().map(str::to_owned);
+    let server = variable("GITHUB_SERVER_URL");
+    let repository = server.zip(variable("GITHUB_REPOSITORY"));
+    Vcs {
+        source: repository.map(|(server, name)| format!("{server}/{name}")),
+        revision: variable("GITHUB_SHA").filter(|sha| is_commit(sha)),
+    }
 }
 
 fn of_position(position: Position) -> Lineage {

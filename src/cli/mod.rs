@@ -3,6 +3,7 @@
 mod action;
 mod add_host;
 mod annotation;
+mod attest;
 mod args;
 mod build;
 mod build_context;

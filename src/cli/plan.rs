@@ -14,7 +14,7 @@ pub(super) fn run(args: &PlanArgs, environment: &Environment) -> ExitCode {
         Err(code) => return code,
     };
     let Prepared { ui, request, signals } = &prepared;
-    if request.is_indexed() {
+    if request.has_several_platforms() {
         let text = format!("the plan is of the first platform, {}", request.platforms[0]);
         ui.event(&Event::Notice(text));
     }

@@ -15,8 +15,10 @@ use std::fmt;
 use std::io::{self, Read};
 use std::sync::Arc;
 
+use crate::digest::Digest;
 use crate::snapshot::WorkDir;
 use crate::tree::{Tree, TreePath};
+use crate::url::GitUrl;
 
 pub use archive::Unpacked;
 pub use dir::{ContextError, DirectoryContext};
@@ -42,6 +44,16 @@ pub struct Fetched {
     pub source: Arc<dyn Source>,
     /// It is a single file, the Dockerfile itself.
     pub is_dockerfile: bool,
+    pub origin: Origin,
     /// Where the files are; goes with the last that knows of it.
     pub folder: Arc<WorkDir>,
+}
+
+/// Where a context came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Standard input.
+    Input,
+    Web { url: String, digest: Digest },
+    Git { url: GitUrl, revision: git::Revision },
 }

@@ -54,6 +54,12 @@ impl WorkTree<'_> {
         Some(Position { branch, commit, is_changed, base_branch, base_commit })
     }
 
+    /// The URL that `origin` is fetched from, as it is written; it may have a password.
+    #[must_use]
+    pub fn remote(&self) -> Option<String> {
+        self.git(&["config", "--get", "remote.origin.url"]).filter(|url| !url.is_empty())
+    }
+
     /// The main branch: its name, and the full name of what has it here.
     fn base(&self) -> Option<(String, String)> {
         const REMOTE: &str = "refs/remotes/origin/";

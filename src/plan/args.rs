@@ -107,6 +107,12 @@ pub fn source_date_epoch(
     }
 }
 
+/// Whether an argument is a proxy, in any case (L-055).
+#[must_use]
+pub fn is_proxy(name: &str) -> bool {
+    PROXIES.iter().any(|proxy| proxy.eq_ignore_ascii_case(name))
+}
+
 /// Proxy arguments as the variables that a RUN gets (L-055).
 pub(super) fn proxies(build_args: &BTreeMap<String, String>) -> Vec<(String, String)> {
     let value = |proxy: &str| {
@@ -145,7 +151,7 @@ pub(super) fn unused<'a>(
         declared.contains(&name)
             || name.starts_with("BUILDKIT_")
             || PREDEFINED.split(' ').any(|known| known == name)
-            || PROXIES.iter().any(|proxy| proxy.eq_ignore_ascii_case(name))
+            || is_proxy(name)
     };
     build_args.keys().filter(|name| !known(name)).cloned().collect()
 }

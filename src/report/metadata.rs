@@ -19,6 +19,14 @@ pub fn metadata(built: &Built) -> Value {
     }
     set("containerimage.descriptor", json!(built.descriptor));
     set("containerimage.digest", json!(digest));
+    for platform in &built.platforms {
+        let Some(provenance) = &platform.provenance else { continue };
+        let key = match built.only() {
+            Some(_) => "buildx.build.provenance".to_owned(),
+            None => format!("buildx.build.provenance/{}", platform.image.platform),
+        };
+        set(&key, provenance.clone());
+    }
     if !built.tags.is_empty() {
         set("image.name", json!(built.tags.join(",")));
     }

@@ -191,12 +191,12 @@ fn what_is_of_an_index_is_for_several_platforms() {
 fn platforms_are_a_list_without_repetitions() {
     let request = built(&["--platform", "linux/arm64,linux/aarch64"]);
     assert_eq!(request.platforms, ["linux/arm64".parse().unwrap()]);
-    assert!(request.explicit_platform && !request.is_indexed());
+    assert!(request.explicit_platform && !request.has_several_platforms());
     let flags = ["--platform", "linux/arm64, linux/amd64", "--platform=linux/arm,linux/arm64/v8"];
     let request = built(&flags);
     let names: Vec<String> = request.platforms.iter().map(Platform::to_string).collect();
     assert_eq!(names, ["linux/arm64", "linux/amd64", "linux/arm/v7"]);
-    assert!(request.is_indexed());
+    assert!(request.has_several_platforms());
     assert!(refused(&["--platform", "linux/"]).message.starts_with("--platform linux/: "));
 }
 
