@@ -49,8 +49,7 @@ pub fn attached(
     });
     blobs.push((config_descriptor, config));
     let size = manifest.len() as u64;
-    let mut descriptor =
-        Descriptor::new(media_type::OCI_MANIFEST, Digest::of(&manifest), size);
+    let mut descriptor = Descriptor::new(media_type::OCI_MANIFEST, Digest::of(&manifest), size);
     descriptor.platform = Some(platform);
     descriptor.annotations = BTreeMap::from([
         ("vnd.docker.reference.digest".to_owned(), image.digest.to_string()),
@@ -101,9 +100,15 @@ mod tests {
         let kind = &layer["annotations"]["in-toto.io/predicate-type"];
         assert_eq!(kind, "https://slsa.dev/provenance/v1");
         let [(first, line), (second, config)] = &attached.blobs[..] else { panic!() };
-        assert_eq!((&layer["digest"], &manifest["config"]["digest"]), (&json!(first.digest), &json!(second.digest)));
+        assert_eq!(
+            (&layer["digest"], &manifest["config"]["digest"]),
+            (&json!(first.digest), &json!(second.digest))
+        );
         let config: Value = serde_json::from_slice(config).unwrap();
-        assert_eq!((&config["os"], &config["architecture"]), (&json!("unknown"), &json!("unknown")));
+        assert_eq!(
+            (&config["os"], &config["architecture"]),
+            (&json!("unknown"), &json!("unknown"))
+        );
         assert_eq!(config["rootfs"]["diff_ids"], json!([first.digest]));
         let statement: Value = serde_json::from_slice(line).unwrap();
         let hex = image.digest.hex();

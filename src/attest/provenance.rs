@@ -11,8 +11,7 @@ use super::{Attestation, DigestSet, Mode, ProvenanceOptions, SlsaVersion, Vcs};
 use crate::platform::Platform;
 
 /// Where it says what a predicate means.
-const BUILD_TYPE: &str =
-    "https://github.com/plimsoll-build/plimsoll/blob/main/docs/provenance.md";
+const BUILD_TYPE: &str = "https://github.com/plimsoll-build/plimsoll/blob/main/docs/provenance.md";
 
 /// What is known of how an image was made.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -255,9 +254,7 @@ impl<'a> Parts<'a> {
         let place = match &self.capture.context {
             Context::Local => None,
             Context::From(material) => Some((material.uri.clone(), material.digest.clone())),
-            Context::Git(git) => {
-                Some((git.with_subdirectory(), DigestSet::of_commit(&git.commit)))
-            }
+            Context::Git(git) => Some((git.with_subdirectory(), DigestSet::of_commit(&git.commit))),
         };
         if let Some((uri, digest)) = place {
             source.insert("uri".to_owned(), json!(uri));
@@ -446,12 +443,7 @@ mod tests {
                 commit: commit.clone(),
             };
             let materials = BTreeSet::from([git.material()]);
-            Capture {
-                context: Context::Git(git),
-                materials,
-                locals: BTreeSet::new(),
-                ..capture()
-            }
+            Capture { context: Context::Git(git), materials, locals: BTreeSet::new(), ..capture() }
         };
         for (capture, uri) in [
             (git("https://e.com/a.git#main", "sub"), "https://e.com/a.git#main:sub"),

@@ -58,13 +58,21 @@ mod tests {
                 "linux/arm/v7",
                 "pkg:docker/app@1?platform=linux%2Farm%2Fv7",
             ),
-            ("moby/buildkit:v1", "linux/arm64/v8", "pkg:docker/moby/buildkit@v1?platform=linux%2Farm64"),
+            (
+                "moby/buildkit:v1",
+                "linux/arm64/v8",
+                "pkg:docker/moby/buildkit@v1?platform=linux%2Farm64",
+            ),
             (
                 "localhost:5000/app/x:1",
                 "linux/amd64",
                 "pkg:docker/localhost%3A5000/app/x@1?platform=linux%2Famd64",
             ),
-            (&pinned, "linux/amd64", &format!("pkg:docker/alpine?digest={digest}&platform=linux%2Famd64")),
+            (
+                &pinned,
+                "linux/amd64",
+                &format!("pkg:docker/alpine?digest={digest}&platform=linux%2Famd64"),
+            ),
             (
                 &both,
                 "linux/amd64",

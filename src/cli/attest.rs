@@ -186,11 +186,7 @@ mod tests {
     fn a_mistake_names_its_flag() {
         for (attests, provenance, message) in [
             (&["mode=min"][..], None, "--attest mode=min: the type is missing"),
-            (
-                &["type=vex"],
-                None,
-                "--attest type=vex: there is no attestation of type \"vex\"",
-            ),
+            (&["type=vex"], None, "--attest type=vex: there is no attestation of type \"vex\""),
             (
                 &["type=provenance", "type=provenance"],
                 None,

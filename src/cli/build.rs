@@ -9,8 +9,8 @@ use super::caches::Caches;
 use super::environment::Environment;
 use super::flag::{FlagError, each};
 use super::{
-    add_host, annotation, attest, build_context, cache_mounts, docker_config, lineage, main_context,
-    output, reference, registry, secret, size, ssh, store, ulimit,
+    add_host, annotation, attest, build_context, cache_mounts, docker_config, lineage,
+    main_context, output, reference, registry, secret, size, ssh, store, ulimit,
 };
 use crate::build::{Access, Fetching};
 use crate::error::Error;

@@ -6,9 +6,9 @@ use std::os::fd::AsFd as _;
 use serde_json::Value;
 
 use super::environment::Environment;
+use crate::attest::Vcs;
 use crate::context::small;
 use crate::context::work_tree::{Position, WorkTree};
-use crate::attest::Vcs;
 use crate::request::{Lineage, MainContext};
 use crate::sandbox::Cancel;
 use crate::url;

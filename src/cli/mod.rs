@@ -3,8 +3,8 @@
 mod action;
 mod add_host;
 mod annotation;
-mod attest;
 mod args;
+mod attest;
 mod build;
 mod build_context;
 mod cache;

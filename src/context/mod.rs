@@ -54,6 +54,12 @@ pub struct Fetched {
 pub enum Origin {
     /// Standard input.
     Input,
-    Web { url: String, digest: Digest },
-    Git { url: GitUrl, revision: git::Revision },
+    Web {
+        url: String,
+        digest: Digest,
+    },
+    Git {
+        url: GitUrl,
+        revision: git::Revision,
+    },
 }

@@ -12,8 +12,17 @@ pub struct Rules<'t> {
 }
 
 /// Crates that only make values of values.
-const PURE_CRATES: [&str; 9] =
-    ["base64", "flate2", "oci_spec", "serde", "serde_json", "serde_yaml", "sha2", "thiserror", "zstd"];
+const PURE_CRATES: [&str; 9] = [
+    "base64",
+    "flate2",
+    "oci_spec",
+    "serde",
+    "serde_json",
+    "serde_yaml",
+    "sha2",
+    "thiserror",
+    "zstd",
+];
 
 /// Parts of the standard library that reach out of a program, or start something in it.
 const IMPURE: [&[&str]; 13] = [
