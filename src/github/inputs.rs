@@ -98,6 +98,16 @@ pub const INPUTS: &[Input] = &[
          and neither `outputs` nor `load` says otherwise",
     ),
     input("outputs", "", "List of outputs, such as `type=oci,dest=image.tar`"),
+    input(
+        "provenance",
+        "",
+        "Say beside the image how it was made: `true`, or keys such as `mode=min,builder-id=URI`; `false` unless given",
+    ),
+    input(
+        "attests",
+        "",
+        "List of attestations, `type=provenance,mode=max`; `provenance` comes first",
+    ),
     input("load", "false", "Load the image into the runner's Docker, where there is one"),
     input("push-retries", "5", "How often a request to a registry is tried"),
     input("reproducible", "true", "Give new files and the image the time of the commit"),
@@ -191,12 +201,12 @@ pub const INPUTS: &[Input] = &[
     input("binary", "", "Path of the program; the one that came with the action"),
 ];
 
+pub const NO_SBOM: &str = "a list of packages is not made yet";
+
 /// Inputs of the actions that this one replaces that mean nothing here: said in a notice.
 pub const IGNORED: &[(&str, &str)] = &[
     ("builder", "there is no builder to choose"),
-    ("attests", "attestations are not made yet"),
-    ("provenance", "attestations are not made yet"),
-    ("sbom", "attestations are not made yet"),
+    ("sbom", NO_SBOM),
     ("logout", "credentials live no longer than the step"),
 ];
 
@@ -206,8 +216,11 @@ const fn output(name: &'static str, about: &'static str) -> Output {
 
 /// Every output.
 pub const OUTPUTS: &[Output] = &[
-    output("digest", "Digest of the manifest, or of the index of several platforms"),
-    output("imageid", "Digest of the config; of several platforms as `digest`"),
+    output(
+        "digest",
+        "Digest of the manifest, or of the index of several platforms or with attestations",
+    ),
+    output("imageid", "Digest of the config; of an index as `digest`"),
     output("metadata", "What was built, as JSON with the keys of buildx"),
     output("tags", "Names of the image, one a line"),
     output("labels", "Labels of the image, one a line"),
@@ -412,9 +425,9 @@ mod tests {
     #[test]
     fn what_means_nothing_here_is_named() {
         let inputs =
-            inputs(&[("INPUT_BUILDER", "x"), ("INPUT_SBOM", "false"), ("INPUT_ATTESTS", "true")]);
+            inputs(&[("INPUT_BUILDER", "x"), ("INPUT_SBOM", "false"), ("INPUT_LOGOUT", "true")]);
         let ignored: Vec<_> = inputs.ignored().map(|(name, _)| name).collect();
-        assert_eq!(ignored, ["builder", "attests"]);
+        assert_eq!(ignored, ["builder", "logout"]);
     }
 
     #[test]

@@ -70,9 +70,9 @@ fn what_can_t_be_written_is_a_warning() {
 #[test]
 fn inputs_without_meaning_are_told() {
     let mut runner = Runner::new();
-    runner.input("provenance", "mode=max");
+    runner.input("builder", "some");
     let notices = runner.built().notices().join("\n");
-    assert!(notices.contains("the input provenance does nothing here: "), "{notices}");
+    assert!(notices.contains("the input builder does nothing here: "), "{notices}");
 }
 
 #[test]

@@ -12,6 +12,7 @@ use crate::github::inputs::{InputError, Inputs};
 use crate::github::list::{ListRules, fields};
 use crate::github::naming::Naming;
 
+use super::attests::Attests;
 use super::login::{AwsLogin, logins};
 use super::outputs::Outputs;
 use super::secrets;
@@ -88,6 +89,8 @@ pub fn wanted(
         }
         !is_inline
     });
+    let attests = Attests::of(inputs, variables);
+    left_out.extend(attests.left_out);
     let (cache_from, cache_to) = caches(cache, records("cache-from"), cache_to);
     let network = inputs.choice(
         "network",
@@ -110,6 +113,8 @@ pub fn wanted(
         build_args,
         build_contexts: lines("build-contexts"),
         labels: labels.collect(),
+        attests: attests.attests,
+        provenance: attests.provenance,
         annotations: [naming.annotations_to_set(), outputs.annotations].concat(),
         platforms,
         pull: inputs.switch("pull")?,

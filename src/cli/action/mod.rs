@@ -1,5 +1,6 @@
 //! `plimsoll action`: one step of a workflow. Reads the inputs and the event, builds, and tells.
 
+mod attests;
 mod client;
 mod comment;
 mod companion;
