@@ -212,7 +212,8 @@ impl<'a, 's> Known<'a, 's> {
             (export.write_all(), reading.map(join).transpose())
         });
         let exported = exported?;
-        let weight = read?.map(|read| weigh::weigh(session, plan, images, &exported, read));
+        let weigh = |read| weigh::weigh(session, plan, images, &target, &exported, read);
+        let weight = read?.map(weigh);
         Ok(Made { done, exported, weight })
     }
 }
