@@ -274,10 +274,11 @@ fn attempt<'a, 's>(all: &[Known<'a, 's>]) -> Result<Made<'a, 's>, Error> {
         Some(read) => read.into_iter().map(Some).collect(),
         None => all.iter().map(|_| None).collect(),
     };
-    let platforms = all.iter().zip(done).zip(images).zip(read);
-    let platforms = platforms.map(|(((known, done), exported), read)| {
+    let platforms = all.iter().zip(&targets).zip(done).zip(images).zip(read);
+    let platforms = platforms.map(|((((known, target), done), exported), read)| {
         let Known { session, planned: Planned { plan, images, .. }, .. } = *known;
-        let weight = read.map(|read| weigh::weigh(session, plan, images, &exported, read));
+        let weigh = |read| weigh::weigh(session, plan, images, target, &exported, read);
+        let weight = read.map(weigh);
         MadePlatform { done, exported, weight }
     });
     Ok(Made { platforms: platforms.collect(), descriptor, tags, written })
