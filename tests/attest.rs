@@ -139,9 +139,10 @@ fn a_registry_has_the_provenance_and_gets_it_once() {
         "--metadata-file=meta.json",
         "--iidfile=id",
     ];
-    home.built(&flags);
+    let log = home.built(&flags);
     let metadata = json_of(&home.path().join("meta.json"));
     let digest = metadata["containerimage.digest"].as_str().unwrap().to_owned();
+    assert!(log.contains(&format!("\nIndex        {digest}\n")), "{log}");
     let kind = "application/vnd.oci.image.index.v1+json";
     assert_eq!(metadata["containerimage.descriptor"]["mediaType"], kind);
     // What the metadata has shows in logs, and is the least.

@@ -13,11 +13,11 @@ use crate::digest::{DiffId, Sha256Sum};
 use crate::error::Error;
 use crate::image::{Descriptor, media_type};
 use crate::inspect::Onlooker;
-use crate::layer::{LayerError, LayerWriter, WriteOptions, write_layer};
+use crate::layer::{LayerError, LayerWriter, Piece, WriteOptions, write_layer_with};
 use crate::plan::{ContentKey, DefinitionKey, StageId, run_key};
 use crate::platform::Platform;
 use crate::request::Compression;
-use crate::tree::Change;
+use crate::tree::{Entry, TreePath};
 
 /// Takes layers in the order in which they are made, so that those below one are done before it.
 #[derive(Debug)]
@@ -104,7 +104,9 @@ impl Compressor {
 pub(super) fn compress_all(session: &Session<'_>, jobs: &Receiver<Job>, pushes: &Pushes<'_, '_>) {
     while let Ok(Job { stage, layer, result }) = jobs.recv() {
         if layer.made().is_some() {
-            layer.finish(session.check_canceled().and_then(|()| compress(session, &layer)));
+            let in_image = result.as_ref().is_some_and(|result| result.in_image);
+            let compress = |()| compress(session, &layer, in_image);
+            layer.finish(session.check_canceled().and_then(compress));
         }
         pushes.layer(stage, &layer);
         if let (Ok(_), Some(result)) = (layer.finished(), result)
@@ -115,7 +117,7 @@ pub(super) fn compress_all(session: &Session<'_>, jobs: &Receiver<Job>, pushes: 
     }
 }
 
-fn compress(session: &Session<'_>, layer: &StageLayer) -> Result<Finished, Error> {
+fn compress(session: &Session<'_>, layer: &StageLayer, in_image: bool) -> Result<Finished, Error> {
     let compression = session.compression();
     let (changes, open) =
         layer.made().ok_or_else(|| Error::build("a layer that this build has not made"))?;
@@ -128,19 +130,22 @@ fn compress(session: &Session<'_>, layer: &StageLayer) -> Result<Finished, Error
     let mut writer = LayerWriter::new(file, compression, session.request.threads)?;
     let options = WriteOptions::default();
     let mut onlooker = session.request.weigh.then(Onlooker::default);
-    let mut open = |i: usize| {
-        let content = session.stopping(open(i)?)?;
-        match (&mut onlooker, &changes.changes[i]) {
-            (Some(onlooker), (path, Change::Set(entry))) => onlooker.through(path, entry, content),
-            _ => Ok(content),
+    let mut look = |path: &TreePath, entry: &Entry, piece: Piece| {
+        if let Some(onlooker) = &mut onlooker {
+            onlooker.pass(path, entry, piece);
         }
     };
-    let contents = write_layer(&changes, &mut open, &options, &mut writer).map_err(failed)?;
+    let mut open = |i: usize| session.stopping(open(i)?);
+    let contents = write_layer_with(&changes, &mut open, &options, &mut look, &mut writer);
+    let contents = contents.map_err(failed)?;
     let (finished, _) = writer.finish().map_err(failed)?;
     session.store.keep_blob(spool, &finished.digest)?;
     session.store.keep_tree(&finished.diff_id, &contents)?;
     if let Some(onlooker) = onlooker {
         session.store.keep_facts(&finished.diff_id, &onlooker.facts())?;
+        if in_image {
+            layer.keep_written(contents);
+        }
     }
     let descriptor = Descriptor::new(layer_media_type(compression), finished.digest, finished.size);
     Ok(Finished { diff_id: finished.diff_id, descriptor })

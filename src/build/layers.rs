@@ -47,6 +47,7 @@ struct Inner {
     from_run: bool,
     finished: Slot<Finished>,
     contents: OnceLock<Arc<Changes>>,
+    written: OnceLock<Arc<Changes>>,
     directory: Mutex<Option<PathBuf>>,
 }
 
@@ -73,6 +74,7 @@ impl StageLayer {
             from_run: false,
             finished: Slot::of(finished),
             contents: OnceLock::new(),
+            written: OnceLock::new(),
             directory: Mutex::new(None),
         }))
     }
@@ -91,6 +93,7 @@ impl StageLayer {
             from_run: directory.is_some(),
             finished: Slot::empty(),
             contents: OnceLock::from(changes),
+            written: OnceLock::new(),
             directory: Mutex::new(directory),
         }))
     }
@@ -110,6 +113,17 @@ impl StageLayer {
             (Source::Built(open), Some(contents)) => Some((Arc::clone(contents), Arc::clone(open))),
             _ => None,
         }
+    }
+
+    /// Keeps the contents of a layer of this build with what writing it has added: the sums of its
+    /// files.
+    pub(super) fn keep_written(&self, contents: Changes) {
+        self.0.written.get_or_init(|| Arc::new(contents));
+    }
+
+    /// What was kept, if it was.
+    pub(super) fn written(&self) -> Option<Arc<Changes>> {
+        self.0.written.get().map(Arc::clone)
     }
 
     /// What a record has on the layer.

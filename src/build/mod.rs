@@ -63,7 +63,7 @@ use images::Images;
 use inputs::Inputs;
 use keys::{StageKeys, definition_keys};
 use outputs::Exported;
-use push::Pushes;
+use push::{OutputPush, Pushes};
 use session::Session;
 use slot::Slot;
 use stage::{StageFiles, Work};
@@ -243,11 +243,12 @@ fn attempt<'a, 's>(all: &[Known<'a, 's>]) -> Result<Made<'a, 's>, Error> {
     let demands: Vec<Demands> = all.iter().map(Known::demands).collect();
     // Before any layer is fetched: a machine that can't run the steps is told so at once.
     let sandbox = runs::sandbox_for(all, &demands)?;
+    let pushes = OutputPush::all(all[0].session)?;
     let mut done = Vec::with_capacity(all.len());
     for (position, (known, demands)) in all.iter().zip(demands).enumerate() {
         // Stages that all platforms have in common have been made for the first.
         let demands = if position == 0 { demands } else { known.demands() };
-        let ran = known.run(&demands, sandbox.as_ref());
+        let ran = known.run(&demands, sandbox.as_ref(), pushes.clone());
         done.push(ran.map_err(|error| match known.session.request.has_several_platforms() {
             true => error.about(known.session.platform),
             false => error,
@@ -278,10 +279,11 @@ fn attempt<'a, 's>(all: &[Known<'a, 's>]) -> Result<Made<'a, 's>, Error> {
         Some(read) => read.into_iter().map(Some).collect(),
         None => all.iter().map(|_| None).collect(),
     };
-    let platforms = all.iter().zip(done).zip(images).zip(read);
-    let platforms = platforms.map(|(((known, done), exported), read)| {
+    let platforms = all.iter().zip(&targets).zip(done).zip(images).zip(read);
+    let platforms = platforms.map(|((((known, target), done), exported), read)| {
         let Known { session, planned: Planned { plan, images, .. }, .. } = *known;
-        let weight = read.map(|read| weigh::weigh(session, plan, images, &exported, read));
+        let weigh = |read| weigh::weigh(session, plan, images, target, &exported, read);
+        let weight = read.map(weigh);
         MadePlatform { done, exported, weight }
     });
     Ok(Made { platforms: platforms.collect(), descriptor, tags, written })
@@ -296,15 +298,21 @@ impl<'a, 's> Known<'a, 's> {
     }
 
     /// Runs what must run.
-    fn run(&self, demands: &Demands, sandbox: Option<&Sandbox>) -> Result<Done<'a, 's>, Error> {
+    fn run(
+        &self,
+        demands: &Demands,
+        sandbox: Option<&Sandbox>,
+        pushes: Vec<OutputPush<'a>>,
+    ) -> Result<Done<'a, 's>, Error> {
         let Self { session, planned, .. } = *self;
-        let Planned { plan, images, inputs, keys, history } = planned;
+        let Planned { plan, images, keys, history, .. } = planned;
         if session.cache.losses() == 0 {
             session.saver.copy(session, plan, keys);
         }
         session.mounts.expect(plan, demands);
         session.saver.tell(session);
-        let done = run_stages(session, plan, images, inputs, keys, demands, sandbox)?;
+        let pushes = Pushes::begin(session, plan, images, demands, pushes);
+        let done = run_stages(session, planned, demands, sandbox, pushes)?;
         session.check_canceled()?;
         session.saver.save_index(session, history);
         Ok(done)
@@ -339,14 +347,12 @@ struct Done<'a, 's> {
 /// Runs every demanded stage in a thread of its own; each waits for those it reads from.
 fn run_stages<'a, 's>(
     session: &'a Session<'s>,
-    plan: &Plan,
-    images: &'a Images,
-    inputs: &Inputs,
-    keys: &[StageKeys],
+    planned: &'a Planned,
     demands: &[Option<Demand>],
     sandbox: Option<&Sandbox>,
+    pushes: Pushes<'a, 's>,
 ) -> Result<Done<'a, 's>, Error> {
-    let pushes = Pushes::begin(session, plan, images, demands)?;
+    let Planned { plan, images, inputs, keys, .. } = planned;
     let results: Vec<Slot<StageFiles>> = plan.stages.iter().map(|_| Slot::empty()).collect();
     let (compressor, jobs) = Compressor::new();
     let work = Work {

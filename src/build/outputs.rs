@@ -7,7 +7,7 @@ use std::path::Path;
 use super::attest::Summed;
 use super::export::{Export, ExportedImage, Made};
 use super::progress::Running;
-use super::push::push_index;
+use super::push::{Pushes, finish};
 use super::result::{Written, WrittenKind};
 use super::session::Session;
 use crate::attest;
@@ -256,23 +256,9 @@ impl Outputs<'_, '_> {
         running: &Running<'_>,
     ) -> Result<Vec<Written>, Error> {
         let total = total_bytes(made, true);
-        let mut sent: Vec<(Reference, u64)> = Vec::new();
-        for (export, image) in self.exports.iter().zip(&made.images) {
-            if made.is_pushed && made.set.index.is_some() {
-                continue;
-            }
-            let pushed = export.pushes.finish(output, image, running)?;
-            match sent.is_empty() {
-                true => sent = pushed,
-                false => sent.iter_mut().zip(pushed).for_each(|(sum, (_, more))| sum.1 += more),
-            }
-        }
-        if made.set.index.is_some() {
-            let names = push_index(self.session, output, &made.set, made.is_pushed)?;
-            if sent.is_empty() {
-                sent = names.into_iter().map(|name| (name, 0)).collect();
-            }
-        }
+        let pushes = self.exports.iter().map(|export| export.pushes);
+        let images: Vec<(&Pushes, &Made)> = pushes.zip(&made.images).collect();
+        let sent = finish(output, &made.set, made.is_pushed, &images, running)?;
         let digest = &made.set.descriptor.digest;
         let to_written = |(name, sent): (Reference, u64)| {
             let place = match output.by_digest {

@@ -2,6 +2,7 @@
 //! a base's layers when the build begins.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -18,53 +19,7 @@ use crate::plan::{ImageId, Plan, StageFrom, StageId};
 use crate::registry::{self, BlobSource, ImageToPush, Push, Reference, parse_reference};
 use crate::request::{Output, OutputKind};
 
-/// Puts the index of `set`, whose images are there, and what is attached to them; only its tags where
-/// `is_pushed`. The names that it has.
-pub(super) fn push_index(
-    session: &Session<'_>,
-    output: &Output,
-    set: &ImageSet,
-    is_pushed: bool,
-) -> Result<Vec<Reference>, Error> {
-    let names = names(session, output)?;
-    let push = session.registry.push(names.clone(), session.runtime.handle());
-    let push = push.with_standing(session.standing.clone());
-    let push = if output.by_digest { push.by_digest() } else { push };
-    let failed = |error| can_not_push(error, &names);
-    let manifest = Bytes::copy_from_slice(set.document());
-    let media_type = set.descriptor.media_type.clone();
-    if is_pushed {
-        session.wait(push.tag(&manifest, &media_type))?.map_err(failed)?;
-        return Ok(names);
-    }
-    let attached = set.attached.iter();
-    let manifests = attached.clone().map(|attached| {
-        (Bytes::from(attached.manifest.clone()), attached.descriptor.media_type.clone())
-    });
-    let blobs = attached.flat_map(|attached| &attached.blobs);
-    let blobs =
-        blobs.map(|(blob, bytes)| (blob.clone(), BlobSource::Bytes(Bytes::from(bytes.clone()))));
-    let index = ImageToPush {
-        manifest,
-        media_type,
-        manifests: manifests.collect(),
-        blobs: blobs.collect(),
-    };
-    session.wait(push.finish(&index, &|_| {}))?.map_err(failed)?;
-    Ok(names)
-}
-
-fn names(session: &Session<'_>, output: &Output) -> Result<Vec<Reference>, Error> {
-    let names = session.names(output).iter().map(|name| parse_reference(name));
-    Ok(names.collect::<Result<Vec<Reference>, registry::Error>>()?)
-}
-
-fn can_not_push(error: registry::Error, names: &[Reference]) -> Error {
-    let shown: Vec<String> = names.iter().map(Reference::whole).collect();
-    Error::from(error).about(format!("can't push {}", shown.join(", ")))
-}
-
-/// One push for each output that is a registry. What is under way ends when this is dropped.
+/// The image of one platform on its way. What is under way ends when all of a build are dropped.
 pub(super) struct Pushes<'a, 's> {
     session: &'a Session<'s>,
     images: &'a Images,
@@ -73,10 +28,74 @@ pub(super) struct Pushes<'a, 's> {
     pushes: Vec<OutputPush<'a>>,
 }
 
-struct OutputPush<'a> {
+/// The push of one output that is a registry. Platforms have it in common, so that none sends what
+/// another does.
+#[derive(Clone)]
+pub(super) struct OutputPush<'a> {
     output: &'a Output,
     names: Vec<Reference>,
-    push: Push,
+    push: Arc<Push>,
+}
+
+impl<'a> OutputPush<'a> {
+    /// One for each output that is a registry.
+    pub(super) fn all(session: &'a Session<'_>) -> Result<Vec<Self>, Error> {
+        let outputs = session.request.outputs.iter();
+        let registries = outputs.filter(|o| matches!(o.kind, OutputKind::Registry { .. }));
+        let of = |output: &'a Output| {
+            let names = session.names(output).iter().map(|name| parse_reference(name));
+            let names = names.collect::<Result<Vec<Reference>, registry::Error>>()?;
+            let push = session.registry.push(names.clone(), session.runtime.handle());
+            let push = push.with_standing(session.standing.clone());
+            let push = if output.by_digest { push.by_digest() } else { push };
+            Ok(Self { output, names, push: Arc::new(push) })
+        };
+        registries.map(of).collect()
+    }
+}
+
+/// Waits until `output` has all of `set`, whose images are `made`, and puts what the names stand for,
+/// and the tags; only these where `is_pushed`. For each name how many bytes were sent there.
+pub(super) fn finish(
+    output: &Output,
+    set: &ImageSet,
+    is_pushed: bool,
+    made: &[(&Pushes<'_, '_>, &Made)],
+    running: &Running<'_>,
+) -> Result<Vec<(Reference, u64)>, Error> {
+    let found = made.first().and_then(|(pushes, _)| Some((pushes.session, pushes.of(output)?)));
+    let Some((session, OutputPush { names, push, .. })) = found else { return Ok(Vec::new()) };
+    let failed = |error| {
+        let shown: Vec<String> = names.iter().map(Reference::whole).collect();
+        Error::from(error).about(format!("can't push {}", shown.join(", ")))
+    };
+    let manifest = Bytes::copy_from_slice(set.document());
+    let media_type = set.descriptor.media_type.clone();
+    if is_pushed {
+        session.wait(push.tag(&manifest, &media_type))?.map_err(failed)?;
+        return Ok(names.iter().map(|name| (name.clone(), 0)).collect());
+    }
+    let mut whole = ImageToPush { manifest, media_type, manifests: Vec::new(), blobs: Vec::new() };
+    for (pushes, made) in made.iter().filter(|(_, made)| !made.is_pushed) {
+        whole.blobs.extend(pushes.blobs(made, names.first())?);
+        if set.index.is_some() {
+            let kind = made.parts.descriptor.media_type.clone();
+            whole.manifests.push((Bytes::from(made.parts.manifest.clone()), kind));
+        }
+    }
+    for attached in &set.attached {
+        let bytes = |bytes: &Vec<u8>| Bytes::from(bytes.clone());
+        let blobs = attached.blobs.iter();
+        whole
+            .blobs
+            .extend(blobs.map(|(d, content)| (d.clone(), BlobSource::Bytes(bytes(content)))));
+        let kind = attached.descriptor.media_type.clone();
+        whole.manifests.push((bytes(&attached.manifest), kind));
+    }
+    // How much it will be shows only at its end, as the registry may have much of it.
+    let progress = |sent| running.progress("layers", sent, None);
+    let pushed = session.wait(push.finish(&whole, &progress))?.map_err(failed)?;
+    Ok(names.iter().cloned().zip(pushed.iter().map(|pushed| pushed.bytes)).collect())
 }
 
 impl<'a, 's> Pushes<'a, 's> {
@@ -86,20 +105,8 @@ impl<'a, 's> Pushes<'a, 's> {
         plan: &Plan,
         images: &'a Images,
         demands: &[Option<Demand>],
-    ) -> Result<Self, Error> {
-        let mut pushes = Vec::new();
-        for output in &session.request.outputs {
-            if !matches!(output.kind, OutputKind::Registry { .. }) {
-                continue;
-            }
-            let names = names(session, output)?;
-            let push = session.registry.push(names.clone(), session.runtime.handle());
-            let push = push.with_standing(session.standing.clone());
-            // Of several images none has the names.
-            let nameless = output.by_digest || session.request.is_indexed(output);
-            let push = if nameless { push.by_digest() } else { push };
-            pushes.push(OutputPush { output, names, push });
-        }
+        pushes: Vec<OutputPush<'a>>,
+    ) -> Self {
         let begun = Self { session, images, lineage: plan.lineage(plan.target), pushes };
         for id in &begun.lineage {
             let known = match (&demands[id.0], &plan.stages[id.0].from) {
@@ -109,10 +116,10 @@ impl<'a, 's> Pushes<'a, 's> {
             };
             known.iter().for_each(|layer| begun.layer(*id, layer));
         }
-        Ok(begun)
+        begun
     }
 
-    /// Takes a layer of `stage` that is whole. Left to [`Pushes::finish`] is one that an output wants
+    /// Takes a layer of `stage` that is whole. Left to [`finish`] is one that an output wants
     /// in another form, one that can't be read, and a base's that will be a file for another output:
     /// it is sent from there, not read twice.
     pub(super) fn layer(&self, stage: StageId, layer: &StageLayer) {
@@ -134,35 +141,14 @@ impl<'a, 's> Pushes<'a, 's> {
         }
     }
 
-    /// Waits until `output` has all of `made`, and puts the manifest and the tags. For each name how
-    /// many bytes were sent there.
-    pub(super) fn finish(
-        &self,
-        output: &Output,
-        made: &Made,
-        running: &Running<'_>,
-    ) -> Result<Vec<(Reference, u64)>, Error> {
-        let push = self.pushes.iter().find(|push| push.output == output);
-        let Some(OutputPush { names, push, .. }) = push else { return Ok(Vec::new()) };
-        let failed = |error| can_not_push(error, names);
-        if made.is_pushed {
-            let manifest = Bytes::from(made.parts.manifest.clone());
-            let tagged = push.tag(&manifest, &made.parts.descriptor.media_type);
-            self.session.wait(tagged)?.map_err(failed)?;
-            return Ok(names.iter().map(|name| (name.clone(), 0)).collect());
-        }
-        let image = self.image(made, names.first())?;
-        // How much it will be shows only at its end, as the registry may have much of it.
-        let progress = |sent| running.progress("layers", sent, None);
-        let pushed = self.session.wait(push.finish(&image, &progress))?.map_err(failed)?;
-        Ok(names.iter().cloned().zip(pushed.iter().map(|pushed| pushed.bytes)).collect())
+    fn of(&self, output: &Output) -> Option<&OutputPush<'a>> {
+        self.pushes.iter().find(|push| push.output == output)
     }
 
     /// All registries that `output` goes to have this image. Where that can't be found out, it is
     /// pushed as any other.
     pub(super) fn have(&self, output: &Output, manifest: &Digest) -> bool {
-        let push = self.pushes.iter().find(|push| push.output == output);
-        push.is_some_and(|OutputPush { push, .. }| {
+        self.of(output).is_some_and(|OutputPush { push, .. }| {
             matches!(self.session.wait(push.is_there(manifest)), Ok(Ok(true)))
         })
     }
@@ -170,8 +156,7 @@ impl<'a, 's> Pushes<'a, 's> {
     /// The registry that `output` goes to has a layer of an earlier build that is not here, so that it
     /// need not come here.
     pub(super) fn has(&self, output: &Output, layer: &Descriptor) -> bool {
-        let push = self.pushes.iter().find(|push| push.output == output);
-        let target = push.and_then(|push| push.names.first());
+        let target = self.of(output).and_then(|push| push.names.first());
         self.session.blob(&layer.digest).is_none()
             && target.is_some_and(|target| {
                 let has = self.session.wait(self.session.registry.has_blob(target, layer));
@@ -179,8 +164,12 @@ impl<'a, 's> Pushes<'a, 's> {
             })
     }
 
-    /// As one that is to be pushed.
-    fn image(&self, made: &Made, target: Option<&Reference>) -> Result<ImageToPush, Error> {
+    /// The configuration and the layers, and where they are.
+    fn blobs(
+        &self,
+        made: &Made,
+        target: Option<&Reference>,
+    ) -> Result<Vec<(Descriptor, BlobSource)>, Error> {
         let parts = &made.parts;
         let manifest: Manifest = serde_json::from_slice(&parts.manifest).map_err(Error::build)?;
         let mut blobs = Vec::with_capacity(parts.layers.len() + 1);
@@ -195,12 +184,7 @@ impl<'a, 's> Pushes<'a, 's> {
         }
         let config = Bytes::from(parts.config.clone());
         blobs.push((manifest.config, BlobSource::Bytes(config)));
-        Ok(ImageToPush {
-            manifest: Bytes::from(parts.manifest.clone()),
-            media_type: parts.descriptor.media_type.clone(),
-            manifests: Vec::new(),
-            blobs,
-        })
+        Ok(blobs)
     }
 
     /// Where the bytes of a layer are: in `file`, or where its base comes from.

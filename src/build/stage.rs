@@ -274,4 +274,9 @@ impl StageFiles {
         let merged = Arc::new(Files::of(session, images, self.layers.clone())?);
         Ok(Arc::clone(files.insert(merged)))
     }
+
+    /// As [`StageFiles::files`], if they are merged already.
+    pub(super) fn merged(&self) -> Option<Arc<Files>> {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }

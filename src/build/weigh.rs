@@ -33,6 +33,7 @@ pub(super) fn weigh(
     session: &Session<'_>,
     plan: &Plan,
     images: &Images,
+    target: &StageFiles,
     exported: &ExportedImage,
     read: Vec<(Changes, Facts)>,
 ) -> Weight {
@@ -50,7 +51,7 @@ pub(super) fn weigh(
     });
     let image = &exported.image;
     let platform = image.descriptor.platform.as_ref();
-    weight::weigh(&Image {
+    let image = Image {
         identity: Identity {
             name: image.names.first().cloned().unwrap_or_else(|| image.config_digest.to_string()),
             platform: platform.unwrap_or(&plan.platform).to_string(),
@@ -59,7 +60,11 @@ pub(super) fn weigh(
         },
         layers: layers.collect(),
         dockerfile: Some(String::from_utf8_lossy(&session.request.dockerfile.bytes).into_owned()),
-    })
+    };
+    match target.merged() {
+        Some(files) => weight::weigh_merged(&image, &files.tree),
+        None => weight::weigh(&image),
+    }
 }
 
 /// A layer with the sums of its files and what they say: both are kept from when this build made it.
@@ -72,7 +77,8 @@ fn read(
     let diff_id = layer.finished()?.diff_id;
     let contents = layers::contents(session, images, layer)?;
     // Of what a RUN wrote the sums are known since it was compressed.
-    let sums = || session.tree(&diff_id).filter(has_sums).map(Arc::new);
+    let kept = || session.tree(&diff_id).filter(has_sums).map(Arc::new);
+    let sums = || layer.written().or_else(kept);
     if let Some(contents) = has_sums(&contents).then_some(contents).or_else(sums) {
         if let Some(facts) = session.store.facts(&diff_id) {
             return Ok((Arc::unwrap_or_clone(contents), facts));

@@ -9,7 +9,7 @@ use std::thread;
 
 use super::sources::{Found, FoundLayer};
 use super::{InspectError, Reading, history, lines};
-use crate::layer::{LayerError, Shown, VerifiedLayer, scan_layer_with};
+use crate::layer::{LayerError, Piece, Shown, VerifiedLayer, scan_layer_with};
 use crate::tree::{Changes, Entry, Kind, Tree, TreePath};
 use crate::weight::facts::{self, Facts};
 use crate::weight::{Image, ReadLayer, Step};
@@ -28,22 +28,32 @@ pub fn read_contents(tar: impl Read) -> Result<(Changes, Facts), LayerError> {
 
 /// Learns what the files of a layer say without its tar: [`read_contents`] would find the same in it.
 #[derive(Default)]
-pub struct Onlooker(Looked);
+pub struct Onlooker {
+    looked: Looked,
+    /// How many first bytes of the current file are wanted.
+    wanted: u64,
+}
 
 impl Onlooker {
-    /// The bytes of `content`, the first of which are looked at.
-    ///
-    /// # Errors
-    /// When these can't be read.
-    pub fn through(
-        &mut self,
-        path: &TreePath,
-        entry: &Entry,
-        mut content: Box<dyn Read + Send>,
-    ) -> io::Result<Box<dyn Read + Send>> {
-        self.0.look(path, entry, &mut content)?;
-        let seen = std::mem::take(&mut self.0.bytes);
-        Ok(Box::new(io::Cursor::new(seen).chain(content)))
+    /// Sees the pieces of a layer that is written, see [`crate::layer::Look`].
+    pub fn pass(&mut self, path: &TreePath, entry: &Entry, piece: Piece) {
+        let Looked { facts, bytes } = &mut self.looked;
+        if piece.start == 0 {
+            let head = &piece.bytes[..piece.bytes.len().min(facts::HEAD)];
+            self.wanted = facts::wanted(path, size(entry), entry.mode, head);
+            bytes.clear();
+        }
+        let more = self.wanted.saturating_sub(piece.start);
+        if more == 0 {
+            return;
+        }
+        let more = usize::try_from(more).unwrap_or(usize::MAX);
+        bytes.extend_from_slice(&piece.bytes[..piece.bytes.len().min(more)]);
+        if bytes.len() as u64 == self.wanted
+            && let Some(fact) = facts::fact(path, entry.mode, bytes)
+        {
+            facts.insert(path.clone(), fact);
+        }
     }
 
     /// Looks at the first bytes of `content`, and no more than are wanted.
@@ -56,12 +66,12 @@ impl Onlooker {
         entry: &Entry,
         content: &mut dyn Read,
     ) -> io::Result<()> {
-        self.0.look(path, entry, content)
+        self.looked.look(path, entry, content)
     }
 
     #[must_use]
     pub fn facts(self) -> Facts {
-        self.0.facts
+        self.looked.facts
     }
 }
 
@@ -192,5 +202,52 @@ impl Looked {
             None => self.facts.remove(path),
         };
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layer::{WriteOptions, write_layer_with};
+    use crate::tree::{Change, FileInfo};
+
+    #[test]
+    fn a_layer_says_the_same_when_it_is_written_and_when_it_is_read() {
+        // The database is of several pieces.
+        let status = "Package: a\nStatus: install ok installed\nVersion: 1\n\n".repeat(5000);
+        let files: [(&str, u32, &[u8]); 6] = [
+            ("bin/empty", 0o755, b""),
+            ("bin/plain", 0o644, b"#!/bin/sh\n"),
+            ("bin/short", 0o755, b"#!/bin/x"),
+            ("bin/start", 0o755, &[&b"#!/bin/sh\n"[..], &[b'x'; 100_000]].concat()),
+            ("var/lib/dpkg/info/a.list", 0o644, b"/bin/start\n"),
+            ("var/lib/dpkg/status", 0o644, status.as_bytes()),
+        ];
+        let change = |(path, mode, bytes): &(&str, u32, &[u8])| {
+            let info = FileInfo { size: bytes.len() as u64, digest: None, link: None };
+            let entry = Entry { kind: Kind::File(info), mode: *mode, ..Entry::directory(0) };
+            (path.as_bytes().into(), Change::Set(entry))
+        };
+        let changes = Changes { changes: files.iter().map(change).collect() };
+        let contents: Vec<Vec<u8>> = files.iter().map(|(.., bytes)| bytes.to_vec()).collect();
+        let mut open = |index: usize| -> io::Result<Box<dyn Read + Send>> {
+            Ok(Box::new(io::Cursor::new(contents[index].clone())))
+        };
+        let mut onlooker = Onlooker::default();
+        let mut look =
+            |path: &TreePath, entry: &Entry, piece: Piece| onlooker.pass(path, entry, piece);
+        let mut tar = Vec::new();
+        let options = WriteOptions::default();
+        let written =
+            write_layer_with(&changes, &mut open, &options, &mut look, &mut tar).expect("a layer");
+        let (read, facts) = read_contents(&tar[..]).expect("the same layer");
+        assert_eq!(written, read);
+        let seen = onlooker.facts();
+        assert_eq!(seen, facts);
+        let mut paths: Vec<_> = seen.keys().map(|path| String::from_utf8_lossy(path)).collect();
+        paths.sort();
+        let expected =
+            ["bin/short", "bin/start", "var/lib/dpkg/info/a.list", "var/lib/dpkg/status"];
+        assert_eq!(paths, expected);
     }
 }

@@ -196,7 +196,7 @@ impl<W: Write> Output for TarOutput<W> {
     fn file(&mut self, path: &TreePath, entry: &Entry, content: &mut dyn Read) -> Result<()> {
         let Kind::File(file) = &entry.kind else { return self.node(path, entry) };
         self.tar.entry(&header(path, entry, None))?;
-        copy(path, file, content, &mut self.pieces, self.tar.body())?;
+        copy(path, file, content, &mut self.pieces, &mut |_| {}, self.tar.body())?;
         Ok(self.tar.end_body()?)
     }
 
@@ -325,7 +325,8 @@ impl Output for DirectoryOutput {
         let fail = |source: Errno| self.inside.error("create", path, source);
         let created = openat(&parent, &*name, flags, Mode::RUSR | Mode::WUSR).map_err(fail)?;
         let mut created = File::from(created);
-        copy(path, file, content, &mut self.pieces, &mut created).map_err(|error| match error {
+        let written = copy(path, file, content, &mut self.pieces, &mut |_| {}, &mut created);
+        written.map_err(|error| match error {
             LayerError::Io(source) => self.inside.error("write", path, source),
             error => error,
         })?;

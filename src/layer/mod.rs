@@ -35,7 +35,7 @@ pub use toc::{TocError, decode, encode};
 pub use unpack::{Marks, Selection, UnpackOptions, unpack, unpack_archive};
 pub(crate) use upper::attributes;
 pub use upper::{OpenLower, Stubs, scan_upper};
-pub use write::{Open, WriteOptions, write_layer};
+pub use write::{Look, Open, Piece, WriteOptions, write_layer, write_layer_with};
 
 #[cfg(test)]
 mod tests;

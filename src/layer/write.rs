@@ -15,6 +15,18 @@ use crate::tree::{Change, Changes, Entry, FileInfo, Kind, TreePath, Xattrs};
 /// The content of `changes[i]`, opened when its turn comes.
 pub type Open<'a> = dyn FnMut(usize) -> io::Result<Box<dyn Read + Send>> + 'a;
 
+/// A piece of a file's content on its way into a layer.
+#[derive(Clone, Copy, Debug)]
+pub struct Piece<'a> {
+    /// Where in the content it starts.
+    pub start: u64,
+    pub bytes: &'a [u8],
+}
+
+/// Sees the content of files, one after another, each from its start to its end. The first piece has
+/// many bytes unless the file is small, and a file without any is not seen.
+pub type Look<'a> = dyn FnMut(&TreePath, &Entry, Piece) + 'a;
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct WriteOptions {
     /// No time is later than this, in seconds since 1970 (`rewrite-timestamp`, L-056).
@@ -28,6 +40,17 @@ pub fn write_layer(
     changes: &Changes,
     open: &mut Open,
     options: &WriteOptions,
+    out: &mut dyn Write,
+) -> Result<Changes> {
+    write_layer_with(changes, open, options, &mut |_, _, _| {}, out)
+}
+
+/// As [`write_layer`], and `look` sees what is read anyway.
+pub fn write_layer_with(
+    changes: &Changes,
+    open: &mut Open,
+    options: &WriteOptions,
+    look: &mut Look,
     out: &mut dyn Write,
 ) -> Result<Changes> {
     let mut tar = TarWriter::new(out);
@@ -64,7 +87,8 @@ pub fn write_layer(
                     (_, Some((_, sum))) => Some(*sum),
                     (Kind::File(file), None) => {
                         let content = open(index).map_err(|source| at("open", path, source))?;
-                        let sum = copy(path, file, content, &mut pieces, tar.body())?;
+                        let look = &mut |piece: Piece| look(path, entry, piece);
+                        let sum = copy(path, file, content, &mut pieces, look, tar.body())?;
                         tar.end_body()?;
                         Some(sum)
                     }
@@ -137,6 +161,7 @@ pub(super) fn copy(
     file: &FileInfo,
     mut content: impl Read,
     pieces: &mut Pieces,
+    look: &mut dyn FnMut(Piece),
     out: &mut dyn Write,
 ) -> Result<ContentSum> {
     let mut hasher = Hasher::new();
@@ -151,6 +176,7 @@ pub(super) fn copy(
         if copied > file.size {
             return Err(changed(Found::More));
         }
+        look(Piece { start: copied - piece.len() as u64, bytes: piece });
         hasher.update(piece);
         out.write_all(piece)?;
     }

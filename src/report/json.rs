@@ -5,12 +5,18 @@ use serde_json::{Value, json};
 use crate::build::{BuildResult, Built};
 
 /// One object. Bytes are integers, times are seconds; a sum that is not known is null. Of several
-/// platforms there is an object each, in `platforms`, and `descriptor` is of their index.
+/// platforms there is an object each, in `platforms`. `descriptor` is of the index, if there is one.
 #[must_use]
 pub fn json(built: &Built) -> Value {
     let (hits, steps) = built.cache_hits();
     let mut value = match built.only() {
-        Some(only) => platform(only),
+        Some(only) => {
+            let mut value = platform(only);
+            if built.config().is_none() {
+                value["descriptor"] = json!(built.descriptor);
+            }
+            value
+        }
         None => json!({
             "descriptor": built.descriptor,
             "tags": built.tags,

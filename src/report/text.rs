@@ -29,6 +29,10 @@ pub fn text(built: &Built) -> String {
     if let Some(only) = built.only() {
         text.push_str(&table(only));
         stands_for(&mut text, only);
+        if built.config().is_none() {
+            // There are attestations beside it.
+            line(&mut text, "Index", built.descriptor.digest.to_string());
+        }
         push_written(&mut text, built);
         made(&mut text, only);
     } else {

@@ -17,6 +17,7 @@ pub(super) fn files(image: &Image, lower: &HashMap<(u32, TreePath), Entry>) -> V
     for (index, layer) in (0..).zip(&image.layers) {
         live.remove(layer, index, &mut files);
         let first = files.len();
+        let mut own = Vec::new();
         let covers = !live.paths.is_empty();
         // Where the last file is: what stood in place of it or above is covered already.
         let mut directory = None;
@@ -40,11 +41,12 @@ pub(super) fn files(image: &Image, lower: &HashMap<(u32, TreePath), Entry>) -> V
             if let Some(link) = file.link {
                 links.entry((index, link)).or_insert_with(Vec::new).push(files.len());
             }
-            live.paths.insert(path.clone(), files.len());
+            own.push((path.clone(), files.len()));
             let bytes = if is_own { file.size } else { 0 };
             files.push(File { bytes, ..new(path, index, file) });
         }
         estimate(layer, &mut files[first..]);
+        live.add(own);
     }
     for names in links.values() {
         count_once(names, &mut files);
@@ -76,6 +78,16 @@ struct Live {
 }
 
 impl Live {
+    /// The files of the next layer, sorted.
+    fn add(&mut self, own: Vec<(TreePath, usize)>) {
+        if self.paths.is_empty() {
+            // Most of an image in one layer: at once, which needs no search for each.
+            self.paths = own.into_iter().collect();
+        } else {
+            self.paths.extend(own);
+        }
+    }
+
     /// Whiteouts act on what was there before the layer, never on what it brings itself.
     fn remove(&mut self, layer: &ReadLayer, index: u32, files: &mut [File]) {
         for (path, change) in &layer.changes.changes {
@@ -92,6 +104,12 @@ impl Live {
 
     /// `entry` takes the place of what was at `path`.
     fn cover(&mut self, path: &TreePath, entry: &Entry, index: u32, files: &mut [File]) {
+        // Nearly always nothing: found out by one search.
+        let next =
+            self.paths.range::<[u8], _>((Bound::Included(&path[..]), Bound::Unbounded)).next();
+        if !next.is_some_and(|(next, _)| next.starts_with(path)) {
+            return;
+        }
         self.bury(path, Fate::Replaced(index), files);
         if entry.kind != Kind::Directory {
             self.bury_below(path, Fate::Replaced(index), files);

@@ -35,7 +35,7 @@ use std::collections::HashMap;
 
 use serde::Serialize;
 
-use crate::tree::Tree;
+use crate::tree::{Entry, Tree, TreePath};
 
 pub use compare::compare;
 pub use difference::{
@@ -84,9 +84,23 @@ pub fn weigh(image: &Image) -> Weight {
             }
         }
     }
-    let mut files = attribute::files(image, &links);
-    let packages = packages::assign(image, &tree, &mut files);
-    let findings = findings::findings(image, &tree, &files, &packages);
+    weigh_with(image, &tree, &links)
+}
+
+/// The same where `tree` is known, all layers of the image merged.
+#[must_use]
+pub fn weigh_merged(image: &Image, tree: &Tree) -> Weight {
+    if image.layers.iter().any(|layer| layer.changes.lower_links().next().is_some()) {
+        // What a link is takes the tree below its layer.
+        return weigh(image);
+    }
+    weigh_with(image, tree, &HashMap::new())
+}
+
+fn weigh_with(image: &Image, tree: &Tree, links: &HashMap<(u32, TreePath), Entry>) -> Weight {
+    let mut files = attribute::files(image, links);
+    let packages = packages::assign(image, tree, &mut files);
+    let findings = findings::findings(image, tree, &files, &packages);
     let layers = image.layers.iter().map(|layer| Layer {
         diff_id: layer.diff_id,
         blob: layer.blob,

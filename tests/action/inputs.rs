@@ -76,6 +76,22 @@ fn inputs_without_meaning_are_told() {
 }
 
 #[test]
+fn a_provenance_names_the_workflow_and_not_the_run() {
+    let mut runner = Runner::new();
+    runner.set("GITHUB_SERVER_URL", "https://github.com");
+    runner.set("GITHUB_WORKFLOW_REF", "acme/boat/.github/workflows/ship.yml@refs/heads/main");
+    runner.input("provenance", "true");
+    let ended = runner.built();
+    let metadata: serde_json::Value = serde_json::from_str(ended.output("metadata")).unwrap();
+    let provenance = &metadata["buildx.build.provenance"];
+    let builder = "https://github.com/acme/boat/.github/workflows/ship.yml@refs/heads/main";
+    assert_eq!(provenance["runDetails"]["builder"]["id"], builder);
+    assert!(ended.output("digest").starts_with("sha256:"), "{:?}", ended.outputs);
+    let without = Runner::new().built();
+    assert!(!without.output("metadata").contains("provenance"), "{:?}", without.outputs);
+}
+
+#[test]
 fn no_value_can_set_another_output() {
     let mut runner = Runner::new();
     runner.input("labels", "a=1\n\"b=x\nEOF\ndigest=forged\ndigest<<EOF\nforged\"");

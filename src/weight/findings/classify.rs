@@ -31,10 +31,13 @@ const CACHES: [(&str, &[u8]); 24] = [
 ];
 
 pub(super) fn classify(path: &[u8]) -> Option<(FindingKind, &'static str)> {
+    // Of a large image millions of pairs are compared, most of which differ in their first bytes.
+    let starts =
+        |path: &[u8], place: &[u8]| path.first() == place.first() && path.starts_with(place);
     // What starts with `/` may start at any component, also at the first.
     let is_in = |place: &[u8]| match place.strip_prefix(b"/") {
-        Some(place) => components(path).any(|rest| rest.starts_with(place)),
-        None => path.starts_with(place),
+        Some(place) => components(path).any(|rest| starts(rest, place)),
+        None => starts(path, place),
     };
     if let Some((name, _)) = CACHES.iter().find(|(_, place)| is_in(place)) {
         return Some((FindingKind::PackageCache, name));

@@ -80,8 +80,13 @@ impl<'a> Ledger<'a> {
     /// The heaviest first.
     pub(super) fn finish(self) -> Vec<Finding> {
         let finding = |((key, layer), mut group): ((Key, u32), Group)| {
-            group.paths.sort_by(|(a, x), (b, y)| (b, x).cmp(&(a, y)));
-            group.paths.truncate(Finding::PATHS);
+            let order = |(a, x): &(u64, TreePath), (b, y): &(u64, TreePath)| (b, x).cmp(&(a, y));
+            // A finding may have all files of an image, and names a few.
+            if group.paths.len() > Finding::PATHS {
+                group.paths.select_nth_unstable_by(Finding::PATHS, order);
+                group.paths.truncate(Finding::PATHS);
+            }
+            group.paths.sort_by(order);
             Finding {
                 kind: key.kind,
                 size: group.size,
