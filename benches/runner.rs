@@ -166,16 +166,15 @@ impl Away {
     }
 
     /// A build of ours on a new runner.
-    fn ours(&self, project: &Project, caches: bool) -> Duration {
+    fn ours(&self, project: &Project, saves: bool) -> Duration {
         let store = tempfile::tempdir().unwrap();
         let mut command = self.plimsoll(store.path());
-        if caches {
-            command
-                .env("GITHUB_ACTIONS", "true")
-                .env("RUNNER_ENVIRONMENT", "github-hosted")
-                .env("ACTIONS_RESULTS_URL", format!("http://{}/", self.far_service.address))
-                .env("ACTIONS_RUNTIME_TOKEN", token(&[("refs/heads/main", 3)]));
-        }
+        command
+            .env("GITHUB_ACTIONS", "true")
+            .env("RUNNER_ENVIRONMENT", "github-hosted")
+            .env("ACTIONS_RESULTS_URL", format!("http://{}/", self.far_service.address))
+            .env("ACTIONS_RUNTIME_TOKEN", token(&[("refs/heads/main", 3)]))
+            .env("ACTIONS_CACHE_MODE", if saves { "write" } else { "read" });
         let name = format!("{}/ours/{}:1", self.host(), project.name);
         command.args(["--push", "-t", &name]).arg(&project.context);
         let took = took(command);
@@ -262,10 +261,10 @@ impl Away {
         let example = self.example();
         let (mut saving, mut not_saving) = (Vec::new(), Vec::new());
         for round in 0..rounds {
-            for (caches, times) in [(false, &mut not_saving), (true, &mut saving)] {
+            for (saves, times) in [(false, &mut not_saving), (true, &mut saving)] {
                 self.service.evict_all();
-                example.change(&format!("{caches} {round}"));
-                times.push(self.ours(&example, caches));
+                example.change(&format!("{saves} {round}"));
+                times.push(self.ours(&example, saves));
             }
         }
         report("example, saved for the first time", saving, not_saving, 1.05)

@@ -377,10 +377,13 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// `--ssh id=…`: an agent's socket, or keys for an agent of our own.
+/// `--ssh id=…`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SshSource {
+    /// The socket of an agent.
     Agent(PathBuf),
+    /// Files with private keys, for an agent of our own.
+    Keys(Vec<PathBuf>),
 }
 
 /// What every RUN of the build gets.

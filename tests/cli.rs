@@ -60,7 +60,8 @@ fn a_usage_error_is_a_message_a_hint_and_code_2() {
         (
             &["--ssh", "default"],
             "ERROR: --ssh default: no SSH agent: SSH_AUTH_SOCK is not set\n\
-             hint: Start one with `eval $(ssh-agent)` and add a key with `ssh-add`.\n",
+             hint: Start one with `eval $(ssh-agent)` and add a key with `ssh-add`, or name the \
+             file of a key: ID=KEY.\n",
         ),
     ] {
         let output = build(flags, &[]);

@@ -13,6 +13,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use tokio::runtime::Runtime;
 
+use super::agents::Agents;
 use super::progress::{Progress, Running};
 use crate::cache::{DownloadRecord, Store};
 use crate::context::git::{Git, GitError, Revision};
@@ -41,6 +42,7 @@ pub struct Access<'a> {
 /// Fetches; what is worth keeping is kept in the store.
 pub(super) struct Fetcher<'a> {
     pub(super) access: Access<'a>,
+    pub(super) agents: &'a Agents,
     pub(super) store: &'a Store,
     pub(super) runtime: &'a Runtime,
     pub(super) clients: &'a Clients,
@@ -135,7 +137,8 @@ impl Fetcher<'_> {
 
     /// The commit that a repository's URL refers to now.
     pub(super) fn revision(&self, url: &GitUrl, directory: &Path) -> Result<Revision, Error> {
-        self.git(url).revision(directory).map_err(git_error)
+        let agent = self.agent(url)?;
+        self.git(url, agent.as_deref()).revision(directory).map_err(git_error)
     }
 
     /// The files of that commit, in an empty directory.
@@ -145,12 +148,20 @@ impl Fetcher<'_> {
         revision: &Revision,
         directory: &Path,
     ) -> Result<DirectoryContext, Error> {
-        self.git(url).checkout(revision, directory).map_err(git_error)
+        let agent = self.agent(url)?;
+        self.git(url, agent.as_deref()).checkout(revision, directory).map_err(git_error)
     }
 
-    fn git<'g>(&'g self, url: &'g GitUrl) -> Git<'g> {
-        let ssh_agent =
-            self.access.ssh.get("default").map(|SshSource::Agent(socket)| socket.as_path());
+    /// The agent for git. A repository of the web needs one for submodules at most, so that there it
+    /// is no fault that none can be started.
+    fn agent(&self, url: &GitUrl) -> Result<Option<PathBuf>, Error> {
+        match self.agents.socket("default", self.access) {
+            Err(_) if url::is_http(&url.remote) => Ok(None),
+            result => result,
+        }
+    }
+
+    fn git<'g>(&'g self, url: &'g GitUrl, ssh_agent: Option<&'g Path>) -> Git<'g> {
         Git {
             url,
             environment: self.access.git_environment,
@@ -223,9 +234,10 @@ fn git_error(error: GitError) -> Error {
         {
             result.hinted("Give a token with --secret id=GIT_AUTH_TOKEN,env=NAME.")
         }
-        GitError::Failed { said, .. } if said.contains("Permission denied (publickey") => {
-            result.hinted("Give an SSH agent with a key for it with --ssh default.")
-        }
+        GitError::Failed { said, .. } if said.contains("Permission denied (publickey") => result
+            .hinted(
+                "Give an agent or a file with a key for it: --ssh default or --ssh default=FILE.",
+            ),
         GitError::Canceled => Error::canceled(),
         _ => result,
     }
@@ -252,8 +264,10 @@ pub fn fetch_context(remote: &RemoteContext, fetching: &Fetching<'_>) -> Result<
     let progress = Progress::new(fetching.events, fetching.cancel, 1);
     let clients = Clients::new(fetching.ca_certificates.to_vec());
     let runtime = super::session::runtime(fetching.threads)?;
+    let agents = Agents::default();
     let fetcher = Fetcher {
         access: fetching.access,
+        agents: &agents,
         store: &store,
         runtime: &runtime,
         clients: &clients,

@@ -3,6 +3,7 @@
 //! It walks the plan, asks the store what is known, runs what must run, and hands finished layers to
 //! compression while the next step runs. The pure folders say what has to happen; here it happens.
 
+mod agents;
 mod assemble;
 mod attest;
 mod baseline;

@@ -17,7 +17,6 @@ use crate::error::Error;
 use crate::layer::{self, Stubs};
 use crate::plan::{CopyFrom, Input, Mount, MountKind, RunOp};
 use crate::platform::Platform;
-use crate::request::SshSource;
 use crate::sandbox::{self, RunError, RunMount, RunMountKind, RunSpec, UserIds};
 use crate::tree::{CopyOptions, User, What, clean_path};
 use crate::ui::{Masker, Stream};
@@ -210,12 +209,12 @@ impl Mounts {
                 self.agents += 1;
                 // Even where there will be no socket, as BuildKit has it.
                 self.env.entry(SSH_AUTH_SOCK.to_owned()).or_insert_with(|| target.clone());
-                let Some(SshSource::Agent(socket)) = request.ssh.get(id) else {
+                let Some(socket) = session.agent(id)? else {
                     let message = format!("no SSH key {id:?} forwarded from the client");
                     return missing(*required, message)
                         .map_err(|e| e.hinted(format!("Add `--ssh {id}`.")));
                 };
-                let (socket, mode, uid, gid) = (socket.clone(), *mode, *uid, *gid);
+                let (mode, uid, gid) = (*mode, *uid, *gid);
                 let kind = RunMountKind::Ssh { socket, mode, uid, gid };
                 self.list.push(RunMount { target, kind });
             }

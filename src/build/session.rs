@@ -11,6 +11,7 @@ use tokio::net::UnixStream;
 
 use tokio::runtime::Runtime;
 
+use super::agents::Agents;
 use super::fetch::{Access, Fetcher};
 use super::mounts::CacheMounts;
 use super::progress::Progress;
@@ -63,6 +64,7 @@ pub(super) struct Session<'a> {
     history: OnceLock<Option<History>>,
     /// For the RUNs.
     pub(super) turns: Turns,
+    agents: Arc<Agents>,
     cgroup_parent: OnceLock<Option<CgroupParent>>,
     lacks_cgroup: AtomicBool,
     fetches: Mutex<HashMap<Digest, Arc<Mutex<()>>>>,
@@ -81,6 +83,7 @@ struct Shared<'a> {
     registry: Registry,
     sources: Vec<Arc<Place>>,
     targets: Vec<Target>,
+    agents: Arc<Agents>,
 }
 
 impl<'a> Session<'a> {
@@ -113,6 +116,7 @@ impl<'a> Session<'a> {
             registry,
             sources,
             targets,
+            agents: Arc::default(),
         })
     }
 
@@ -130,6 +134,7 @@ impl<'a> Session<'a> {
             registry: self.registry.clone(),
             sources: self.cache.places().to_vec(),
             targets: self.targets.clone(),
+            agents: Arc::clone(&self.agents),
         })
     }
 
@@ -172,16 +177,27 @@ impl<'a> Session<'a> {
             notices: Mutex::default(),
             history: OnceLock::new(),
             turns: Turns::new(request.run.at_once),
+            agents: shared.agents,
             cgroup_parent: OnceLock::new(),
             lacks_cgroup: AtomicBool::new(false),
             fetches: Mutex::default(),
         })
     }
 
-    pub(super) fn fetcher(&self) -> Fetcher<'_> {
+    fn access(&self) -> Access<'_> {
         let BuildRequest { secrets, ssh, git_environment, .. } = self.request;
+        Access { secrets, ssh, git_environment }
+    }
+
+    /// The socket of the SSH agent of that id, if one was given.
+    pub(super) fn agent(&self, id: &str) -> Result<Option<PathBuf>, Error> {
+        self.agents.socket(id, self.access())
+    }
+
+    pub(super) fn fetcher(&self) -> Fetcher<'_> {
         Fetcher {
-            access: Access { secrets, ssh, git_environment },
+            access: self.access(),
+            agents: &self.agents,
             store: &self.store,
             runtime: &self.runtime,
             clients: &self.clients,

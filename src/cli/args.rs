@@ -210,8 +210,8 @@ pub struct BuildArgs {
     #[arg(long = "secret", value_name = "SPEC")]
     pub secrets: Vec<String>,
 
-    /// SSH agent for RUN --mount=type=ssh: default or ID[=SOCKET]
-    #[arg(long = "ssh", value_name = "ID[=SOCKET]")]
+    /// SSH agent for RUN --mount=type=ssh: default, ID=SOCKET, or the files of keys
+    #[arg(long = "ssh", value_name = "ID[=SOCKET|KEY,…]")]
     pub ssh: Vec<String>,
 
     /// Network of RUN

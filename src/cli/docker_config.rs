@@ -11,6 +11,7 @@ use crate::error::Error;
 use crate::registry::{DockerConfig, parse_docker_config};
 
 const LIMIT: u64 = 4 << 20;
+const CONFIG: &str = "config.json";
 
 #[derive(Debug, Default)]
 pub struct ClientConfig {
@@ -19,21 +20,39 @@ pub struct ClientConfig {
     pub proxies: BTreeMap<String, String>,
 }
 
-/// Reads Docker's file, or podman's where Docker has none. A file that isn't there is no fault.
+/// Reads Docker's file, or podman's where Docker has none, and those that buildx has for parts of a
+/// registry. A file that isn't there is no fault.
 ///
 /// # Errors
 /// A file is there but can't be read; the message repeats nothing of it.
 pub fn load(environment: &Environment) -> Result<ClientConfig, Error> {
+    let mut config = ClientConfig::default();
     for path in candidates(environment) {
-        let bytes = match small::read(&path, LIMIT) {
-            Ok(bytes) => bytes,
-            Err(error) if error.is_not_found() => continue,
-            Err(error) => return Err(unreadable(&path, &error)),
-        };
-        let registries = parse_docker_config(&bytes).map_err(|error| unreadable(&path, &error))?;
-        return Ok(ClientConfig { registries, proxies: proxies(&bytes) });
+        if let Some((registries, bytes)) = read(&path)? {
+            config = ClientConfig { registries, proxies: proxies(&bytes) };
+            break;
+        }
     }
-    Ok(ClientConfig::default())
+    if let Some(folder) = scoped_folder(environment) {
+        for part in scoped_parts(&folder) {
+            let path = folder.join(&part).join(CONFIG);
+            if let Some((scoped, _)) = read(&path)? {
+                config.registries.add_scoped(&part, scoped);
+            }
+        }
+    }
+    Ok(config)
+}
+
+/// What a file says, and its bytes; `None` where there is none.
+fn read(path: &Path) -> Result<Option<(DockerConfig, Vec<u8>)>, Error> {
+    let bytes = match small::read(path, LIMIT) {
+        Ok(bytes) => bytes,
+        Err(error) if error.is_not_found() => return Ok(None),
+        Err(error) => return Err(unreadable(path, &error)),
+    };
+    let config = parse_docker_config(&bytes).map_err(|error| unreadable(path, &error))?;
+    Ok(Some((config, bytes)))
 }
 
 fn unreadable(path: &Path, error: &dyn std::error::Error) -> Error {
@@ -45,7 +64,7 @@ fn unreadable(path: &Path, error: &dyn std::error::Error) -> Error {
 /// nothing else is looked at where one of them is set.
 fn candidates(environment: &Environment) -> Vec<PathBuf> {
     if let Some(folder) = environment.path("DOCKER_CONFIG") {
-        return vec![folder.join("config.json")];
+        return vec![folder.join(CONFIG)];
     }
     if let Some(file) = environment.path("REGISTRY_AUTH_FILE") {
         return vec![file];
@@ -62,6 +81,40 @@ fn candidates(environment: &Environment) -> Vec<PathBuf> {
     .into_iter()
     .flatten()
     .collect()
+}
+
+/// Where buildx looks for a login of one repository, and login-action puts it.
+fn scoped_folder(environment: &Environment) -> Option<PathBuf> {
+    let buildx = || {
+        let docker = match environment.path("DOCKER_CONFIG") {
+            Some(folder) => folder,
+            None if environment.path("REGISTRY_AUTH_FILE").is_some() => return None,
+            None => environment.path("HOME")?.join(".docker"),
+        };
+        Some(docker.join("buildx"))
+    };
+    Some(environment.path("BUILDX_CONFIG").or_else(buildx)?.join("config"))
+}
+
+/// The folders below `folder` that have a file, by their path from there, sorted. What can't be
+/// looked into has none.
+fn scoped_parts(folder: &Path) -> Vec<String> {
+    let mut parts = Vec::new();
+    let mut folders = vec![String::new()];
+    while let Some(part) = folders.pop() {
+        let Ok(entries) = std::fs::read_dir(folder.join(&part)) else { continue };
+        for entry in entries.filter_map(Result::ok) {
+            let Ok(name) = entry.file_name().into_string() else { continue };
+            let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+            if is_folder {
+                folders.push(if part.is_empty() { name } else { format!("{part}/{name}") });
+            } else if name == CONFIG && !part.is_empty() {
+                parts.push(part.clone());
+            }
+        }
+    }
+    parts.sort_unstable();
+    parts
 }
 
 #[derive(Default, Deserialize)]
@@ -149,5 +202,38 @@ mod tests {
         std::fs::write(directory.path().join("config.json"), "{\"auths\": \"hunter2\"").unwrap();
         let error = load(&environment).unwrap_err();
         assert!(!error.message.contains("hunter2"), "{error}");
+    }
+
+    #[test]
+    fn logins_for_a_part_of_a_registry_are_found_where_buildx_has_them() {
+        let directory = tempfile::tempdir().unwrap();
+        let buildx = directory.path().join("buildx");
+        let write = |folder: &str, host: &str, user: &str| {
+            let folder = directory.path().join(folder);
+            std::fs::create_dir_all(&folder).unwrap();
+            let text = format!(r#"{{"auths": {{"{host}": {{"username": "{user}"}}}}}}"#);
+            std::fs::write(folder.join(CONFIG), text).unwrap();
+        };
+        write(".", "ghcr.io", "all");
+        write("buildx/config/ghcr.io/acme/boat", "ghcr.io", "boat");
+        write("buildx/config/ghcr.io/acme/boat@push", "ghcr.io", "pusher");
+        let hub = "https://index.docker.io/v1/";
+        write("buildx/config/registry-1.docker.io@push", hub, "hub");
+        let places = |variables: &[(&str, &Path)]| {
+            let variables: Vec<(&str, &str)> =
+                variables.iter().map(|(name, path)| (*name, path.to_str().unwrap())).collect();
+            let DockerConfig { credentials, push_credentials, .. } =
+                load(&Environment::of(&variables)).unwrap().registries;
+            [credentials, push_credentials].map(|of| of.into_keys().collect::<Vec<_>>())
+        };
+        let scoped = ["docker.io", "ghcr.io/acme/boat"];
+        let found = places(&[("DOCKER_CONFIG", directory.path())]);
+        assert_eq!(found, [vec!["ghcr.io", "ghcr.io/acme/boat"], scoped.to_vec()]);
+        let empty = tempfile::tempdir().unwrap();
+        let found = places(&[("DOCKER_CONFIG", empty.path()), ("BUILDX_CONFIG", &buildx)]);
+        assert_eq!(found, [vec!["ghcr.io/acme/boat"], scoped.to_vec()]);
+        let auth = empty.path().join("auth.json");
+        let found = places(&[("REGISTRY_AUTH_FILE", &auth), ("HOME", directory.path())]);
+        assert_eq!(found, [Vec::<String>::new(), Vec::new()]);
     }
 }

@@ -1,6 +1,5 @@
 //! `--registry-mirror`, `--insecure-registry`, `--registry-login` and `--ca-cert`.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::args::RegistryArgs;
@@ -34,13 +33,17 @@ pub fn options(args: &RegistryArgs, config: DockerConfig) -> Result<RegistryOpti
             .of_flag_alone("--registry-mirror"));
     }
     let mut credentials = config.credentials;
-    credentials.extend(each("--registry-login", &args.logins, login)?);
+    let mut push_credentials = config.push_credentials;
+    for (host, credential) in each("--registry-login", &args.logins, login)? {
+        push_credentials.remove(&host);
+        credentials.insert(host, credential);
+    }
     Ok(RegistryOptions {
         mirrors: each("--registry-mirror", &args.mirrors, mirror)?,
         insecure: each("--insecure-registry", &args.insecure, host)?,
         ca_certificates,
         credentials,
-        push_credentials: BTreeMap::new(),
+        push_credentials,
         credential_helpers: config.credential_helpers,
         credential_store: config.credential_store,
         attempts: None,
@@ -60,18 +63,23 @@ fn login(text: &str) -> Result<(String, Credential), FlagError> {
     Ok((host(name)?, Credential::Basic { user: user.to_owned(), password }))
 }
 
+/// As in `buildkitd.toml`, the place of a mirror may be a host, with a path or without.
 fn mirror(text: &str) -> Result<(String, String), FlagError> {
     let Some((name, url)) = text.split_once('=') else {
         return Err(FlagError::new("expected HOST=URL")
-            .hinted("Name the registry that is mirrored too: docker.io=https://mirror.example."));
+            .hinted("Name the registry that is mirrored too: docker.io=mirror.example."));
     };
-    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
-    match rest {
-        Some(rest) if !rest.is_empty() && !rest.starts_with('/') => {
-            Ok((host(name)?, url.trim_end_matches('/').to_owned()))
-        }
-        _ => Err(FlagError::new(format!("expected an http:// or https:// URL but found {url:?}"))),
+    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://")).unwrap_or(url);
+    let is_place = !rest.is_empty()
+        && !rest.starts_with('/')
+        && !rest.contains(|c: char| c.is_whitespace() || matches!(c, '?' | '#'))
+        && !rest.contains("://");
+    if !is_place {
+        return Err(FlagError::new(format!(
+            "expected HOST[/PATH] or an http:// or https:// URL but found {url:?}"
+        )));
     }
+    Ok((host(name)?, url.trim_end_matches('/').to_owned()))
 }
 
 /// `HOST[:PORT]`, under the name that image names have for Docker's registry.
@@ -106,13 +114,24 @@ mod tests {
     fn hosts_and_mirrors() {
         assert_eq!(host("Localhost:5000").unwrap(), "localhost:5000");
         assert_eq!(host("index.docker.io").unwrap(), "docker.io");
-        assert_eq!(
-            mirror("docker.io=http://localhost:5000/").unwrap(),
-            ("docker.io".to_owned(), "http://localhost:5000".to_owned())
-        );
-        for bad in
-            ["docker.io", "docker.io=localhost:5000", "=http://a", "a/b=http://a", "a=http://"]
-        {
+        for (typed, place) in [
+            ("http://localhost:5000/", "http://localhost:5000"),
+            ("mirror.gcr.io", "mirror.gcr.io"),
+            ("harbor.example:5000/hub", "harbor.example:5000/hub"),
+        ] {
+            let expected = ("docker.io".to_owned(), place.to_owned());
+            assert_eq!(mirror(&format!("docker.io={typed}")).unwrap(), expected);
+        }
+        for bad in [
+            "docker.io",
+            "docker.io=",
+            "docker.io=/hub",
+            "docker.io=ftp://a",
+            "docker.io=a b",
+            "=http://a",
+            "a/b=http://a",
+            "a=http://",
+        ] {
             assert!(mirror(bad).is_err(), "{bad}");
         }
         for bad in ["", "http://a", "a/b"] {

@@ -52,7 +52,7 @@ pub const INPUTS: &[Input] = &[
     input("secrets", "", "List of secrets, `ID=VALUE`; a value in quotes may have several lines"),
     input("secret-envs", "", "List of secrets from variables, `ID=VARIABLE`"),
     input("secret-files", "", "List of secrets from files, `ID=PATH`"),
-    input("ssh", "", "List of SSH agents, `default` or `ID=SOCKET`"),
+    input("ssh", "", "List of SSH agents, `default` or `ID=SOCKET`, and of keys, `ID=FILE,FILE`"),
     input(
         "call",
         "build",
@@ -136,9 +136,9 @@ pub const INPUTS: &[Input] = &[
     input(
         "registry-auth",
         "",
-        "YAML list of `registry`, `username`, `password`, `ecr` and `scope`",
+        "YAML list of `registry`, `username`, `password`, `ecr` and `scope`, in place of these inputs",
     ),
-    input("registry-mirrors", "", "List of mirrors, `HOST=URL`"),
+    input("registry-mirrors", "", "List of mirrors, `HOST=URL` or `HOST=MIRROR/PATH`"),
     input("insecure-registries", "", "List of registries without verified TLS"),
     input("ca-certs", "", "List of files with certificates to trust"),
     input("github-token", "${{ github.token }}", "Token for the comment, the check and ghcr.io"),

@@ -1,4 +1,5 @@
-//! The credentials in Docker's `config.json`, which podman's `auth.json` shares. **Pure.**
+//! The credentials in Docker's `config.json`, which podman's `auth.json` shares, and in those that
+//! buildx has for parts of a registry. **Pure.**
 
 use std::collections::BTreeMap;
 
@@ -14,8 +15,38 @@ use crate::request::{Credential, Secret};
 pub struct DockerConfig {
     /// By host, or, in podman's file, by host and the first parts of a repository's name.
     pub credentials: BTreeMap<String, Credential>,
+    /// Likewise, for pushing alone.
+    pub push_credentials: BTreeMap<String, Credential>,
     pub credential_helpers: BTreeMap<String, String>,
     pub credential_store: Option<String>,
+}
+
+impl DockerConfig {
+    /// Adds what a file says that is for a part of a registry, as login-action writes it for its
+    /// `scope`. The part is the name of the file's folder: `HOST[/REPOSITORY][@ACTION,…]`.
+    pub fn add_scoped(&mut self, part: &str, scoped: Self) {
+        let (place, actions) = part.split_once('@').unwrap_or((part, ""));
+        let mut to_push = false;
+        for action in actions.split(',').map(str::trim).filter(|action| !action.is_empty()) {
+            match action {
+                "push" => to_push = true,
+                // Whoever pushes pulls too.
+                "pull" => {}
+                // Nobody here does it.
+                _ => return,
+            }
+        }
+        let place = normalize(place);
+        let host = place.split('/').next().unwrap_or_default().to_owned();
+        let Self { mut credentials, credential_store, mut credential_helpers, .. } = scoped;
+        if let Some(credential) = credentials.remove(&host) {
+            let of = if to_push { &mut self.push_credentials } else { &mut self.credentials };
+            of.insert(place, credential);
+        } else if let Some(helper) = credential_helpers.remove(&host).or(credential_store) {
+            // A helper keeps one login for a host, whichever file names it.
+            self.credential_helpers.entry(host).or_insert(helper);
+        }
+    }
 }
 
 /// No message repeats anything of the file but the name of a host: the rest may be secret.
@@ -148,6 +179,36 @@ mod tests {
         assert_eq!(config.credentials, expected.into());
         assert_eq!(config.credential_store.as_deref(), Some("secretservice"));
         assert_eq!(config.credential_helpers, [("gcr.io".to_owned(), "gcloud".to_owned())].into());
+    }
+
+    #[test]
+    fn a_part_of_a_registry_has_its_own_login() {
+        let login = |user: &str, host: &str| DockerConfig {
+            credentials: [(host.to_owned(), basic(user, "p"))].into(),
+            ..DockerConfig::default()
+        };
+        let mut config = login("all", "ghcr.io");
+        for (part, user, host) in [
+            ("registry-1.docker.io/acme/boat@push", "pusher", "docker.io"),
+            ("registry-1.docker.io/acme/boat", "hub", "docker.io"),
+            ("ghcr.io/acme@pull", "reader", "ghcr.io"),
+            ("ghcr.io@pull, push", "writer", "ghcr.io"),
+            ("quay.io@delete", "nobody", "quay.io"),
+            ("quay.io/acme", "stranger", "elsewhere.example"),
+        ] {
+            config.add_scoped(part, login(user, host));
+        }
+        let store =
+            DockerConfig { credential_store: Some("pass".to_owned()), ..DockerConfig::default() };
+        config.add_scoped("quay.io/acme", store);
+        let of = |list: &[(&str, &str)]| -> BTreeMap<String, Credential> {
+            list.iter().map(|(place, user)| ((*place).to_owned(), basic(user, "p"))).collect()
+        };
+        let all = [("docker.io/acme/boat", "hub"), ("ghcr.io", "all"), ("ghcr.io/acme", "reader")];
+        assert_eq!(config.credentials, of(&all));
+        let push = [("docker.io/acme/boat", "pusher"), ("ghcr.io", "writer")];
+        assert_eq!(config.push_credentials, of(&push));
+        assert_eq!(config.credential_helpers, [("quay.io".to_owned(), "pass".to_owned())].into());
     }
 
     #[test]

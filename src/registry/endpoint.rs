@@ -95,12 +95,14 @@ impl Endpoint {
 
     pub(super) fn mirror(shared: &Shared, host: &str, text: &str) -> Result<Self, Error> {
         let wrong = || Error::Mirror { host: host.to_owned(), text: text.to_owned() };
-        let with_scheme =
-            if text.contains("://") { text.to_owned() } else { format!("https://{text}") };
+        let is_bare = !text.contains("://");
+        let with_scheme = if is_bare { format!("https://{text}") } else { text.to_owned() };
         let url = Url::parse(&with_scheme).map_err(|_| wrong())?;
         let scheme = match url.scheme() {
-            HTTPS => HTTPS,
-            HTTP => HTTP,
+            // As for any host: TLS, unless it is this machine or one called insecure.
+            _ if is_bare => None,
+            HTTPS => Some(HTTPS),
+            HTTP => Some(HTTP),
             _ => return Err(wrong()),
         };
         let mut place = url.host_str().ok_or_else(wrong)?.to_owned();
@@ -111,7 +113,7 @@ impl Endpoint {
         let path = path.strip_prefix("v2").unwrap_or(path).trim_matches('/');
         let prefix = if path.is_empty() { String::new() } else { format!("{path}/") };
         let name = normalize(&place);
-        Ok(Self::new(shared, &name, place, prefix, Some(scheme), true))
+        Ok(Self::new(shared, &name, place, prefix, scheme, true))
     }
 
     fn new(

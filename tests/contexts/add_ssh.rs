@@ -1,4 +1,5 @@
-//! `ADD git@…` and `ADD ssh://…` with `--ssh` (L-146), against an sshd of this machine.
+//! `ADD git@…` and `ADD ssh://…` with `--ssh` (L-146), an agent or a key, against an sshd of this
+//! machine.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -109,7 +110,7 @@ fn wait_until(mut condition: impl FnMut() -> bool) {
 }
 
 #[test]
-fn a_repository_comes_over_ssh_with_the_key_of_the_agent() {
+fn a_repository_comes_over_ssh_with_the_key_of_an_agent_or_of_a_file() {
     let Some(ssh) = Ssh::start() else { return };
     let mut place = Place::new();
     let repository = place.path().join("r.git");
@@ -124,14 +125,17 @@ fn a_repository_comes_over_ssh_with_the_key_of_the_agent() {
 
     let user = String::from_utf8(run(place.path(), &["id", "-un"])).unwrap();
     let (user, repository) = (user.trim(), repository.display());
-    let agent = format!("--ssh=default={}", ssh.socket().display());
+    let key = ssh.folder.path().join("user");
+    let sources = [ssh.socket(), key].map(|path| format!("--ssh=default={}", path.display()));
     for url in [
         format!("ssh://{user}@127.0.0.1:{}{repository}", ssh.port),
         format!("{user}@127.0.0.1:{repository}"),
     ] {
         let dockerfile = format!("FROM scratch\nADD {url} /\n");
-        let built = place.build(&dockerfile, &["--no-cache", &agent]).well();
-        assert_eq!(built.text("f"), "over ssh", "{url}");
+        for source in &sources {
+            let built = place.build(&dockerfile, &["--no-cache", source]).well();
+            assert_eq!(built.text("f"), "over ssh", "{url} {source}");
+        }
         place.build(&dockerfile, &["--no-cache"]).failed(1, "Permission denied", Some(2));
     }
 }

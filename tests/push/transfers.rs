@@ -220,6 +220,7 @@ fn a_base_of_a_mirror_passes_through_without_a_file() {
 
     let other = format!("{}/other:1", target.host);
     let (push, file) = (format!("type=registry,name={other}"), "type=oci,dest=app.tar");
+    let mirrors = format!("--registry-mirror=docker.io={}", mirror.host);
     home.built(&[&mirrors, "-o", &push, "-o", file]);
     assert_eq!(mirror.count("GET", &layer), 1, "one transfer for both outputs");
     assert_eq!(inspect(&other).1["layers"][0]["digest"], layer);

@@ -52,6 +52,28 @@ fn credentials_come_from_dockers_configuration() {
     assert!(registry.has_tag("app", "1"));
 }
 
+/// Where login-action puts what it is given with a `scope`.
+#[test]
+fn a_repository_may_have_a_login_of_its_own() {
+    let registry = DockerRegistry::with_password();
+    let Some(registry) = registry else { return };
+    let home = cargo();
+    let auth = |password: &str| {
+        let pair = STANDARD.encode(format!("{}:{password}", USER.0));
+        format!(r#"{{"auths":{{"{}":{{"auth":"{pair}"}}}}}}"#, registry.host)
+    };
+    home.write(".docker/config.json", auth("hunter2"));
+    let of_buildx = format!(".docker/buildx/config/{}", registry.host);
+    home.write(&format!("{of_buildx}/acme/boat@push/config.json"), auth(USER.1));
+    let built = |name: &str| {
+        let name = format!("{}/{name}:1", registry.host);
+        home.build(&["-t", &name, "--push"]).status.code()
+    };
+    assert_eq!(built("acme/ship"), Some(1));
+    assert_eq!(built("acme/boat"), Some(0));
+    assert!(registry.has_tag("acme/boat", "1") && !registry.has_tag("acme/ship", "1"));
+}
+
 #[test]
 fn a_login_on_the_command_line_comes_before_dockers_configuration() {
     let registry = DockerRegistry::with_password();

@@ -129,7 +129,7 @@ pub fn wanted(
         no_cache_filters: commas("no-cache-filters"),
         outputs: outputs.lines,
         secrets: secrets::places(inputs, &mut left_out)?,
-        ssh: commas("ssh"),
+        ssh: ssh(commas("ssh")),
         network,
         dns: addresses(commas("dns"))?,
         add_hosts: commas("add-hosts").iter().map(|host| with_colon(host)).collect(),
@@ -158,6 +158,22 @@ pub fn wanted(
         attempts,
         left_out,
     })
+}
+
+/// One id with several keys is cut at its commas: what has no `=`, and is a path, belongs to the id
+/// before.
+fn ssh(pieces: Vec<String>) -> Vec<String> {
+    let mut ids: Vec<String> = Vec::new();
+    for piece in pieces {
+        match ids.last_mut() {
+            Some(id) if id.contains('=') && piece.contains('/') && !piece.contains('=') => {
+                id.push(',');
+                id.push_str(&piece);
+            }
+            _ => ids.push(piece),
+        }
+    }
+    ids
 }
 
 /// What the image may weigh.
@@ -320,8 +336,10 @@ mod tests {
         let variables = variables(&[
             ("GITHUB_EVENT_NAME", "pull_request"),
             ("GITHUB_REF", "refs/pull/3/merge"),
-            ("INPUT_USERNAME", "ada"),
-            ("INPUT_REGISTRY-AUTH", "- registry: quay.io\n  username: ada\n  password:\n"),
+            (
+                "INPUT_REGISTRY-AUTH",
+                "- registry: quay.io\n  username: ada\n  password:\n- username: ada\n",
+            ),
             ("INPUT_SECRETS", "empty=\nother=x"),
             ("INPUT_TAGS", "acme/boat"),
         ]);
@@ -349,12 +367,12 @@ mod tests {
         let wanted = of(&[
             ("INPUT_ALLOW", "device=x,fs.read=/a,security.insecure"),
             ("INPUT_CACHE-TO", "type=inline\ntype=local,dest=c"),
-            ("INPUT_SSH", "default,git=/run/agent"),
+            ("INPUT_SSH", "default,git=/run/agent\nkeys=~/.ssh/one,/two,other"),
         ])
         .unwrap();
         assert_eq!(wanted.args.allow, [Entitlement::SecurityInsecure]);
         assert_eq!(wanted.args.cache_to, ["type=local,dest=c"]);
-        assert_eq!(wanted.args.ssh, ["default", "git=/run/agent"]);
+        assert_eq!(wanted.args.ssh, ["default", "git=/run/agent", "keys=~/.ssh/one,/two", "other"]);
         assert_eq!(wanted.left_out.len(), 3, "{:?}", wanted.left_out);
         assert!(of(&[("INPUT_ALLOW", "everything")]).is_err());
     }

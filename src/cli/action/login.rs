@@ -114,6 +114,16 @@ pub fn logins(
     let mut logins = Logins { spare_credentials: token(inputs, event), ..Logins::default() };
     let auth = inputs.raw("registry-auth");
     if !auth.trim().is_empty() {
+        // As login-action has it.
+        if let Some(name) = ["registry", "username", "password", "scope", "ecr"]
+            .into_iter()
+            .find(|name| !["", "auto"].contains(&inputs.text(name)))
+        {
+            return Err(Error::usage(format!(
+                "input registry-auth: the input {name} can't be used beside it"
+            ))
+            .hinted("Write that login as an entry of registry-auth."));
+        }
         // The parser's own text shows the lines around a mistake, which may hold a password.
         let list: Vec<Login> = serde_yaml::from_str(auth).map_err(|_| {
             Error::usage(
@@ -333,6 +343,11 @@ mod tests {
         let logins = of(&[("INPUT_REGISTRY-AUTH", list)], &[]).unwrap();
         assert_eq!(users(&logins.push_credentials), [("quay.io/team", "a")]);
         assert_eq!(users(&logins.credentials), [("docker.io", "c")]);
+        let error = of(&[("INPUT_REGISTRY-AUTH", list), PAIR[1]], &[]).unwrap_err();
+        assert_eq!(
+            error.message,
+            "input registry-auth: the input password can't be used beside it"
+        );
         let logins = of(&[("INPUT_GITHUB-TOKEN", "t")], &[]).unwrap();
         assert_eq!(users(&logins.spare_credentials), [("ghcr.io", "ada")]);
     }
