@@ -11,6 +11,7 @@ mod compress;
 mod content;
 mod copy;
 mod demand;
+mod epoch;
 mod explain;
 mod export;
 mod fetch;
