@@ -67,6 +67,20 @@ impl Download {
         OneFile::download(name, self.modified, self.size, None, self.path.clone())
     }
 
+    /// Its time, where the server says it.
+    fn told_time(&self) -> Option<i64> {
+        Some(self.modified).filter(|&time| time != 0)
+    }
+
+    /// Its time, or that of its newest entry if it is an archive; `directory` is empty.
+    pub(super) fn time(&self, directory: PathBuf) -> Result<Option<i64>, Error> {
+        if let Some(time) = self.told_time() {
+            return Ok(Some(time));
+        }
+        let (source, is_file) = web_context(self, directory)?;
+        Ok((!is_file).then(|| newest(&*source)).flatten())
+    }
+
     /// The same as a context, whose files have digests; its name is BuildKit's.
     pub(super) fn context(&self) -> Result<OneFile, Error> {
         let mut hasher = blake3::Hasher::new();
@@ -169,6 +183,19 @@ impl Fetcher<'_> {
             authorization: self.git_authorization(url),
             cancel: self.cancel.as_fd(),
         }
+    }
+
+    /// When a commit was made; `directory` is empty.
+    pub(super) fn commit_time(
+        &self,
+        url: &GitUrl,
+        revision: &Revision,
+        directory: &Path,
+    ) -> Result<Option<i64>, Error> {
+        let agent = self.agent(url)?;
+        let git = self.git(url, agent.as_deref());
+        git.obtain(revision, directory).map_err(git_error)?;
+        git.commit_time(&revision.commit, directory).map_err(git_error)
     }
 
     fn secret(&self, id: &str) -> Option<&[u8]> {
@@ -276,22 +303,26 @@ pub fn fetch_context(remote: &RemoteContext, fetching: &Fetching<'_>) -> Result<
     };
     let files = store.work().directory().map_err(Error::build)?;
     let title = format!("[internal] load build context {}", remote.shown());
-    let (source, is_dockerfile, origin) = progress.step(title, |running| match remote {
+    let (source, is_dockerfile, origin, time) = progress.step(title, |running| match remote {
         RemoteContext::Git(url) => {
             let revision = fetcher.revision(url, &files)?;
             let mut checkout = fetcher.checkout(url, &revision, &files)?;
             checkout.hash_all(fetching.threads).map_err(Error::build)?;
+            let git = fetcher.git(url, None);
+            let time = git.commit_time(&revision.commit, &files).map_err(git_error)?;
             let origin = Origin::Git { url: url.clone(), revision };
-            Ok((Arc::new(checkout) as Arc<dyn Source>, false, origin))
+            Ok((Arc::new(checkout) as Arc<dyn Source>, false, origin, time))
         }
         RemoteContext::Http(url) => {
             let download = fetcher.download(url, None, running)?;
             let (source, is_dockerfile) = web_context(&download, files)?;
+            let newest = || (!is_dockerfile).then(|| newest(&*source)).flatten();
+            let time = download.told_time().or_else(newest);
             let origin = Origin::Web { url: url.clone(), digest: download.digest };
-            Ok((source, is_dockerfile, origin))
+            Ok((source, is_dockerfile, origin, time))
         }
     })?;
-    Ok(Fetched { source, is_dockerfile, origin, folder: Arc::new(store.into_work()) })
+    Ok(Fetched { source, is_dockerfile, origin, time, folder: Arc::new(store.into_work()) })
 }
 
 /// An archive, or a Dockerfile alone; the latter, once more, is all that its context has.
@@ -307,6 +338,11 @@ fn web_context(download: &Download, folder: PathBuf) -> Result<(Arc<dyn Source>,
     std::fs::copy(&download.path, &place).map_err(Error::build)?;
     let download = Download { path: place, ..download.clone() };
     Ok((Arc::new(download.context()?), true))
+}
+
+/// The time of the newest entry.
+fn newest(source: &dyn Source) -> Option<i64> {
+    source.tree().iter().map(|(_, entry)| entry.mtime).max()
 }
 
 /// What BuildKit calls the one file of a context that is a file.
@@ -326,5 +362,5 @@ pub fn unpack_context(
     let source = Progress::new(fetching.events, fetching.cancel, 1)
         .step(title, |_| Ok(Arc::new(Unpacked::new(archive, files)?)))?;
     let origin = Origin::Input;
-    Ok(Fetched { source, is_dockerfile: false, origin, folder: Arc::new(folder) })
+    Ok(Fetched { source, is_dockerfile: false, origin, time: None, folder: Arc::new(folder) })
 }

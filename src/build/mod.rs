@@ -12,6 +12,7 @@ mod compress;
 mod content;
 mod copy;
 mod demand;
+mod epoch;
 mod explain;
 mod export;
 mod fetch;

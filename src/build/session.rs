@@ -1,5 +1,6 @@
 //! What every part of one build shares.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{self, Read};
 use std::path::PathBuf;
@@ -19,11 +20,10 @@ use super::save::{Saver, places};
 use super::turns::Turns;
 use crate::cache::{Place, Record, RecordKey, RemoteCache, Store, StoredBlob, Target};
 use crate::digest::{DiffId, Digest, Sha256Sum};
-use crate::dockerfile::Dockerfile;
 use crate::error::Error;
 use crate::http::Clients;
 use crate::ignore::Patterns;
-use crate::plan::{ContextShape, History, PlanRequest, source_date_epoch};
+use crate::plan::{ContextShape, History, PlanRequest};
 use crate::platform::Platform;
 use crate::registry::{Reference, Registry, Standing, parse_reference};
 use crate::request::{BuildRequest, Compression, MainContext, NamedContext, Output, OutputKind};
@@ -56,6 +56,8 @@ pub(super) struct Session<'a> {
     pub(super) ignore: Patterns,
     /// Seconds since 1970: of the build arguments, or the default that the Dockerfile gives (L-056).
     pub(super) source_date_epoch: Option<i64>,
+    /// Those of the request, where SOURCE_DATE_EPOCH is a time and no name.
+    pub(super) build_args: Cow<'a, BTreeMap<String, String>>,
     targets: Vec<Target>,
     pub(super) host: Platform,
     hosts: Vec<String>,
@@ -171,6 +173,7 @@ impl<'a> Session<'a> {
             since: Instant::now(),
             ignore,
             source_date_epoch: request.source_date_epoch,
+            build_args: Cow::Borrowed(&request.build_args),
             host: Platform::host(),
             hosts: request.run.add_hosts.iter().map(|(name, _)| name.clone()).collect(),
             contexts,
@@ -210,7 +213,7 @@ impl<'a> Session<'a> {
         let request = self.request;
         PlanRequest {
             target: request.target.as_deref(),
-            build_args: &request.build_args,
+            build_args: &self.build_args,
             platform: self.platform,
             explicit_platform: request.explicit_platform,
             build_platform: &self.host,
@@ -235,13 +238,6 @@ impl<'a> Session<'a> {
 
     pub(super) fn notices(&self) -> Vec<String> {
         self.notices.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Takes the SOURCE_DATE_EPOCH that `file` gives, where the request gives none.
-    pub(super) fn take_epoch(&mut self, file: &Dockerfile) -> Result<(), Error> {
-        let default = source_date_epoch(file, &self.plan_request())?;
-        self.source_date_epoch = self.source_date_epoch.or(default);
-        Ok(())
     }
 
     /// Begins to ask what the names lead to that registries will have for the image.

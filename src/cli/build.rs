@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::io::Read;
+use std::num::IntErrorKind;
 
 use super::args::{BuildArgs, Entitlement, NetworkMode, UnpackIn};
 use super::caches::Caches;
@@ -93,7 +94,7 @@ pub fn request(
         events: outside.events,
     };
     caches.missing.iter().for_each(|why| (outside.events)(Event::Notice(why.clone())));
-    let commit_times = source_date_epoch.is_some();
+    let commit_times = build_args.get("SOURCE_DATE_EPOCH").is_some_and(|text| !text.is_empty());
     let (context, dockerfile) = main_context::load(args, &fetching, outside.stdin, commit_times)?;
     let lineage = || lineage::of(environment, &context, outside.cancel);
     let size_baseline = size_baseline(args.size_baseline.as_deref(), lineage)?;
@@ -252,11 +253,13 @@ fn build_args(
     Ok(args)
 }
 
+/// A name is for the build to look up.
 fn source_date_epoch(build_args: &BTreeMap<String, String>) -> Result<Option<i64>, Error> {
     match build_args.get("SOURCE_DATE_EPOCH").map(String::as_str) {
         None | Some("") => Ok(None),
         Some(text) => match text.parse::<i64>() {
             Ok(seconds) if seconds >= 0 => Ok(Some(seconds)),
+            Err(error) if *error.kind() == IntErrorKind::InvalidDigit => Ok(None),
             _ => Err(Error::usage(format!("invalid SOURCE_DATE_EPOCH: {text}")).hinted(
                 "It is a number of seconds since 1970; `git log -1 --format=%ct` gives that of \
                  the last commit.",

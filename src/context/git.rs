@@ -110,11 +110,7 @@ impl Git<'_> {
         directory: &Path,
     ) -> Result<DirectoryContext, GitError> {
         let Revision { object, commit, reference } = revision;
-        let format = format!("--object-format=sha{}", if object.len() == 64 { "256" } else { "1" });
-        self.run(directory, &["init", "--quiet", "--template=", &format])?;
-        // Submodules may be named relative to it.
-        self.run(directory, &["remote", "add", "origin", &self.url.shown()])?;
-        self.fetch(directory, object)?;
+        self.obtain(revision, directory)?;
         if let Some(reference) = reference {
             self.run(directory, &["update-ref", "--no-deref", reference, object])?;
         }
@@ -134,12 +130,33 @@ impl Git<'_> {
         let mut files =
             DirectoryContext::open(&self.subdirectory(directory)?, &ignore, Ownership::Git)?;
         if self.url.commit_times {
-            let text = self.run(directory, &["log", "-1", "--format=%ct", commit])?;
-            if let Ok(seconds) = text.trim().parse() {
+            if let Some(seconds) = self.commit_time(commit, directory)? {
                 files.set_times(seconds);
             }
         }
         Ok(files)
+    }
+
+    /// Fetches `revision` into `directory`, which is empty, and no files out of it.
+    ///
+    /// # Errors
+    /// When the repository can't be reached, or does not have it.
+    pub fn obtain(&self, revision: &Revision, directory: &Path) -> Result<(), GitError> {
+        let object = &revision.object;
+        let format = format!("--object-format=sha{}", if object.len() == 64 { "256" } else { "1" });
+        self.run(directory, &["init", "--quiet", "--template=", &format])?;
+        // Submodules may be named relative to it.
+        self.run(directory, &["remote", "add", "origin", &self.url.shown()])?;
+        self.fetch(directory, object)
+    }
+
+    /// When a commit was made that is in `directory`; seconds since 1970.
+    ///
+    /// # Errors
+    /// When it is not there.
+    pub fn commit_time(&self, commit: &str, directory: &Path) -> Result<Option<i64>, GitError> {
+        let text = self.run(directory, &["log", "-1", "--format=%ct", commit])?;
+        Ok(text.trim().parse().ok())
     }
 
     fn checked(&self, revision: Revision) -> Result<Revision, GitError> {

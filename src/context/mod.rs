@@ -45,6 +45,9 @@ pub struct Fetched {
     /// It is a single file, the Dockerfile itself.
     pub is_dockerfile: bool,
     pub origin: Origin,
+    /// Seconds since 1970: of the commit, or of the file on its server, or of the newest entry where
+    /// the server does not say; of what came over standard input none.
+    pub time: Option<i64>,
     /// Where the files are; goes with the last that knows of it.
     pub folder: Arc<WorkDir>,
 }

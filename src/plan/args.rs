@@ -81,15 +81,23 @@ pub(super) fn declare(
     Ok(Some(value))
 }
 
-/// What `ARG SOURCE_DATE_EPOCH=…` before the first stage says, for a build that is told no other
-/// (L-056); seconds since 1970.
+/// What `SOURCE_DATE_EPOCH` says (L-056).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SourceDateEpoch {
+    /// Seconds since 1970.
+    Time(i64),
+    /// The time of what has this name: `context`, a named context or a stage.
+    Of(String, Lines),
+}
+
+/// What `ARG SOURCE_DATE_EPOCH=…` before the first stage says, for a build that is told no other.
 ///
 /// # Errors
-/// When it is no such number, or can't be expanded.
+/// When it is a time before 1970, or can't be expanded.
 pub fn source_date_epoch(
     file: &Dockerfile,
     request: &PlanRequest<'_>,
-) -> Result<Option<i64>, PlanError> {
+) -> Result<Option<SourceDateEpoch>, PlanError> {
     let globals = global(file, request, request.build_args)?;
     let of_file = |instruction: &&Instruction| {
         definitions(&instruction.kind).iter().any(|d| d.name.text == EPOCH)
@@ -97,13 +105,14 @@ pub fn source_date_epoch(
     let Some(instruction) = file.global_args.iter().rfind(of_file) else { return Ok(None) };
     match globals.get(EPOCH) {
         None | Some("") => Ok(None),
-        Some(text) => match text.parse::<i64>() {
-            Ok(seconds) if seconds >= 0 => Ok(Some(seconds)),
-            _ => {
-                let lines = Lines::from(instruction.place.lines.clone());
-                Err(PlanErrorKind::SourceDateEpoch(text.to_owned()).at(lines))
+        Some(text) => {
+            let lines = Lines::from(instruction.place.lines.clone());
+            match text.parse::<i64>() {
+                Ok(seconds) if seconds >= 0 => Ok(Some(SourceDateEpoch::Time(seconds))),
+                Ok(_) => Err(PlanErrorKind::SourceDateEpoch(text.to_owned()).at(lines)),
+                Err(_) => Ok(Some(SourceDateEpoch::Of(text.to_owned(), lines))),
             }
-        },
+        }
     }
 }
 

@@ -122,7 +122,9 @@ impl PlanErrorKind {
             Self::CopyFromLater { .. } | Self::MountFromLater { .. } => {
                 "Move the stage that is read above the one that reads it."
             }
-            Self::SourceDateEpoch(_) => "It is a number of seconds since 1970.",
+            Self::SourceDateEpoch(_) => {
+                "It is a number of seconds since 1970, `context`, or the name of a context or a stage."
+            }
             Self::CopyUrl => "ADD downloads what a URL names.",
             Self::CopyGit => "ADD takes the files of a repository.",
             Self::Device => "Remove the flag; no device of the host is in the sandbox.",

@@ -39,7 +39,7 @@ use crate::platform::Platform;
 use crate::request::NoCache;
 pub use crate::request::{Entitlements, Network, Security};
 
-pub use args::{is_proxy, source_date_epoch};
+pub use args::{SourceDateEpoch, is_proxy, source_date_epoch};
 pub use error::{PlanError, PlanErrorKind};
 pub use graph::*;
 pub use ingredients::{History, Ingredient, NewStep, ingredients};

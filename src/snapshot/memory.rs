@@ -12,7 +12,7 @@ use super::WorkDir;
 /// Linux has it everywhere; half of the memory, unless somebody has said otherwise.
 const SHARED_MEMORY: &str = "/dev/shm";
 /// `TMPFS_MAGIC` of the kernel.
-const TMPFS: i64 = 0x0102_1994;
+const TMPFS: rustix::fs::FsWord = 0x0102_1994;
 /// Of the memory that is available, what a RUN is left with is three times as much.
 const SHARE: u64 = 4;
 
@@ -33,7 +33,7 @@ impl MemoryLayers {
         let block = u64::try_from(file_system.f_bsize).ok()?;
         let free = file_system.f_bavail.saturating_mul(block);
         let available = available_memory(&fs::read_to_string("/proc/meminfo").ok()?)?;
-        let is_memory = i64::from(file_system.f_type) == TMPFS;
+        let is_memory = file_system.f_type == TMPFS;
         let limit = (available / SHARE).min(free / 2);
         is_memory.then(|| Self::below(shared, limit).ok()).flatten()
     }

@@ -101,6 +101,42 @@ fn a_repository_is_a_context() {
     assert!(!place.build(dockerfile, &["--build-context", &named]).well().has_run("COPY"));
 }
 
+/// SOURCE_DATE_EPOCH as a name (L-056).
+#[test]
+fn an_image_is_as_old_as_a_context_or_a_stage() {
+    let place = Place::new();
+    let project = project(&place);
+    run(&project, &["git", "init", "--quiet", "--initial-branch=main"]);
+    run(&project, &["git", "add", "--all"]);
+    let commit = "git -c user.name=a -c user.email=a@b commit --quiet --message=m";
+    run(&project, &["sh", "-c", &format!("GIT_COMMITTER_DATE=@1000000000 {commit}")]);
+    let server = WebServer::start();
+    server.serve_repositories(place.path(), None);
+    let date = Some("Sun, 09 Sep 2001 01:46:41 GMT");
+    server.put("/dated", Page { last_modified: date, ..Page::of("x") });
+    fs::rename(&project, place.path().join("project.git")).unwrap();
+    let (git, dated) = (server.url("/git/project.git"), server.url("/dated"));
+    let epoch = |name: &str| format!("--build-arg=SOURCE_DATE_EPOCH={name}");
+    let text = "FROM scratch\nARG SOURCE_DATE_EPOCH\nCOPY <<x /x\n$SOURCE_DATE_EPOCH\nx\n";
+    let old = place.run(&["-f", "-", &epoch("context"), &git], text.as_bytes()).well();
+    assert_eq!(old.text("x"), "1000000000\n");
+    let here = place.build(text, &[&epoch("context")]).well();
+    assert_eq!(here.text("x"), "\n", "a folder has no time");
+    for (source, expected) in [(&git, "1000000000\n"), (&dated, "1000000001\n")] {
+        let context = format!("--build-context=source={source}");
+        assert_eq!(place.build(text, &[&context, &epoch("source")]).well().text("x"), expected);
+        let stage = format!("FROM scratch AS Source\nARG U={source}\nADD $U /\n{text}");
+        assert_eq!(place.build(&stage, &[&epoch("source")]).well().text("x"), expected);
+        let default = format!("ARG SOURCE_DATE_EPOCH=source\n{stage}");
+        assert_eq!(place.build(&default, &[]).well().text("x"), expected);
+    }
+    let error = "invalid SOURCE_DATE_EPOCH: nobody";
+    place.build(text, &[&epoch("nobody")]).failed(1, error, None);
+    let busy = format!("FROM scratch AS source\nADD {dated} /\nENV A=b\n{text}");
+    let error = "SOURCE_DATE_EPOCH stage must have nothing but ARG and one ADD";
+    place.build(&busy, &[&epoch("source")]).failed(1, error, Some(1));
+}
+
 #[test]
 fn a_url_is_a_tar_or_a_dockerfile() {
     let place = Place::new();

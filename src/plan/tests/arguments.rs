@@ -126,12 +126,22 @@ fn the_file_may_give_a_default_epoch() {
         // Only a global one counts.
         ("FROM a\nARG SOURCE_DATE_EPOCH=9", None),
     ] {
-        assert_eq!(request(&Given::default(), text), Ok(expected), "{text}");
+        assert_eq!(
+            request(&Given::default(), text),
+            Ok(expected.map(SourceDateEpoch::Time)),
+            "{text}"
+        );
     }
     let given = args(&[("SOURCE_DATE_EPOCH", "5")]);
-    assert_eq!(request(&given, "ARG SOURCE_DATE_EPOCH=7\nFROM a"), Ok(Some(5)));
-    let error = request(&Given::default(), "ARG A\nARG SOURCE_DATE_EPOCH=git\nFROM a");
-    let error = error.expect_err("not a number");
-    assert_eq!(error.kind, PlanErrorKind::SourceDateEpoch("git".to_owned()));
-    assert_eq!(error.lines, [Lines { first: 2, last: 2 }]);
+    assert_eq!(
+        request(&given, "ARG SOURCE_DATE_EPOCH=7\nFROM a"),
+        Ok(Some(SourceDateEpoch::Time(5)))
+    );
+    let lines = Lines { first: 2, last: 2 };
+    let named = request(&Given::default(), "ARG A\nARG SOURCE_DATE_EPOCH=git\nFROM a");
+    assert_eq!(named, Ok(Some(SourceDateEpoch::Of("git".to_owned(), lines))));
+    let error = request(&Given::default(), "ARG A\nARG SOURCE_DATE_EPOCH=-1\nFROM a");
+    let error = error.expect_err("before 1970");
+    assert_eq!(error.kind, PlanErrorKind::SourceDateEpoch("-1".to_owned()));
+    assert_eq!(error.lines, [lines]);
 }
