@@ -129,10 +129,10 @@ impl Git<'_> {
         };
         let mut files =
             DirectoryContext::open(&self.subdirectory(directory)?, &ignore, Ownership::Git)?;
-        if self.url.commit_times {
-            if let Some(seconds) = self.commit_time(commit, directory)? {
-                files.set_times(seconds);
-            }
+        if self.url.commit_times
+            && let Some(seconds) = self.commit_time(commit, directory)?
+        {
+            files.set_times(seconds);
         }
         Ok(files)
     }
