@@ -62,8 +62,8 @@ impl MemoryLayers {
         path.is_dir().then_some(path)
     }
 
-    /// Lets `make` fill the folder of a layer, with as many bytes as it says at most; they are given
-    /// back but for those that `make` says it has used. `None` where there is no room, or `make` fails.
+    /// Lets `make` fill the folder of a layer, which may take `most` bytes. What `make` says it has used
+    /// counts from then on, even if it is more. `None` where there is no room, or `make` fails.
     pub fn make<T, E>(
         &self,
         name: &str,
@@ -84,7 +84,10 @@ impl MemoryLayers {
             *self.left() += most;
             return None;
         };
-        *self.left() += most.saturating_sub(used);
+        {
+            let mut left = self.left();
+            *left = left.saturating_add(most).saturating_sub(used);
+        }
         let path = self.path(name);
         match fs::rename(&folder, &path) {
             Ok(()) => Some((path, made)),
@@ -129,7 +132,8 @@ mod tests {
         assert_eq!(filled(&layers, "second", 61, 61), None);
         let failed = layers.make("failed", 60, |_| Err::<((), u64), ()>(()));
         assert_eq!((failed, layers.get("failed")), (None, None));
-        assert!(filled(&layers, "second", 60, 60).is_some());
+        assert!(filled(&layers, "second", 50, 60).is_some());
+        assert_eq!(filled(&layers, "third", 1, 1), None, "what was used counts");
         // Made by two threads at once, it is there once.
         assert_eq!(filled(&layers, "second", 0, 0), layers.get("second"));
         drop(layers);

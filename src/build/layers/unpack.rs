@@ -14,6 +14,8 @@ use crate::tree::Changes;
 const EXPANSION: u64 = 5;
 /// Very small ones expand more; bytes.
 const SMALL_LAYER: u64 = 16 << 20;
+/// What an entry takes besides its content: its inode, and the rest of its last page; bytes.
+const ENTRY: u64 = 5 << 10;
 
 /// Unpacks a layer; the folder that it is in, and its table of contents.
 pub(super) fn unpack(
@@ -44,7 +46,7 @@ fn in_memory(
             if tar.limit() == 0 {
                 return Err(Error::build(format!("the layer has more than {most} bytes")));
             }
-            let used = contents.unpacked_size();
+            let used = contents.unpacked_size() + ENTRY * contents.changes.len() as u64;
             Ok((contents, used))
         })
     })
