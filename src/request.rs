@@ -65,6 +65,12 @@ pub struct BuildRequest {
 }
 
 impl BuildRequest {
+    /// What files say is wanted: for the weight, or for a list of packages.
+    #[must_use]
+    pub fn reads_contents(&self) -> bool {
+        self.weigh || self.attest.sbom.is_some()
+    }
+
     /// There is an image for each.
     #[must_use]
     pub fn has_several_platforms(&self) -> bool {

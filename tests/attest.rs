@@ -11,6 +11,8 @@ use serde_json::{Value, json};
 
 #[path = "support/docker_registry.rs"]
 mod docker_registry;
+#[path = "attest/packages.rs"]
+mod packages;
 #[path = "support/program.rs"]
 mod program;
 

@@ -131,6 +131,42 @@ fn a_registry_s_cache_has_the_weights_of_a_branch() {
     ]);
 }
 
+/// An image whose layers are those of the one that it is compared with weighs the same: on a new
+/// machine no layer is fetched to say so, though its labels are others.
+#[test]
+fn what_has_the_same_layers_is_not_read_again() {
+    let registry = FakeRegistry::start(Options { lists_referrers: true, ..Options::default() });
+    let host = registry.host();
+    let base = Home::new("FROM scratch\nCOPY base /base\n");
+    base.write("context/base", [7; 50_000]);
+    base.built(&["--push", "-t", &format!("{host}/base:1")]);
+    let manifest: Value = serde_json::from_slice(&registry.manifest("base", "1").unwrap()).unwrap();
+    let layer = manifest["layers"][0]["digest"].as_str().unwrap().to_owned();
+    let fetched = || {
+        let is_of_base = |path: &str| path.ends_with(&format!("/blobs/{layer}"));
+        registry.log().into_iter().filter(|l| l.method == "GET" && is_of_base(&l.path)).count()
+    };
+
+    let name = format!("{host}/app:main");
+    let flags = ["--sbom=true", "--push", "--tag", &name];
+    let mut project = Project::new(&[&NO_CACHE[..], &flags].concat());
+    let dockerfile = format!("FROM {host}/base:1\nUSER 7\n");
+    project.home.write("context/Dockerfile", &dockerfile);
+    project.push(1, 0, 1);
+    assert_eq!(fetched(), 1);
+    project.flags.push("--label=revision=2".to_owned());
+    let (said, report) = project.push(2, 1, 1);
+    assert_eq!(fetched(), 1, "{said}");
+    assert!(report.contains("50.0 kB unpacked (±0 B)"), "{report}");
+    assert!(report.contains("last 2 builds"), "{report}");
+
+    // With another layer above, the one below has to be looked into again.
+    project.home.write("context/Dockerfile", format!("{dockerfile}COPY app /app\n"));
+    let (_, report) = project.push(3, 2, 1_000);
+    assert_eq!(fetched(), 2);
+    assert!(report.contains("51.0 kB unpacked (+1.0 kB, +2.0 %)"), "{report}");
+}
+
 const NO_CACHE: [&str; 2] = ["--cache-to=", "--cache-from="];
 
 /// Without any cache: the weight stands beside the image that was pushed before.

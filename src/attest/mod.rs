@@ -6,6 +6,7 @@
 mod manifest;
 mod provenance;
 mod purl;
+pub mod spdx;
 
 use serde::Serialize;
 use serde_json::Value;
@@ -22,19 +23,28 @@ use crate::digest::Digest;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AttestOptions {
     pub provenance: Option<ProvenanceOptions>,
+    pub sbom: Option<SbomOptions>,
 }
 
 impl AttestOptions {
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.provenance.is_none()
+        self.provenance.is_none() && self.sbom.is_none()
     }
 
     /// There is one for outputs that are no registry, too.
     #[must_use]
     pub fn has_files(&self) -> bool {
-        self.provenance.as_ref().is_some_and(|provenance| !provenance.inline_only)
+        let provenance = self.provenance.as_ref();
+        self.sbom.is_some() || provenance.is_some_and(|provenance| !provenance.inline_only)
     }
+}
+
+/// `--sbom`
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SbomOptions {
+    /// The image that BuildKit would run to look for packages, where the user names one.
+    pub generator: Option<String>,
 }
 
 /// `--provenance`

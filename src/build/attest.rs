@@ -6,30 +6,60 @@ use std::path::{Component, Path};
 
 use sha2::{Digest as _, Sha256};
 
+use super::assemble::image_config;
 use super::images::{BaseImage, Origin as ImageOrigin};
 use super::inputs::Remote;
 use super::session::Session;
+use super::weigh::FinalStage;
 use super::{Known, Planned, outcome};
+use crate::attest::spdx::{self, Inventory};
 use crate::attest::{
     Arguments, Attestation, Capture, Context, DigestSet, GitCommit, Material, Mode,
     ProvenanceOptions, StageSteps, StepKey, Subject, predicate, purl,
 };
 use crate::context::Origin;
 use crate::context::git::Revision;
-use crate::digest::Digest;
+use crate::digest::{DiffId, Digest};
 use crate::error::Error;
 use crate::layer::{self, Output};
 use crate::plan::{CopySource, ImageRequest, MountKind, Op, Plan, is_proxy};
 use crate::request::{MainContext, NamedContext, Network};
 use crate::tree::{Entry, FileInfo, Kind, TreePath};
 use crate::url::{self, GitUrl};
+use crate::weight::Weight;
 
-/// All that the request wants said of the image of one platform.
-pub(super) fn attestations(known: &Known<'_, '_>) -> Vec<Attestation> {
+/// All that the request wants said of the image of one platform; `weight` is there where its packages
+/// are wanted.
+pub(super) fn attestations(
+    known: &Known<'_, '_>,
+    image: &FinalStage<'_, '_>,
+    weight: Option<&Weight>,
+) -> Vec<Attestation> {
     let provenance = known.session.request.attest.provenance.as_ref();
     let provenance =
         provenance.map(|options| predicate(&capture(known.session, known.planned), options));
-    provenance.into_iter().collect()
+    let packages = weight.map(|weight| packages(image, weight));
+    provenance.into_iter().chain(packages).collect()
+}
+
+/// Which packages an image has.
+fn packages(image: &FinalStage<'_, '_>, weight: &Weight) -> Attestation {
+    let FinalStage { session, plan, target, .. } = *image;
+    let outputs = &session.request.outputs;
+    let name = outputs.iter().flat_map(|output| session.names(output)).next();
+    let layers: Vec<DiffId> = weight.layers.iter().map(|layer| layer.diff_id).collect();
+    // An output with other times has other layers.
+    let are_layers = !outputs.iter().any(|output| output.rewrite_timestamp);
+    let times = target.times(session);
+    let created = image_config(plan, plan.target, layers.clone(), &times, session.time()).created;
+    spdx::predicate(&Inventory {
+        name: name.unwrap_or(&plan.stages[plan.target.0].name),
+        created: &created.unwrap_or_default(),
+        distribution: weight.distribution.as_ref(),
+        packages: &weight.packages,
+        layers: if are_layers { &layers } else { &[] },
+        program_version: env!("CARGO_PKG_VERSION"),
+    })
 }
 
 /// The predicate of a provenance that says the least, for what is told of the build itself.

@@ -133,6 +133,11 @@ impl Search {
         Ok(())
     }
 
+    /// What the earlier image weighed, if it is settled and there was one.
+    pub(super) fn weight(&self) -> Option<&Weight> {
+        self.found.baseline.as_ref().map(|baseline| &baseline.weight)
+    }
+
     /// What was found, once.
     pub(super) fn finish(&mut self, session: &Session<'_>) -> Result<Found, Error> {
         self.settle(session)?;

@@ -129,7 +129,7 @@ fn compress(session: &Session<'_>, layer: &StageLayer, in_image: bool) -> Result
     };
     let mut writer = LayerWriter::new(file, compression, session.request.threads)?;
     let options = WriteOptions::default();
-    let mut onlooker = session.request.weigh.then(Onlooker::default);
+    let mut onlooker = session.request.reads_contents().then(Onlooker::default);
     let mut look = |path: &TreePath, entry: &Entry, piece: Piece| {
         if let Some(onlooker) = &mut onlooker {
             onlooker.pass(path, entry, piece);

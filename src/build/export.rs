@@ -93,13 +93,7 @@ impl Export<'_, '_> {
     }
 
     fn assemble(&self, output: &Output, layers: Vec<OutputLayer>) -> Made {
-        let times: Vec<i64> = self
-            .target
-            .layers
-            .iter()
-            .filter_map(StageLayer::created)
-            .map(|created| self.session.source_date_epoch.unwrap_or(created))
-            .collect();
+        let times = self.target.times(self.session);
         let diff_ids: Vec<DiffId> = layers.iter().map(|layer| layer.diff_id).collect();
         let now = self.session.time();
         let config = image_config(self.plan, self.plan.target, diff_ids.clone(), &times, now);

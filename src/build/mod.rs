@@ -37,7 +37,7 @@ mod stage;
 mod turns;
 mod weigh;
 
-use std::cell::RefCell;
+use std::cell::{Ref, RefCell};
 use std::collections::BTreeSet;
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -45,6 +45,7 @@ use std::thread::{self, ScopedJoinHandle};
 
 use rustix::io::Errno;
 
+use crate::attest::Attestation;
 use crate::cache::StoreError;
 use crate::context::DirectoryContext;
 use crate::dockerfile::Dockerfile;
@@ -69,6 +70,7 @@ use push::{OutputPush, Pushes};
 use session::Session;
 use slot::Slot;
 use stage::{StageFiles, Work};
+use weigh::FinalStage;
 
 pub use baseline::{Baseline, BaselineOrigin};
 pub use check::{check, outline, targets};
@@ -261,34 +263,53 @@ fn attempt<'a, 's>(all: &[Known<'a, 's>]) -> Result<Made<'a, 's>, Error> {
     for Known { session, search, .. } in all {
         search.borrow_mut().settle(session)?;
     }
-    let attestations: Vec<_> = all.iter().map(attest::attestations).collect();
-    let exports = all.iter().zip(&targets).zip(&done).zip(&attestations);
-    let exports = exports.map(|(((known, target), done), attestations)| {
-        let Known { session, planned: Planned { plan, images, .. }, .. } = *known;
+    write(all, &targets, done)
+}
+
+/// Writes the images and what is said of them, and weighs them meanwhile, where that is wanted.
+fn write<'a, 's>(
+    all: &[Known<'a, 's>],
+    targets: &[StageFiles],
+    done: Vec<Done<'a, 's>>,
+) -> Result<Made<'a, 's>, Error> {
+    let request = all[0].session.request;
+    let stages: Vec<FinalStage> =
+        all.iter().zip(targets).map(|(known, target)| known.final_stage(target)).collect();
+    let earlier: Vec<Ref<Search>> = all.iter().map(|known| known.search.borrow()).collect();
+    let earlier: Vec<Option<&Weight>> = earlier.iter().map(|search| search.weight()).collect();
+    let weigh = || -> Result<Vec<Option<Weight>>, Error> {
+        stages
+            .iter()
+            .zip(&earlier)
+            .map(|(stage, earlier)| stage.weigh(*earlier).map(Some))
+            .collect()
+    };
+    // A list of packages is in the index, which is written behind the images.
+    let has_list = request.attest.sbom.is_some();
+    let mut weights = if has_list { weigh()? } else { vec![None; all.len()] };
+    let attestations = all.iter().zip(&stages).zip(&weights);
+    let attestations: Vec<Vec<Attestation>> = attestations
+        .map(|((known, stage), weight)| attest::attestations(known, stage, weight.as_ref()))
+        .collect();
+    let exports = stages.iter().zip(&done).zip(&attestations);
+    let exports = exports.map(|((stage, done), attestations)| {
+        let FinalStage { session, plan, images, target } = *stage;
         Export { session, plan, images, target, pushes: &done.pushes, attestations }
     });
     let exports: Vec<Export> = exports.collect();
-    let request = all[0].session.request;
-    let (exported, read) = thread::scope(|scope| {
-        let read = || -> Result<Vec<_>, Error> {
-            exports.iter().map(|e| weigh::read_all(e.session, e.images, e.target)).collect()
-        };
-        let reading = request.weigh.then(|| scope.spawn(read));
-        (outputs::write_all(&exports), reading.map(join).transpose())
+    let (exported, weighed) = thread::scope(|scope| {
+        let weighing = (request.weigh && !has_list).then(|| scope.spawn(weigh));
+        (outputs::write_all(&exports), weighing.map(join).transpose())
     });
     let Exported { images, descriptor, tags, written } = exported?;
-    let read: Vec<Option<_>> = match read? {
-        Some(read) => read.into_iter().map(Some).collect(),
-        None => all.iter().map(|_| None).collect(),
-    };
-    let platforms = all.iter().zip(&targets).zip(done).zip(images).zip(read);
-    let platforms = platforms.map(|((((known, target), done), exported), read)| {
-        let Known { session, planned: Planned { plan, images, .. }, .. } = *known;
-        let weigh = |read| weigh::weigh(session, plan, images, target, &exported, read);
-        let weight = read.map(weigh);
-        MadePlatform { done, exported, weight }
-    });
-    Ok(Made { platforms: platforms.collect(), descriptor, tags, written })
+    weights = weighed?.unwrap_or(weights);
+    let mut platforms = Vec::with_capacity(all.len());
+    for (((stage, done), exported), weight) in stages.iter().zip(done).zip(images).zip(weights) {
+        let weight = weight.filter(|_| request.weigh);
+        let weight = weight.map(|weight| stage.named(weight, &exported)).transpose()?;
+        platforms.push(MadePlatform { done, exported, weight });
+    }
+    Ok(Made { platforms, descriptor, tags, written })
 }
 
 type Demands = Vec<Option<Demand>>;
@@ -318,6 +339,14 @@ impl<'a, 's> Known<'a, 's> {
         session.check_canceled()?;
         session.saver.save_index(session, history);
         Ok(done)
+    }
+
+    fn final_stage<'t>(&self, target: &'t StageFiles) -> FinalStage<'t, 's>
+    where
+        'a: 't,
+    {
+        let Self { session, planned: Planned { plan, images, .. }, .. } = *self;
+        FinalStage { session, plan, images, target }
     }
 
     fn target(&self, done: &Done<'_, '_>) -> Result<StageFiles, Error> {

@@ -275,6 +275,12 @@ impl StageFiles {
         Ok(Arc::clone(files.insert(merged)))
     }
 
+    /// When the layers above the base were made; seconds since 1970.
+    pub(super) fn times(&self, session: &Session<'_>) -> Vec<i64> {
+        let created = self.layers.iter().filter_map(StageLayer::created);
+        created.map(|created| session.source_date_epoch.unwrap_or(created)).collect()
+    }
+
     /// As [`StageFiles::files`], if they are merged already.
     pub(super) fn merged(&self) -> Option<Arc<Files>> {
         self.files.lock().unwrap_or_else(PoisonError::into_inner).clone()

@@ -147,9 +147,16 @@ mod tests {
             manifest: None,
             config: Digest::of(name.as_bytes()),
         };
-        let (layers, files, packages, findings) = Default::default();
-        let efficiency = Efficiency::default();
-        Weight { image, layers, files, packages, findings, efficiency }
+        Weight {
+            image,
+            program_version: String::new(),
+            distribution: None,
+            layers: Vec::new(),
+            files: Vec::new(),
+            packages: Vec::new(),
+            findings: Vec::new(),
+            efficiency: Efficiency::default(),
+        }
     }
 
     fn build(commit: &str, time: i64) -> Logged {

@@ -196,8 +196,8 @@ pub struct BuildArgs {
     #[arg(short, long = "output", value_name = "SPEC")]
     pub outputs: Vec<String>,
 
-    /// What is said of the image beside it: type=provenance[,mode=min|max][,NAME=VALUE…]; can be
-    /// repeated
+    /// What is said of the image beside it: type=provenance[,mode=min|max][,NAME=VALUE…] or
+    /// type=sbom; can be repeated
     #[arg(long = "attest", value_name = "SPEC")]
     pub attests: Vec<String>,
 
@@ -205,6 +205,10 @@ pub struct BuildArgs {
     /// (default: false)
     #[arg(long, value_name = "true|false|NAME=VALUE,…")]
     pub provenance: Option<String>,
+
+    /// List the packages of the image beside it: true or false (default: false)
+    #[arg(long, value_name = "true|false")]
+    pub sbom: Option<String>,
 
     /// Secret for RUN --mount=type=secret: id=NAME[,src=FILE|env=VARIABLE]
     #[arg(long = "secret", value_name = "SPEC")]

@@ -3,7 +3,7 @@
 use super::args::BuildArgs;
 use super::csv;
 use super::flag::{FlagError, boolean, unknown_key};
-use crate::attest::{AttestOptions, Mode, ProvenanceOptions, SlsaVersion};
+use crate::attest::{AttestOptions, Mode, ProvenanceOptions, SbomOptions, SlsaVersion};
 use crate::error::Error;
 
 const PROVENANCE_KEYS: [&str; 6] =
@@ -19,10 +19,11 @@ struct Wanted {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Provenance,
+    Sbom,
 }
 
-/// The attestations that were asked for. `--provenance` comes before an `--attest` of its
-/// kind.
+/// The attestations that were asked for. `--provenance` and `--sbom` come before an `--attest` of
+/// their kind.
 ///
 /// # Errors
 /// Of the kind [`Usage`](crate::error::ErrorKind::Usage), naming the flag.
@@ -37,7 +38,8 @@ pub fn parse(args: &BuildArgs) -> Result<AttestOptions, Error> {
         }
         all.push((flag, wanted));
     }
-    let shorthands = [("--provenance", Kind::Provenance, &args.provenance)];
+    let shorthands =
+        [("--provenance", Kind::Provenance, &args.provenance), ("--sbom", Kind::Sbom, &args.sbom)];
     for (flag, kind, text) in shorthands {
         let Some(text) = text.as_ref().filter(|text| !text.is_empty()) else { continue };
         let flag = format!("{flag} {text}");
@@ -50,6 +52,7 @@ pub fn parse(args: &BuildArgs) -> Result<AttestOptions, Error> {
         let Some(keys) = keys else { continue };
         let parsed = match kind {
             Kind::Provenance => provenance(&keys).map(|said| options.provenance = Some(said)),
+            Kind::Sbom => sbom(&keys).map(|said| options.sbom = Some(said)),
         };
         parsed.map_err(|error| error.of_flag_alone(&flag))?;
     }
@@ -61,12 +64,15 @@ fn of_attest(text: &str) -> Result<Wanted, FlagError> {
     let pairs = csv::pairs(text)?;
     let kind = match pairs.iter().find(|(key, _)| key == "type").map(|(_, kind)| kind.as_str()) {
         Some("provenance") => Kind::Provenance,
+        Some("sbom") => Kind::Sbom,
         Some(other) => {
             return Err(FlagError::new(format!("there is no attestation of type {other:?}"))
-                .hinted("The types are provenance."));
+                .hinted("The types are provenance and sbom."));
         }
         None => {
-            return Err(FlagError::new("the type is missing").hinted("Write type=provenance."));
+            return Err(
+                FlagError::new("the type is missing").hinted("Write type=provenance or type=sbom.")
+            );
         }
     };
     let keys = pairs.into_iter().filter(|(key, _)| key != "type").collect();
@@ -129,6 +135,16 @@ fn provenance(keys: &[(String, String)]) -> Result<ProvenanceOptions, FlagError>
     Ok(options)
 }
 
+/// Other keys are for the generator.
+fn sbom(keys: &[(String, String)]) -> Result<SbomOptions, FlagError> {
+    let generator = keys.iter().find(|(key, _)| key == "generator");
+    if let (None, Some((key, _))) = (generator, keys.first()) {
+        return Err(unknown_key(key, &["generator", "disabled"]));
+    }
+    let generator = generator.map(|(_, image)| image.clone()).filter(|image| !image.is_empty());
+    Ok(SbomOptions { generator })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -180,6 +196,33 @@ mod tests {
             let options = of(attests, provenance).unwrap();
             assert_eq!(options.provenance.unwrap(), expected, "{attests:?} {provenance:?}");
         }
+    }
+
+    #[test]
+    fn a_list_of_packages_is_made_here_whatever_generator_is_named() {
+        let of = |attest: &str, sbom: Option<&str>| {
+            parse(&BuildArgs {
+                attests: vec![attest.to_owned()],
+                sbom: sbom.map(str::to_owned),
+                ..BuildArgs::default()
+            })
+        };
+        let some =
+            |generator: Option<&str>| Some(SbomOptions { generator: generator.map(str::to_owned) });
+        for (attest, sbom, expected) in [
+            ("", Some("true"), some(None)),
+            ("type=sbom", None, some(None)),
+            ("type=sbom", Some("false"), None),
+            ("type=sbom,disabled=true", None, None),
+            ("", Some("generator=a/b:1"), some(Some("a/b:1"))),
+            ("type=sbom,generator=a/b:1,DEPTH=2", None, some(Some("a/b:1"))),
+            ("type=sbom,generator=", None, some(None)),
+        ] {
+            let options = of(attest, sbom).unwrap();
+            assert_eq!(options, AttestOptions { provenance: None, sbom: expected }, "{attest}");
+        }
+        let error = of("type=sbom,depth=2", None).unwrap_err();
+        assert_eq!(error.message, "--attest type=sbom,depth=2: unknown key \"depth\"");
     }
 
     #[test]

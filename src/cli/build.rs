@@ -94,6 +94,11 @@ pub fn request(
         events: outside.events,
     };
     caches.missing.iter().for_each(|why| (outside.events)(Event::Notice(why.clone())));
+    if let Some(generator) = attest.sbom.as_ref().and_then(|sbom| sbom.generator.as_ref()) {
+        (outside.events)(Event::Notice(format!(
+            "Plimsoll lists the packages itself: the generator {generator} does not run"
+        )));
+    }
     let commit_times = build_args.get("SOURCE_DATE_EPOCH").is_some_and(|text| !text.is_empty());
     let (context, dockerfile) = main_context::load(args, &fetching, outside.stdin, commit_times)?;
     let lineage = || lineage::of(environment, &context, outside.cancel);
@@ -196,7 +201,7 @@ pub fn check_platforms(request: &BuildRequest) -> Result<(), Error> {
     let is_old = |output: &&Output| !output.oci_media_types && request.is_attested(output);
     if request.outputs.iter().any(|output| is_old(&output)) {
         return Err(Error::usage("--output: oci-mediatypes=false has no place for attestations")
-            .hinted("Leave it out, or write --provenance=false."));
+            .hinted("Leave it out, or write --provenance=false and --sbom=false."));
     }
     let has_index = request.has_several_platforms()
         || request.outputs.iter().any(|output| request.is_indexed(output));

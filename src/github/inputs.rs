@@ -106,7 +106,12 @@ pub const INPUTS: &[Input] = &[
     input(
         "attests",
         "",
-        "List of attestations, `type=provenance,mode=max`; `provenance` comes first",
+        "List of attestations, `type=provenance,mode=max` and `type=sbom`; `provenance` and `sbom` come first",
+    ),
+    input(
+        "sbom",
+        "",
+        "List the packages of the image beside it: `true` or `false`; `false` unless given",
     ),
     input("load", "false", "Load the image into the runner's Docker, where there is one"),
     input("push-retries", "5", "How often a request to a registry is tried"),
@@ -201,12 +206,9 @@ pub const INPUTS: &[Input] = &[
     input("binary", "", "Path of the program; the one that came with the action"),
 ];
 
-pub const NO_SBOM: &str = "a list of packages is not made yet";
-
 /// Inputs of the actions that this one replaces that mean nothing here: said in a notice.
 pub const IGNORED: &[(&str, &str)] = &[
     ("builder", "there is no builder to choose"),
-    ("sbom", NO_SBOM),
     ("logout", "credentials live no longer than the step"),
 ];
 
@@ -424,10 +426,12 @@ mod tests {
 
     #[test]
     fn what_means_nothing_here_is_named() {
-        let inputs =
-            inputs(&[("INPUT_BUILDER", "x"), ("INPUT_SBOM", "false"), ("INPUT_LOGOUT", "true")]);
-        let ignored: Vec<_> = inputs.ignored().map(|(name, _)| name).collect();
-        assert_eq!(ignored, ["builder", "logout"]);
+        let named = |rows| inputs(rows).ignored().map(|(name, _)| name).collect::<Vec<_>>();
+        assert_eq!(
+            named(&[("INPUT_BUILDER", "x"), ("INPUT_LOGOUT", "true")]),
+            ["builder", "logout"]
+        );
+        assert!(named(&[("INPUT_BUILDER", ""), ("INPUT_LOGOUT", "false")]).is_empty());
     }
 
     #[test]

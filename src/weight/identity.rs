@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
+use crate::platform::Platform;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
@@ -14,4 +15,17 @@ pub struct Identity {
     pub manifest: Option<Digest>,
     /// The digest of the configuration, which is the image ID.
     pub config: Digest,
+}
+
+impl Identity {
+    /// Of an image that is not made yet; its digest is that of nothing.
+    #[must_use]
+    pub fn unnamed(platform: &Platform) -> Self {
+        Self {
+            name: String::new(),
+            platform: platform.to_string(),
+            manifest: None,
+            config: Digest::of(b""),
+        }
+    }
 }

@@ -13,6 +13,7 @@ pub mod budget;
 mod compare;
 mod difference;
 mod directory;
+mod distribution;
 mod dive;
 mod efficiency;
 pub mod facts;
@@ -43,6 +44,7 @@ pub use difference::{
     LayerChange, LayerSide, PackageChange, PackageSide, Side,
 };
 pub use directory::{Directory, SourceWeight};
+pub use distribution::Distribution;
 pub use dive::DiveRules;
 pub use efficiency::Efficiency;
 pub use file::{ContentId, Fate, File};
@@ -51,14 +53,21 @@ pub use identity::Identity;
 pub use input::{Image, ReadLayer};
 pub use layer::{Blob, Layer, Source, Step};
 pub use logbook::{Logbook, Logged, is_commit};
-pub use package::{Component, Package, PackageKind};
+pub use package::{Component, Details, Package, PackageKind};
 pub use saved::{SavedError, decode, encode};
 pub use size::Size;
+
+/// Another version may find other things in the same image.
+pub const PROGRAM_VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// What one image weighs. Everything refers to [`Weight::layers`] by index, from the lowest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Weight {
     pub image: Identity,
+    /// Of the Plimsoll that weighed it.
+    pub program_version: String,
+    /// Which operating system it says it is, if any.
+    pub distribution: Option<Distribution>,
     /// From the lowest.
     pub layers: Vec<Layer>,
     /// Every regular file of every layer, also those that a higher layer covers, sorted by path and
@@ -100,6 +109,7 @@ pub fn weigh_merged(image: &Image, tree: &Tree) -> Weight {
 fn weigh_with(image: &Image, tree: &Tree, links: &HashMap<(u32, TreePath), Entry>) -> Weight {
     let mut files = attribute::files(image, links);
     let packages = packages::assign(image, tree, &mut files);
+    let distribution = distribution::find(image, &files);
     let findings = findings::findings(image, tree, &files, &packages);
     let layers = image.layers.iter().map(|layer| Layer {
         diff_id: layer.diff_id,
@@ -109,6 +119,8 @@ fn weigh_with(image: &Image, tree: &Tree, links: &HashMap<(u32, TreePath), Entry
     });
     Weight {
         image: image.identity.clone(),
+        program_version: PROGRAM_VERSION.to_owned(),
+        distribution,
         layers: layers.collect(),
         files,
         packages,

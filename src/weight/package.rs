@@ -26,6 +26,24 @@ pub struct Package {
     /// What is linked or packed into it and has no bytes of its own: modules of a Go program, crates
     /// of a Rust program, archives in a Java archive. Sorted.
     pub components: Vec<Component>,
+    #[serde(flatten)]
+    pub details: Details,
+}
+
+/// What a package manager says besides, for those who look for vulnerabilities and licenses. Empty
+/// where it says nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Details {
+    /// In the words of its manager: `amd64`, `x86_64`, `all`, `noarch`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub architecture: String,
+    /// The source package that it was built from, where that is called otherwise: `glibc`, with
+    /// `@VERSION` where that is another one; of RPM its file, `glibc-2.34-1.src.rpm`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub upstream: String,
+    /// Not always an SPDX expression.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub license: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

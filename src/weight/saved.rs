@@ -10,6 +10,7 @@ use std::io::{Read, Write};
 use serde::{Deserialize, Serialize};
 
 use super::Weight;
+use super::distribution::Distribution;
 use super::efficiency::Efficiency;
 use super::file::{ContentId, Fate, File};
 use super::finding::Finding;
@@ -18,7 +19,7 @@ use super::layer::Layer;
 use super::package::Package;
 use crate::tree::TreePath;
 
-const MAGIC: &[u8; 8] = b"plimwgt\x01";
+const MAGIC: &[u8; 8] = b"plimwgt\x02";
 /// Higher ones take several times as long for a few percent: most bytes are sums of contents.
 const LEVEL: i32 = 9;
 /// Uncompressed, in bytes; a million files take less than half of that.
@@ -49,6 +50,8 @@ fn damaged(reason: &'static str) -> SavedError {
 #[derive(Serialize, Deserialize)]
 struct Document {
     image: Identity,
+    program_version: String,
+    distribution: Option<Distribution>,
     layers: Vec<Layer>,
     packages: Vec<Package>,
     findings: Vec<Finding>,
@@ -60,6 +63,8 @@ struct Document {
 pub fn encode(weight: &Weight) -> Vec<u8> {
     let document = Document {
         image: weight.image.clone(),
+        program_version: weight.program_version.clone(),
+        distribution: weight.distribution.clone(),
         layers: weight.layers.clone(),
         packages: weight.packages.clone(),
         findings: weight.findings.clone(),
@@ -137,8 +142,18 @@ pub fn decode(bytes: &[u8]) -> Result<Weight> {
     if !input.rest.is_empty() {
         return Err(damaged("something follows it"));
     }
-    let Document { image, layers, packages, findings, efficiency } = document;
-    let weight = Weight { image, layers, files, packages, findings, efficiency };
+    let Document { image, program_version, distribution, layers, packages, findings, efficiency } =
+        document;
+    let weight = Weight {
+        image,
+        program_version,
+        distribution,
+        layers,
+        files,
+        packages,
+        findings,
+        efficiency,
+    };
     if is_consistent(&weight) { Ok(weight) } else { Err(damaged("it refers to what is not there")) }
 }
 

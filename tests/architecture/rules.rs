@@ -20,6 +20,7 @@ const PURE_CRATES: [&str; 9] = [
     "serde_json",
     "serde_yaml",
     "sha2",
+    "spdx",
     "thiserror",
     "zstd",
 ];

@@ -1,31 +1,22 @@
-//! The inputs `provenance` and `attests`, as flags.
+//! The inputs `provenance`, `sbom` and `attests`, as flags.
 
 use crate::github::event::Variables;
-use crate::github::inputs::{Inputs, NO_SBOM};
+use crate::github::inputs::Inputs;
 use crate::github::list::{ListRules, fields};
 
-/// `--attest` and `--provenance`.
+/// `--attest`, `--provenance` and `--sbom`.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Attests {
     pub attests: Vec<String>,
     pub provenance: Option<String>,
-    /// What was given and is left out, and why.
-    pub left_out: Vec<String>,
+    pub sbom: Option<String>,
 }
 
 impl Attests {
     pub fn of(inputs: &Inputs, variables: &Variables) -> Self {
         let builder = workflow(variables);
         let builder = builder.as_deref();
-        let mut attests = inputs.list("attests", ListRules::RECORDS);
-        let mut left_out = Vec::new();
-        attests.retain(|text| {
-            let is_sbom = is_of(text, "type=sbom");
-            if is_sbom {
-                left_out.push(format!("attests: {text} does nothing here: {NO_SBOM}"));
-            }
-            !is_sbom
-        });
+        let attests = inputs.list("attests", ListRules::RECORDS);
         let named = |text: String| match is_of(&text, "type=provenance") {
             true => with_builder(&text, builder),
             false => text,
@@ -35,7 +26,11 @@ impl Attests {
             "false" | "False" | "FALSE" => "false".to_owned(),
             keys => with_builder(keys, builder),
         });
-        Self { attests: attests.into_iter().map(named).collect(), provenance, left_out }
+        Self {
+            attests: attests.into_iter().map(named).collect(),
+            provenance,
+            sbom: inputs.some("sbom").map(str::to_owned),
+        }
     }
 }
 
@@ -93,7 +88,8 @@ mod tests {
         let expected = [format!("type=provenance,mode=max,{ID}"), "type=other,a=b".to_owned()];
         assert_eq!(attests.attests, expected);
         assert_eq!(of(&[]), Attests::default());
-        let attests = of(&[("INPUT_ATTESTS", "type=sbom,generator=image")]);
-        assert_eq!((attests.attests.len(), attests.left_out.len()), (0, 1));
+        let attests = of(&[("INPUT_ATTESTS", "type=sbom,generator=image"), ("INPUT_SBOM", "True")]);
+        assert_eq!(attests.attests, ["type=sbom,generator=image"]);
+        assert_eq!(attests.sbom.unwrap(), "True");
     }
 }

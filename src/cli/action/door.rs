@@ -90,7 +90,6 @@ pub fn wanted(
         !is_inline
     });
     let attests = Attests::of(inputs, variables);
-    left_out.extend(attests.left_out);
     let (cache_from, cache_to) = caches(cache, records("cache-from"), cache_to);
     let network = inputs.choice(
         "network",
@@ -115,6 +114,7 @@ pub fn wanted(
         labels: labels.collect(),
         attests: attests.attests,
         provenance: attests.provenance,
+        sbom: attests.sbom,
         annotations: [naming.annotations_to_set(), outputs.annotations].concat(),
         platforms,
         pull: inputs.switch("pull")?,

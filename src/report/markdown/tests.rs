@@ -44,8 +44,11 @@ fn weight(name: &str, layers: &[(&str, &[(&str, u64)])], packages: &[(&str, &str
         files: 1,
         layer: 0,
         components: Vec::new(),
+        details: Default::default(),
     };
     Weight {
+        program_version: String::new(),
+        distribution: None,
         image: Identity {
             name: name.to_owned(),
             platform: "linux/amd64".to_owned(),

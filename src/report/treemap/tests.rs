@@ -36,6 +36,8 @@ fn weight(files: impl IntoIterator<Item = (Vec<u8>, u64)>) -> Weight {
         Step { instruction: "COPY . /".to_owned(), lines: Some((2, 2)), source: Source::Context };
     let blob = Some(Blob { digest: Digest(sum), bytes: unpacked / 2 });
     Weight {
+        program_version: String::new(),
+        distribution: None,
         image: Identity {
             name: "image".to_owned(),
             platform: "linux/amd64".to_owned(),

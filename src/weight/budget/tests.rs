@@ -26,6 +26,8 @@ fn weight(unpacked: u64, compressed: u64) -> Weight {
         package: None,
     };
     Weight {
+        program_version: String::new(),
+        distribution: None,
         image: Identity {
             name: "boat".to_owned(),
             platform: "linux/amd64".to_owned(),
@@ -46,6 +48,7 @@ fn weight(unpacked: u64, compressed: u64) -> Weight {
             files: 1,
             layer: 1,
             components: Vec::new(),
+            details: Default::default(),
         }],
         findings: Vec::new(),
         efficiency: Efficiency { least: 90, found: 100, ..Efficiency::default() },

@@ -3,7 +3,7 @@
 use std::io::Read;
 
 use crate::tree::TreePath;
-use crate::weight::package::{Component, PackageKind};
+use crate::weight::package::{Component, Details, PackageKind};
 use crate::weight::packages::{Claim, Owns};
 
 const ENDINGS: [&[u8]; 4] = [b".jar", b".war", b".ear", b".jmod"];
@@ -42,8 +42,15 @@ pub(super) fn claim(path: &TreePath, bytes: &[u8]) -> Option<Claim> {
     let mut components = [artifacts, packed].concat();
     components.sort();
     components.dedup();
-    let owns = Owns::Itself;
-    Some(Claim { kind: PackageKind::Java, name, version, path: path.clone(), owns, components })
+    Some(Claim {
+        kind: PackageKind::Java,
+        name,
+        version,
+        path: path.clone(),
+        owns: Owns::Itself,
+        components,
+        details: Details::default(),
+    })
 }
 
 /// `guava` and `32.1-jre` of `guava-32.1-jre.jar`.

@@ -17,6 +17,7 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::distribution::{self, Distribution};
 use super::package::Component;
 use super::packages::{self, Claim};
 use super::path;
@@ -37,6 +38,8 @@ pub enum Fact {
     Installed(Vec<Claim>),
     /// The files that one package owns, as the database writes them.
     Owns(#[serde(with = "path::list")] Vec<TreePath>),
+    /// Which operating system it is.
+    Distribution(Distribution),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,7 +53,7 @@ pub struct Script {
 /// How many first bytes of a file are wanted: 0 for most.
 #[must_use]
 pub fn wanted(path: &[u8], size: u64, mode: u32, head: &[u8]) -> u64 {
-    let limit = packages::wanted(path);
+    let limit = packages::wanted(path).max(distribution::wanted(path));
     let limit = if elf::is_elf(head) || java::is_archive(path, head) { MAX_WANTED } else { limit };
     let limit = if script::is_script(mode, head) { limit.max(script::LINE) } else { limit };
     limit.min(size)
@@ -62,7 +65,8 @@ pub type Facts = HashMap<TreePath, Fact>;
 /// What `bytes`, the first that were [`wanted`], say of the file at `path`.
 #[must_use]
 pub fn fact(path: &TreePath, mode: u32, bytes: &[u8]) -> Option<Fact> {
-    if let Some(fact) = packages::fact(path, bytes) {
+    let fact = packages::fact(path, bytes).or_else(|| distribution::fact(path, bytes));
+    if let Some(fact) = fact {
         return Some(fact);
     }
     if elf::is_elf(bytes) {

@@ -5,7 +5,7 @@ use std::io::Read;
 use super::{Fact, Facts};
 use crate::weight::path;
 
-const MAGIC: &[u8; 8] = b"plimfct\x01";
+const MAGIC: &[u8; 8] = b"plimfct\x02";
 const LEVEL: i32 = 3;
 /// Uncompressed, in bytes; those of a whole desktop take a tenth.
 const MAX_PLAIN: u64 = 256 << 20;

@@ -108,6 +108,7 @@ mod tests {
             files: 0,
             layer: 0,
             components: Vec::new(),
+            details: Default::default(),
         };
         for (name, expected) in [
             ("gcc", true),

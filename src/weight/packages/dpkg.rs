@@ -1,6 +1,6 @@
 //! Debian: `status` with the lists of files beside it, and `status.d` of images without dpkg.
 
-use super::{Claim, Owns, PackageKind, field};
+use super::{Claim, Details, Owns, PackageKind, field};
 use crate::tree::TreePath;
 use crate::weight::facts::{Fact, MAX_WANTED};
 
@@ -43,10 +43,10 @@ fn claim(paragraph: &str, own_list: Option<TreePath>) -> Option<Claim> {
         return None;
     }
     let name = field(paragraph, "Package")?;
+    let architecture = field(paragraph, "Architecture").unwrap_or_default();
     let lists = own_list.map_or_else(
         || {
             // Packages of several architectures can be installed side by side.
-            let architecture = field(paragraph, "Architecture").unwrap_or_default();
             let list = |name: &str| format!("{LISTS}{name}.list").into_bytes().into();
             vec![list(name), list(&format!("{name}:{architecture}"))]
         },
@@ -59,7 +59,20 @@ fn claim(paragraph: &str, own_list: Option<TreePath>) -> Option<Claim> {
         path: TreePath::from(&b""[..]),
         owns: Owns::ListedAt(lists),
         components: Vec::new(),
+        details: Details {
+            architecture: architecture.to_owned(),
+            upstream: field(paragraph, "Source").map(upstream).unwrap_or_default(),
+            license: String::new(),
+        },
     })
+}
+
+/// `glibc`, or `glibc (2.36-9)` where the version is another one.
+fn upstream(source: &str) -> String {
+    match source.split_once(" (") {
+        Some((name, version)) => format!("{name}@{}", version.trim_end_matches(')')),
+        None => source.to_owned(),
+    }
 }
 
 fn absolute(line: &[u8]) -> Option<TreePath> {
@@ -97,6 +110,19 @@ mod tests {
             installed("var/lib/dpkg/status.d/base", "Package: base\nVersion: 12\n"),
             expected
         );
+    }
+
+    #[test]
+    fn a_package_names_its_source() {
+        for (lines, expected) in [
+            ("Architecture: amd64\n", ("amd64", "")),
+            ("Architecture: all\nSource: glibc\n", ("all", "glibc")),
+            ("Source: gcc-12 (12.2.0-14)\n", ("", "gcc-12@12.2.0-14")),
+        ] {
+            let Details { architecture, upstream, .. } =
+                claim(&format!("Package: a\n{lines}"), None).unwrap().details;
+            assert_eq!((&*architecture, &*upstream), expected);
+        }
     }
 
     #[test]

@@ -19,7 +19,7 @@ pub use super::package::PackageKind;
 use super::facts::Fact;
 use super::file::{Fate, File};
 use super::input::Image;
-use super::package::{Component, Package};
+use super::package::{Component, Details, Package};
 use super::path;
 use super::size::Size;
 use crate::tree::{Tree, TreePath};
@@ -35,6 +35,8 @@ pub struct Claim {
     pub path: TreePath,
     pub owns: Owns,
     pub components: Vec<Component>,
+    #[serde(flatten)]
+    pub details: Details,
 }
 
 /// The files of a claim.
@@ -126,6 +128,7 @@ fn claims(image: &Image, files: &[File]) -> Vec<Claim> {
                     path: file.path.clone(),
                     owns: Owns::Itself,
                     components: build.components,
+                    details: Details::default(),
                 }))
             }
             _ => {}
@@ -156,6 +159,7 @@ fn package(claim: Claim, owned: &[usize], image: &Image, files: &[File]) -> Pack
         files: u32::try_from(owned.len()).unwrap_or(u32::MAX),
         layer: layer.map_or(0, |(layer, _)| layer),
         components: claim.components,
+        details: claim.details,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::{Claim, Owns, PackageKind};
+use super::{Claim, Details, Owns, PackageKind};
 use crate::tree::TreePath;
 use crate::weight::facts::Fact;
 
@@ -12,6 +12,8 @@ const MAX_PACKAGE: u64 = 1 << 20;
 struct PackageJson {
     name: Option<String>,
     version: Option<String>,
+    /// A text; in old packages an object.
+    license: Option<serde_json::Value>,
 }
 
 pub(super) fn wanted(path: &[u8]) -> u64 {
@@ -21,6 +23,8 @@ pub(super) fn wanted(path: &[u8]) -> u64 {
 pub(super) fn fact(path: &TreePath, bytes: &[u8]) -> Option<Fact> {
     let directory = directory(path)?;
     let json: PackageJson = serde_json::from_slice(bytes).ok()?;
+    let license = json.license.as_ref().and_then(|license| license.as_str());
+    let license = license.unwrap_or_default().to_owned();
     Some(Fact::Installed(vec![Claim {
         kind: PackageKind::Npm,
         name: json.name?,
@@ -28,6 +32,7 @@ pub(super) fn fact(path: &TreePath, bytes: &[u8]) -> Option<Fact> {
         path: directory.into(),
         owns: Owns::Below,
         components: Vec::new(),
+        details: Details { license, ..Details::default() },
     }]))
 }
 
@@ -58,11 +63,16 @@ mod tests {
             assert_eq!(directory(path.as_bytes()), expected.map(str::as_bytes), "{path}");
         }
         let path = TreePath::from(&b"node_modules/a/package.json"[..]);
-        let Some(Fact::Installed(claims)) = fact(&path, br#"{"name":"a","version":"1.0.0"}"#)
+        let Some(Fact::Installed(claims)) =
+            fact(&path, br#"{"name":"a","version":"1.0.0","license":"MIT"}"#)
         else {
             panic!()
         };
         assert_eq!((claims[0].name.as_str(), claims[0].version.as_str()), ("a", "1.0.0"));
+        assert_eq!(claims[0].details.license, "MIT");
+        let old = br#"{"name":"a","license":{"type":"MIT"}}"#;
+        let Some(Fact::Installed(claims)) = fact(&path, old) else { panic!() };
+        assert_eq!(claims[0].details, Details::default());
         assert_eq!(fact(&path, b"{}"), None);
     }
 }

@@ -1,6 +1,6 @@
 //! Python: `NAME-VERSION.dist-info/RECORD`, which lists what an installer put there.
 
-use super::{Claim, Owns, PackageKind};
+use super::{Claim, Details, Owns, PackageKind};
 use crate::tree::{TreePath, clean_path};
 use crate::weight::facts::Fact;
 
@@ -29,6 +29,7 @@ pub(super) fn fact(path: &TreePath, bytes: &[u8]) -> Option<Fact> {
         path: [info, b".dist-info"].concat().into(),
         owns: Owns::Files(files.collect()),
         components: Vec::new(),
+        details: Details::default(),
     }]))
 }
 

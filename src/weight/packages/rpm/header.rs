@@ -2,6 +2,7 @@
 
 use super::big;
 use crate::tree::TreePath;
+use crate::weight::package::Details;
 
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Header {
@@ -9,12 +10,16 @@ pub(super) struct Header {
     /// `[EPOCH:]VERSION-RELEASE`
     pub(super) version: String,
     pub(super) files: Vec<TreePath>,
+    pub(super) details: Details,
 }
 
 const NAME: usize = 1000;
 const VERSION: usize = 1001;
 const RELEASE: usize = 1002;
 const EPOCH: usize = 1003;
+const LICENSE: usize = 1014;
+const ARCHITECTURE: usize = 1022;
+const SOURCE: usize = 1044;
 const DIR_INDEXES: usize = 1116;
 const BASE_NAMES: usize = 1117;
 const DIR_NAMES: usize = 1118;
@@ -56,7 +61,12 @@ pub(super) fn parse(blob: &[u8]) -> Option<Header> {
         Some(TreePath::from(path))
     };
     let files = names.iter().enumerate().filter_map(path).collect();
-    Some(Header { name: text(NAME)?, version, files })
+    let details = Details {
+        architecture: text(ARCHITECTURE).unwrap_or_default(),
+        upstream: text(SOURCE).unwrap_or_default(),
+        license: text(LICENSE).unwrap_or_default(),
+    };
+    Some(Header { name: text(NAME)?, version, files, details })
 }
 
 #[cfg(test)]
@@ -72,12 +82,15 @@ pub(super) mod tests {
         let strings =
             |texts: &[&str]| texts.iter().flat_map(|t| [t.as_bytes(), b"\0"].concat()).collect();
         let names: Vec<&str> = files.iter().map(|(_, name)| *name).collect();
-        let tags: [(usize, u32, usize, Vec<u8>); 7] = [
+        let tags: [(usize, u32, usize, Vec<u8>); 10] = [
             (EPOCH, 4, 1, 1_u32.to_be_bytes().to_vec()),
             (DIR_INDEXES, 4, names.len(), numbers),
             (NAME, 6, 1, strings(&[name])),
             (VERSION, 6, 1, strings(&[version])),
             (RELEASE, 6, 1, strings(&["2.el9"])),
+            (LICENSE, 6, 1, strings(&["GPL-3.0-or-later"])),
+            (ARCHITECTURE, 6, 1, strings(&["x86_64"])),
+            (SOURCE, 6, 1, strings(&[&format!("{name}-{version}-2.el9.src.rpm")])),
             (BASE_NAMES, 8, names.len(), strings(&names)),
             (DIR_NAMES, 8, directories.len(), strings(&directories)),
         ];
@@ -88,7 +101,7 @@ pub(super) mod tests {
             }
             data.extend(bytes);
         }
-        let sizes = [7_u32.to_be_bytes(), (data.len() as u32).to_be_bytes()].concat();
+        let sizes = [10_u32.to_be_bytes(), (data.len() as u32).to_be_bytes()].concat();
         [sizes, index, data].concat()
     }
 
@@ -101,6 +114,11 @@ pub(super) mod tests {
             name: "bash".to_owned(),
             version: "1:5.1-2.el9".to_owned(),
             files: files.into(),
+            details: Details {
+                architecture: "x86_64".to_owned(),
+                upstream: "bash-5.1-2.el9.src.rpm".to_owned(),
+                license: "GPL-3.0-or-later".to_owned(),
+            },
         };
         assert_eq!(parse(&blob), Some(expected));
         for length in 0..blob.len() {

@@ -48,6 +48,7 @@ fn claim(blob: &[u8]) -> Option<Claim> {
         path: TreePath::from(&b""[..]),
         owns: Owns::Files(header.files),
         components: Vec::new(),
+        details: header.details,
     })
 }
 
