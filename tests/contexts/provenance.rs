@@ -69,6 +69,19 @@ fn a_repository_and_its_commit_are_named() {
         assert!(request.get("locals").is_none(), "nothing is this machine's: {request}");
         assert!(!built.text("provenance.json").contains("hunter2"));
     }
+
+    // A context beside that of this machine.
+    let named = format!("--build-context=boat={url}#main:app");
+    let built = place.build("FROM scratch\nCOPY --from=boat f /\n", &[max, &named]).well();
+    let definition = definition(&built);
+    let request = &definition["externalParameters"]["request"];
+    assert_eq!(request["locals"], json!([{ "name": "dockerfile" }]));
+    assert_eq!(request["args"]["context:boat"], format!("{shown}#main:app"));
+    assert_eq!(
+        definition["resolvedDependencies"],
+        json!([{ "uri": format!("{shown}#main"), "digest": { "sha1": head } }])
+    );
+    assert!(!built.text("provenance.json").contains("hunter2"));
 }
 
 #[test]
