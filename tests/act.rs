@@ -11,6 +11,10 @@ mod github;
 mod loopback;
 #[path = "support/openssh.rs"]
 mod openssh;
+#[path = "support/program.rs"]
+mod program;
+#[path = "act/registries.rs"]
+mod registries;
 #[path = "act/runner.rs"]
 mod runner;
 #[path = "act/ssh.rs"]
