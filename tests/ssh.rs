@@ -9,10 +9,12 @@ mod program;
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
 
 use openssh::Key;
 use program::{Home, stderr, with_busybox};
+use rustix::process::{Pid, Signal};
 
 /// Three keys beside a context that has `ssh-add`.
 fn keys_and_client(dockerfile: &str) -> Option<(Home, [Key; 3])> {
@@ -129,15 +131,39 @@ fn no_agent_outlives_a_build_that_fails_or_is_canceled() {
     assert!(!output.status.success() && said.contains(&one.fingerprint), "{said}");
     no_agent_is_left(&home);
 
-    let sleep = "FROM busybox\nCOPY client /\nRUN --mount=type=ssh ssh-add -l && sleep 600\n";
-    home.write("context/Dockerfile", sleep);
-    let mut build = home.start(&[&busybox, &key]);
-    let mut lines = BufReader::new(build.stderr.take().unwrap()).lines().map(Result::unwrap);
-    assert!(lines.by_ref().any(|line| line.contains(&one.fingerprint)), "the step did not run");
-    assert_eq!(agents(&home).lines().count(), 1);
-    let id = rustix::process::Pid::from_child(&build);
-    rustix::process::kill_process(id, rustix::process::Signal::INT).unwrap();
-    lines.for_each(drop);
+    let mut build = sleeping(&home, &[&busybox, &key], &one);
+    signal(&build, Signal::INT);
     assert!(!build.wait().unwrap().success());
     no_agent_is_left(&home);
+}
+
+/// A build whose step has seen this key and goes on.
+fn sleeping(home: &Home, flags: &[&str], key: &Key) -> Child {
+    let sleep = "FROM busybox\nCOPY client /\nRUN --mount=type=ssh ssh-add -l && sleep 600\n";
+    home.write("context/Dockerfile", sleep);
+    let mut build = home.start(flags);
+    let mut lines = BufReader::new(build.stderr.take().unwrap()).lines().map(Result::unwrap);
+    assert!(lines.by_ref().any(|line| line.contains(&key.fingerprint)), "the step did not run");
+    std::thread::spawn(move || lines.for_each(drop));
+    assert_eq!(agents(home).lines().count(), 1);
+    build
+}
+
+fn signal(build: &Child, signal: Signal) {
+    rustix::process::kill_process(Pid::from_child(build), signal).unwrap();
+}
+
+/// As a runner does that loses patience. OpenSSH's agent looks after its parent every ten seconds.
+#[test]
+fn an_agent_ends_with_a_build_that_is_killed() {
+    let Some((home, [one, ..])) = keys_and_client("") else { return };
+    let (busybox, key) = (with_busybox(), format!("--ssh=default={}", one.file.display()));
+    let mut build = sleeping(&home, &[&busybox, &key], &one);
+    signal(&build, Signal::KILL);
+    build.wait().unwrap();
+    let since = Instant::now();
+    while !agents(&home).is_empty() {
+        assert!(since.elapsed() < Duration::from_secs(30), "{}", agents(&home));
+        std::thread::sleep(Duration::from_millis(100));
+    }
 }
