@@ -9,8 +9,16 @@ mod docker_registry;
 mod github;
 #[path = "support/loopback.rs"]
 mod loopback;
+#[path = "support/openssh.rs"]
+mod openssh;
+#[path = "support/program.rs"]
+mod program;
+#[path = "act/registries.rs"]
+mod registries;
 #[path = "act/runner.rs"]
 mod runner;
+#[path = "act/ssh.rs"]
+mod ssh;
 
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader};
@@ -24,8 +32,9 @@ use serde_json::json;
 
 const PLIMSOLL: &str = env!("CARGO_BIN_EXE_plimsoll");
 
-/// A user's workflow, with these inputs besides.
-fn workflow(inputs: &[&str]) -> String {
+/// A user's workflow, with these lines of steps before the image's, and of its inputs besides.
+fn workflow(steps: &[&str], inputs: &[&str]) -> String {
+    let steps: String = steps.iter().map(|line| format!("      {line}\n")).collect();
     let inputs: String = inputs.iter().map(|line| format!("          {line}\n")).collect();
     format!(
         r#"on: [push, pull_request, workflow_run]
@@ -34,6 +43,7 @@ jobs:
     runs-on: ubuntu-latest
     steps:
       - uses: actions/checkout@v7
+{steps}
       - uses: ./
         id: image
         with:
@@ -70,27 +80,39 @@ struct World {
 }
 
 impl World {
+    /// Pushes `acme/boat`, with the registry's password.
     fn new(inputs: &[&str]) -> Option<Self> {
-        let registry = DockerRegistry::with_password()?;
-        let (user, _) = docker_registry::USER;
-        let images = format!("images: {}/acme/boat", registry.host);
-        let user = format!("username: {user}");
-        let mut all = vec![
-            images.as_str(),
+        let user = format!("username: {}", docker_registry::USER.0);
+        let common = [
+            "images: <registry>/acme/boat",
             user.as_str(),
             "password: ${{ secrets.REGISTRY_PASSWORD }}",
             "secrets: key=${{ secrets.BUILD_SECRET }}",
         ];
-        let inputs: Vec<String> =
-            inputs.iter().map(|line| line.replace("REGISTRY", &registry.host)).collect();
-        all.extend(inputs.iter().map(String::as_str));
-        let mut runner = Runner::new(&workflow(&all))?;
+        Self::with(&[], &[&common, inputs].concat())
+    }
+
+    /// With all that [`workflow`] takes. In inputs the registry is `<registry>`.
+    fn with(steps: &[&str], inputs: &[&str]) -> Option<Self> {
+        let registry = DockerRegistry::with_password()?;
+        let mut runner = Runner::new("")?;
         let cache = FakeActionsCache::start(Options::default());
         let github = FakeGithub::start();
         runner.set("ACTIONS_RESULTS_URL", &cache.url());
         runner.set("ACTIONS_RUNTIME_TOKEN", &token(&[("refs/heads/main", 3)]));
         runner.set("GITHUB_API_URL", &github.url());
-        Some(Self { runner, registry, cache, github })
+        let world = Self { runner, registry, cache, github };
+        world.change(steps, inputs);
+        Some(world)
+    }
+
+    /// Has another workflow from now on.
+    fn change(&self, steps: &[&str], inputs: &[&str]) {
+        let inputs: Vec<String> =
+            inputs.iter().map(|line| line.replace("<registry>", &self.registry.host)).collect();
+        let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
+        self.runner.write(".github/workflows/image.yml", workflow(steps, &inputs));
+        self.runner.commit();
     }
 
     fn comments(&self) -> Vec<String> {
@@ -134,7 +156,7 @@ fn a_push_is_built_pushed_and_found_again() {
 
 #[test]
 fn a_pull_request_that_grows_has_one_comment_that_says_so() {
-    let Some(world) = World::new(&["size-baseline: REGISTRY/acme/boat:main"]) else { return };
+    let Some(world) = World::new(&["size-baseline: <registry>/acme/boat:main"]) else { return };
     succeeded(&world.runner.push());
     world.runner.write("data", noise(300_000));
     world.runner.commit();
@@ -188,7 +210,7 @@ fn a_fork_pushes_nothing_and_its_report_is_posted_by_the_companion() {
     let pull =
         json!({ "number": 7, "state": "open", "head": { "sha": HEAD, "label": "eve:sails" } });
     world.github.state().pulls.push((HEAD.to_owned(), pull));
-    let companion = workflow(&["comment-from: ${{ env.KEPT }}/report"]);
+    let companion = workflow(&[], &["comment-from: ${{ env.KEPT }}/report"]);
     world.runner.write(".github/workflows/image.yml", companion);
     world.runner.commit();
     let run = |sha: &str| {

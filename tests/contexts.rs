@@ -11,6 +11,8 @@ mod add_url;
 mod kinds;
 #[path = "contexts/links.rs"]
 mod links;
+#[path = "contexts/provenance.rs"]
+mod provenance;
 #[path = "contexts/unusable.rs"]
 mod unusable;
 #[path = "support/web/mod.rs"]

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 pub use manifest::attached;
 pub use provenance::{
-    Arguments, Capture, Context, GitCommit, Material, StageSteps, StepKey, predicate,
+    Arguments, Capture, Context, GitCommit, Material, StageSteps, StepKey, git_place, predicate,
 };
 pub use purl::purl;
 

@@ -254,7 +254,10 @@ impl<'a> Parts<'a> {
         let place = match &self.capture.context {
             Context::Local => None,
             Context::From(material) => Some((material.uri.clone(), material.digest.clone())),
-            Context::Git(git) => Some((git.with_subdirectory(), DigestSet::of_commit(&git.commit))),
+            Context::Git(git) => {
+                let uri = git_place(&git.url, &git.subdirectory);
+                Some((uri, DigestSet::of_commit(&git.commit)))
+            }
         };
         if let Some((uri, digest)) = place {
             source.insert("uri".to_owned(), json!(uri));
@@ -294,15 +297,15 @@ impl GitCommit {
     pub fn material(&self) -> Material {
         Material { uri: self.url.clone(), digest: DigestSet::of_commit(&self.commit) }
     }
+}
 
-    /// As BuildKit writes it: `URL#REFERENCE:FOLDER`.
-    fn with_subdirectory(&self) -> String {
-        let Self { url, subdirectory, .. } = self;
-        match (subdirectory.is_empty(), url.contains('#')) {
-            (true, _) => url.clone(),
-            (false, true) => format!("{url}:{subdirectory}"),
-            (false, false) => format!("{url}#:{subdirectory}"),
-        }
+/// `URL#REFERENCE:FOLDER`, as BuildKit writes it; `url` has its reference.
+#[must_use]
+pub fn git_place(url: &str, subdirectory: &str) -> String {
+    match (subdirectory.is_empty(), url.contains('#')) {
+        (true, _) => url.to_owned(),
+        (false, true) => format!("{url}:{subdirectory}"),
+        (false, false) => format!("{url}#:{subdirectory}"),
     }
 }
 

@@ -5,10 +5,12 @@ use std::ffi::OsString;
 use std::fs::{File, Permissions};
 use std::io::{self, BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use super::fetch::Access;
@@ -48,12 +50,16 @@ impl Agents {
 /// A process that ends when this is dropped, and with it all that it knows.
 #[derive(Debug)]
 struct Agent {
-    process: Child,
-    /// Open as long as the process lives, which may write to it.
-    _stdout: BufReader<ChildStdout>,
+    id: Option<Pid>,
+    /// The command that the agent was started for. It ends with its input, when this program is gone,
+    /// even killed; and within seconds OpenSSH's agent misses it, and ends too.
+    command: Child,
     /// Nobody else can look into it.
     folder: TempDir,
 }
+
+/// Says who the agent is, once it listens.
+const COMMAND: [&str; 3] = ["/bin/sh", "-c", "echo \"$SSH_AGENT_PID\"; read -r _"];
 
 impl Agent {
     fn start(environment: &[(OsString, OsString)]) -> Result<Self, Error> {
@@ -64,20 +70,24 @@ impl Agent {
             .tempdir()
             .map_err(failed)?;
         let said = folder.path().join("said");
-        let mut process = command("ssh-agent", environment)
-            .args(["-D", "-a"])
+        let command = command("ssh-agent", environment)
+            .arg("-a")
             .arg(folder.path().join(SOCKET))
+            .args(COMMAND)
+            // A terminal's signals are for this program, which may have more to do with the agent.
+            .process_group(0)
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(File::create(&said).map_err(failed)?)
             .spawn()
             .map_err(failed)?;
-        let stdout =
-            process.stdout.take().ok_or_else(|| Error::build("ssh-agent has no output"))?;
-        let mut agent = Self { process, _stdout: BufReader::new(stdout), folder };
-        // It says where it listens once it does, or ends.
+        let mut agent = Self { id: None, command, folder };
         let mut line = String::new();
-        agent._stdout.read_line(&mut line).map_err(failed)?;
-        if line.is_empty() {
+        if let Some(stdout) = agent.command.stdout.take() {
+            BufReader::new(stdout).read_line(&mut line).map_err(failed)?;
+        }
+        agent.id = line.trim().parse().ok().and_then(Pid::from_raw);
+        if agent.id.is_none() {
             let said = std::fs::read(&said).unwrap_or_default();
             return Err(Error::build(format!("ssh-agent does not start: {}", first_line(&said))));
         }
@@ -107,8 +117,12 @@ impl Agent {
 
 impl Drop for Agent {
     fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        // As long as its parent is there, no other process has its id.
+        if let Some(id) = self.id {
+            let _ = kill_process(id, Signal::KILL);
+        }
+        let _ = self.command.kill();
+        let _ = self.command.wait();
     }
 }
 

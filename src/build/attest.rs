@@ -15,7 +15,7 @@ use super::{Known, Planned, outcome};
 use crate::attest::spdx::{self, Inventory};
 use crate::attest::{
     Arguments, Attestation, Capture, Context, DigestSet, GitCommit, Material, Mode,
-    ProvenanceOptions, StageSteps, StepKey, Subject, predicate, purl,
+    ProvenanceOptions, StageSteps, StepKey, Subject, git_place, predicate, purl,
 };
 use crate::context::Origin;
 use crate::context::git::Revision;
@@ -23,7 +23,7 @@ use crate::digest::{DiffId, Digest};
 use crate::error::Error;
 use crate::layer::{self, Output};
 use crate::plan::{CopySource, ImageRequest, MountKind, Op, Plan, is_proxy};
-use crate::request::{MainContext, NamedContext, Network};
+use crate::request::{MainContext, NamedContext, Network, RemoteContext};
 use crate::tree::{Entry, FileInfo, Kind, TreePath};
 use crate::url::{self, GitUrl};
 use crate::weight::Weight;
@@ -149,6 +149,9 @@ fn arguments(session: &Session<'_>) -> Arguments {
             NamedContext::Directory(_) => format!("local:{name}"),
             NamedContext::Layout { .. } => format!("oci-layout:{name}"),
             NamedContext::Image(reference) => format!("docker-image://{reference}"),
+            NamedContext::Remote(RemoteContext::Git(url)) => {
+                git_place(&with_reference(url), &url.subdirectory)
+            }
             NamedContext::Remote(remote) => remote.shown(),
         };
         (name.clone(), place)
@@ -244,10 +247,15 @@ fn of_web(url: &str, digest: &Digest) -> Material {
     Material { uri: url::shown(url), digest: DigestSet::from(digest) }
 }
 
-fn commit(url: &GitUrl, revision: &Revision) -> GitCommit {
+/// Without credentials.
+fn with_reference(url: &GitUrl) -> String {
     let reference = url.reference.as_ref().map(|reference| format!("#{reference}"));
+    url.shown() + &reference.unwrap_or_default()
+}
+
+fn commit(url: &GitUrl, revision: &Revision) -> GitCommit {
     GitCommit {
-        url: url.shown() + &reference.unwrap_or_default(),
+        url: with_reference(url),
         subdirectory: url.subdirectory.clone(),
         commit: revision.commit.clone(),
     }

@@ -21,6 +21,7 @@ pub const HEAD: &str = "5c1e4f4b2f0c5e9a7e0d3a5f1b6c8d9e0a1b2c3d";
 pub struct Runner {
     folder: TempDir,
     variables: Vec<(String, String)>,
+    secrets: Vec<(String, String)>,
 }
 
 /// A run of a workflow that has ended.
@@ -49,7 +50,11 @@ impl Runner {
             eprintln!("SKIPPED: the steps of a build need root");
             return None;
         }
-        let runner = Self { folder: tempfile::tempdir().unwrap(), variables: Vec::new() };
+        let runner = Self {
+            folder: tempfile::tempdir().unwrap(),
+            variables: Vec::new(),
+            secrets: Vec::new(),
+        };
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         for file in ["action.yml", "action/main.cjs", "action/release.json"] {
             runner.write(file, fs::read(root.join(file)).unwrap());
@@ -90,6 +95,11 @@ impl Runner {
         self.variables.push((name.to_owned(), value.to_owned()));
     }
 
+    /// A secret of the repository, besides [`SECRETS`].
+    pub fn secret(&mut self, name: &str, value: &str) {
+        self.secrets.push((name.to_owned(), value.to_owned()));
+    }
+
     fn git(&self, words: &[&str]) {
         let status = Command::new("git")
             .args(["-c", "user.name=Ada", "-c", "user.email=ada@example.com"])
@@ -124,6 +134,9 @@ impl Runner {
             .stdout(Stdio::piped());
         for (name, _) in SECRETS {
             command.args(["--secret", name]);
+        }
+        for (name, value) in &self.secrets {
+            command.args(["--secret", name]).env(name, value);
         }
         for (name, value) in &self.variables {
             command.args(["--env", &format!("{name}={value}")]);
