@@ -12,7 +12,7 @@ pub struct Rules<'t> {
 }
 
 /// Crates that only make values of values.
-const PURE_CRATES: [&str; 9] = [
+const PURE_CRATES: [&str; 10] = [
     "base64",
     "flate2",
     "oci_spec",
