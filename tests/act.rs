@@ -280,12 +280,17 @@ fn a_command_has_no_actions_cache_and_is_told_so() {
          - run: env -u ACTIONS_RESULTS_URL -u ACTIONS_RUNTIME_TOKEN -u ACTIONS_CACHE_URL \
          {PLIMSOLL} build --target builder --cache-from type=gha .\n"
     );
-    let Some(runner) = Runner::new(&run) else { return };
+    let Some(mut runner) = Runner::new(&run) else { return };
+    runner.set("ACTIONS_RESULTS_URL", "http://127.0.0.1:9/");
+    runner.set("ACTIONS_RUNTIME_TOKEN", "token");
     runner.write("Dockerfile", "FROM scratch AS builder\nCOPY data /\n");
     runner.commit();
     let ended = runner.push();
     succeeded(&ended);
-    assert!(ended.log.contains("ACTIONS_RESULTS_URL"), "{}", ended.log);
+    let notice =
+        "::notice::the cache gha is not used: ACTIONS_RESULTS_URL and ACTIONS_RUNTIME_TOKEN are";
+    assert!(ended.log.contains(notice), "{}", ended.log);
+    assert!(ended.log.contains("pass them on from an action that exports them"), "{}", ended.log);
 }
 
 /// Bytes that no compression makes smaller by much.

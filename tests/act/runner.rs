@@ -50,6 +50,10 @@ impl Runner {
             eprintln!("SKIPPED: the steps of a build need root");
             return None;
         }
+        if !examples().exists() {
+            eprintln!("SKIPPED: there is no {}", examples().display());
+            return None;
+        }
         let runner = Self {
             folder: tempfile::tempdir().unwrap(),
             variables: Vec::new(),
@@ -110,8 +114,11 @@ impl Runner {
         assert!(status.unwrap().success(), "git {words:?}");
     }
 
-    /// A run for an event, on a machine that is born empty. Standard output is a pipe.
-    pub fn command(&self, event: &str, payload: &Value) -> Command {
+    /// A run for an event as GitHub sends it, but for `changes`, on a machine that is born empty.
+    /// Standard output is a pipe.
+    pub fn command(&self, event: &str, changes: &Value) -> Command {
+        let mut payload = example(event);
+        merge(&mut payload, changes);
         let home = self.path("home");
         fs::remove_dir_all(&home).unwrap();
         fs::create_dir(&home).unwrap();
@@ -144,8 +151,9 @@ impl Runner {
         command
     }
 
-    pub fn run(&self, event: &str, payload: &Value) -> Ended {
-        let output = self.command(event, payload).stderr(Stdio::piped()).output().unwrap();
+    /// See [`Runner::command`].
+    pub fn run(&self, event: &str, changes: &Value) -> Ended {
+        let output = self.command(event, changes).stderr(Stdio::piped()).output().unwrap();
         let log = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
         Ended { succeeded: output.status.success(), log: log.into_owned() }
     }
@@ -174,6 +182,31 @@ impl Runner {
 
 pub fn repository() -> Value {
     json!({ "full_name": "acme/boat", "name": "boat", "default_branch": "main" })
+}
+
+/// GitHub's own examples of events.
+fn examples() -> PathBuf {
+    let folder =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/github/node/node_modules");
+    folder.join("@octokit/webhooks-examples/api.github.com/index.json")
+}
+
+fn example(event: &str) -> Value {
+    let all: Vec<Value> = serde_json::from_slice(&fs::read(examples()).unwrap()).unwrap();
+    let mut of_event = all.into_iter().filter(|of| of["name"] == event);
+    of_event.next().expect("no such event")["examples"][0].clone()
+}
+
+/// Objects into objects; all else takes the place of what was there.
+fn merge(into: &mut Value, changes: &Value) {
+    match (into, changes) {
+        (Value::Object(into), Value::Object(changes)) => {
+            for (name, value) in changes {
+                merge(into.entry(name.clone()).or_insert(Value::Null), value);
+            }
+        }
+        (into, changes) => *into = changes.clone(),
+    }
 }
 
 fn program() -> PathBuf {
