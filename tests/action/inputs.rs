@@ -13,7 +13,7 @@ fn a_wrong_input_is_code_2_and_names_it() {
         ("cache", "yes", "input cache: expected auto, read, off"),
         ("comment", "summary", "input comment: expected auto, always, changed, never"),
         ("size-gate", "hard", "input size-gate: expected fail, warn, off"),
-        ("size-budget", "big", "--size-budget: expected"),
+        ("size-budget", "big", "input size-budget: expected"),
         ("fork-mode", "x", "input fork-mode: expected auto, skip"),
         ("call", "inline", "input call: expected build, check, outline or targets but found"),
         ("pull", "yes", "input pull: expected true or false"),
@@ -25,11 +25,11 @@ fn a_wrong_input_is_code_2_and_names_it() {
         ("secrets", "hunter2", "input secrets: expected ID=… in every line"),
         ("registry-auth", "{", "input registry-auth: expected a YAML list"),
         ("tags", "type=nonsense", "nonsense"),
-        ("platforms", "a/b/c/d", "--platform"),
+        ("platforms", "a/b/c/d", "input platforms: "),
         ("context", "nowhere", "nowhere"),
-        ("cache-from", "type=s3", "unknown type"),
-        ("outputs", "type=pipe", "type"),
-        ("build-args", "=x", "--build-arg: the name is empty"),
+        ("cache-from", "type=s3", "input cache-from: type=s3: unknown type"),
+        ("outputs", "type=pipe", "input outputs: "),
+        ("build-args", "=x", "input build-args: the name is empty"),
     ] {
         let mut runner = Runner::new();
         runner.input("cache", "auto");

@@ -15,6 +15,7 @@ mod root;
 mod secrets;
 mod source;
 mod waiver;
+mod wording;
 
 use std::cell::OnceCell;
 use std::process::ExitCode;
@@ -345,6 +346,7 @@ impl Step<'_> {
         if let (ErrorKind::Machine, Some(refused)) = (error.kind, refused) {
             error.hints = root::hints(refused).into();
         }
+        let error = wording::of_inputs(error);
         let built = matches!(error.kind, ErrorKind::Size);
         if !built && !error.is_canceled() && job.inputs.switch("summary").unwrap_or(true) {
             let dockerfile = self.request.get().map(|request| &request.dockerfile);
