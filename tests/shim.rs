@@ -10,10 +10,11 @@ mod loopback;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use loopback::{Loopback, Reply};
 use plimsoll::digest::Digest;
+use rustix::process::{Pid, Signal};
 
 macro_rules! on_each_node {
     ($($test:ident,)*) => {
@@ -32,9 +33,12 @@ on_each_node! {
     the_tool_cache_comes_before_the_release_commit,
     what_is_missing_is_said,
     signals_reach_the_program,
+    a_signal_before_the_program_is_there_ends_the_shim,
     a_program_that_a_signal_ends_is_told_as_shells_do,
     an_asset_of_the_release_is_downloaded_once,
     an_asset_with_another_checksum_is_not_kept,
+    a_server_that_is_down_for_a_moment_is_asked_again,
+    a_program_that_has_lost_its_mode_is_started,
 }
 
 /// A version of Node, such as `node20`; the one that is here, and a word about it, where that is not
@@ -165,19 +169,45 @@ fn what_is_missing_is_said(node: &str) {
     assert_eq!(output.status.code(), Some(1));
 }
 
+/// As a runner sends them: SIGINT, then SIGTERM.
 fn signals_reach_the_program(node: &str) {
     use std::io::{BufRead as _, BufReader};
     let shim = Shim::new(node, "");
-    let script = "trap 'echo told; exit 9' TERM; echo ready; while :; do sleep 0.05; done";
+    let script = "trap 'echo asked' INT; trap 'echo told; exit 9' TERM; echo ready
+        while :; do sleep 0.05; done";
     let program = shim.program("mine", script);
     let mut child =
         shim.command().env("INPUT_BINARY", &program).stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    assert_eq!(lines.next().unwrap().unwrap(), "ready");
-    let id = rustix::process::Pid::from_child(&child);
-    rustix::process::kill_process(id, rustix::process::Signal::TERM).unwrap();
-    assert_eq!(lines.next().unwrap().unwrap(), "told");
+    let mut line = || lines.next().unwrap().unwrap();
+    assert_eq!(line(), "ready");
+    for (signal, answer) in [(Signal::INT, "asked"), (Signal::TERM, "told")] {
+        rustix::process::kill_process(Pid::from_child(&child), signal).unwrap();
+        assert_eq!(line(), answer);
+    }
     assert_eq!(child.wait().unwrap().code(), Some(9));
+}
+
+/// While it downloads, there is nobody to forward a signal to.
+fn a_signal_before_the_program_is_there_ends_the_shim(node: &str) {
+    let server = Loopback::start(Duration::from_secs(60), |_| |_| Reply::new(404, ""));
+    let shim = Shim::new(node, &format!("\"{}\": \"00\"", platform()));
+    let begun = Instant::now();
+    let mut child = shim
+        .command()
+        .env("GITHUB_SERVER_URL", format!("http://{}", server.address))
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    // It listens to signals as soon as it has said that it has started.
+    while fs::read_to_string(shim.path("state")).unwrap().is_empty()
+        || begun.elapsed() < Duration::from_millis(300)
+    {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    rustix::process::kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+    assert!(begun.elapsed() < Duration::from_secs(30));
 }
 
 fn a_program_that_a_signal_ends_is_told_as_shells_do(node: &str) {
@@ -237,6 +267,36 @@ fn an_asset_with_another_checksum_is_not_kept(node: &str) {
     assert!(!shim.path("tools").exists());
     // What was forged once will be again.
     assert_eq!(asked.load(Ordering::Relaxed), 1);
+}
+
+fn a_server_that_is_down_for_a_moment_is_asked_again(node: &str) {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    let server = Loopback::start(Duration::ZERO, |_| {
+        move |_| match count.fetch_add(1, Ordering::Relaxed) {
+            0 => Reply::new(503, ""),
+            _ => Reply::new(200, ASSET),
+        }
+    });
+    let made = Shim::new(node, "");
+    let shim = Shim::new(node, &checksum(&made.program("program", "echo downloaded")));
+    let output = shim
+        .command()
+        .env("GITHUB_SERVER_URL", format!("http://{}", server.address))
+        .env("RUNNER_TEMP", shim.folder.path())
+        .output()
+        .unwrap();
+    assert_eq!(stdout(&output), "downloaded\n");
+    assert_eq!(asked.load(Ordering::Relaxed), 2);
+}
+
+fn a_program_that_has_lost_its_mode_is_started(node: &str) {
+    use std::os::unix::fs::PermissionsExt as _;
+    let made = Shim::new(node, "");
+    let shim = Shim::new(node, &checksum(&made.program("program", "echo whole")));
+    let program = shim.program(&format!("bin/plimsoll-{}", platform()), "echo whole");
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o644)).unwrap();
+    assert_eq!(stdout(&shim.command().output().unwrap()), "whole\n");
 }
 
 /// What `scripts/release` commits is what the shim looks for.
