@@ -70,7 +70,7 @@ pub const INPUTS: &[Input] = &[
     input(
         "tags",
         "",
-        "List of whole image names, or of metadata-action's rules such as `type=semver,pattern={{version}}`",
+        "List of whole image names, or of metadata-action's rules such as `type=semver,pattern={{version}}`; with `images`, a line without `type=` is a tag unless it names one of them",
     ),
     input(
         "sep-tags",

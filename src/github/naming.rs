@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::event::{Event, Variables};
 use super::inputs::Inputs;
 use super::list::{ListRules, fields, list, quoted};
-use super::metadata::{Facts, Metadata, MetadataError, Rules, metadata};
+use super::metadata::{self, Facts, Image, Metadata, MetadataError, Rules, metadata};
 
 /// Names and labels of an image.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -60,8 +60,9 @@ impl Naming {
 /// Applies the inputs to the event. `committed` is the time of the commit, where the event or the
 /// checkout says it.
 ///
-/// A line of `tags` is a rule where it has `type=` or other attributes; else a whole name, or, where
-/// there are `images` and the line has an expression or neither `/` nor `:`, the name of a tag.
+/// A line of `tags` is a rule where it has `type=` or other attributes, else a whole name. Where there
+/// are `images`, it is a rule as well unless it is a name of one of them: `type=raw` is what
+/// metadata-action takes an untyped line for.
 pub fn naming(
     inputs: &Inputs,
     event: &Event,
@@ -70,23 +71,22 @@ pub fn naming(
     committed: Option<Timestamp>,
 ) -> Result<Naming, MetadataError> {
     let lines = list(inputs.raw("tags"), ListRules::COMMENTED);
-    let images = inputs.raw("images");
     let has_images = inputs.some("images").is_some();
+    let images = metadata::images(inputs.raw("images"))?;
+    let names_of = |line: &String| list(line, ListRules::COMMAS);
     let whole = |line: &String| {
         let fields = fields(line);
         // `NAME,enable=true` is short for `type=raw,value=NAME,enable=true`.
         let rule = fields.iter().any(|field| field.trim_start().starts_with("type="))
             || fields.iter().skip(1).any(|field| field.contains('='));
-        let tag = has_images && (line.contains("{{") || !line.contains(['/', ':']));
-        !rule && !tag
+        !rule && (!has_images || names_of(line).iter().all(|name| is_of(name, &images)))
     };
     let (names, rules): (Vec<String>, Vec<String>) = lines.into_iter().partition(whole);
-    let mut names: Vec<String> =
-        names.iter().flat_map(|line| list(line, ListRules::COMMAS)).collect();
-    // Whole names are all that there is, unless rules or images were given beside them.
-    let made = names.is_empty() || !rules.is_empty() || has_images;
+    let mut names: Vec<String> = names.iter().flat_map(names_of).collect();
+    // Whole names are all that there is, unless there are rules beside them.
+    let made = names.is_empty() || !rules.is_empty();
     let default_image = format!("ghcr.io/{}", event.repository);
-    let images = if has_images { images } else { &default_image };
+    let images = if has_images { inputs.raw("images") } else { &default_image };
     let annotations = inputs.list("annotations", ListRules::LINES);
     let has_index = inputs.list("platforms", ListRules::COMMAS).len() > 1;
     // A key may have a colon, too: what stands before it is a level if it is like one.
@@ -113,6 +113,14 @@ pub fn naming(
         variables.get("DOCKER_METADATA_ANNOTATIONS_LEVELS").filter(|text| !text.is_empty());
     let levels = levels.map_or("manifest", String::as_str).split(',').map(str::to_owned).collect();
     Ok(Naming { names, metadata, levels, of_levels, has_index })
+}
+
+/// Whether it is one of the images with a tag.
+fn is_of(name: &str, images: &[Image]) -> bool {
+    let is_tag = |text: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
+    name.rsplit_once(':').is_some_and(|(image, tag)| {
+        is_tag(tag) && images.iter().any(|known| known.name.to_lowercase() == image.to_lowercase())
+    })
 }
 
 /// Annotations of the manifest, without their levels, and what is said of the others: an image of one
@@ -208,7 +216,23 @@ mod tests {
             (&[("INPUT_IMAGES", "acme/boat")], "acme/boat:v1.2.3 acme/boat:latest"),
             (
                 &[("INPUT_IMAGES", "a"), ("INPUT_TAGS", "quay.io/x:1\ntype=raw,value=y")],
-                "quay.io/x:1 a:y",
+                "a:quay.io-x-1 a:y",
+            ),
+            (
+                &[("INPUT_IMAGES", "ghcr.io/acme/boat"), ("INPUT_TAGS", "feature/foo\n1:2")],
+                "ghcr.io/acme/boat:feature-foo ghcr.io/acme/boat:1-2",
+            ),
+            (
+                &[("INPUT_IMAGES", "reg:5000/Boat\nb"), ("INPUT_TAGS", "reg:5000/boat:x,b:y")],
+                "reg:5000/boat:x b:y",
+            ),
+            (
+                &[("INPUT_IMAGES", "a"), ("INPUT_TAGS", "a:1/b\na:{{tag}}\na@sha256:00")],
+                "a:a-1-b a:a-v1.2.3 a:a-sha256-00",
+            ),
+            (
+                &[("INPUT_IMAGES", "a\nb"), ("INPUT_TAGS", "a:x\ntype=raw,value=y\nb")],
+                "a:x a:y a:b b:y b:b",
             ),
             (
                 &[

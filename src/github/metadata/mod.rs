@@ -51,15 +51,21 @@ impl Rules {
         annotations: &str,
     ) -> Result<Self, MetadataError> {
         let lines = |text| list(text, ListRules::COMMENTED);
+        let images = self::images(images)?;
         let texts = |text| list(text, ListRules { records: false, ..ListRules::COMMENTED });
         Ok(Self {
-            images: image::parse_all(&lines(images))?,
+            images,
             tags: rule::parse_all(&lines(tags))?,
             flavor: Flavor::parse(&lines(flavor))?,
             labels: texts(labels),
             annotations: texts(annotations),
         })
     }
+}
+
+/// Reads the `images` input.
+pub fn images(text: &str) -> Result<Vec<Image>, MetadataError> {
+    image::parse_all(&list(text, ListRules::COMMENTED))
 }
 
 /// What is known of the event, the commit and the repository.
