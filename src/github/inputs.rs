@@ -85,7 +85,11 @@ pub const INPUTS: &[Input] = &[
         "Target of the files that the outputs `bake-file…` name; `docker-metadata-action` unless said",
     ),
     input("flavor", "", "What all tags have in common: `latest=`, `prefix=`, `suffix=`"),
-    input("labels", "", "List of labels, besides those that the event gives"),
+    input(
+        "labels",
+        "",
+        "List of labels, besides those that the event gives; these come before the Dockerfile's, those only with `images`",
+    ),
     input(
         "annotations",
         "",
@@ -223,7 +227,7 @@ pub const OUTPUTS: &[Output] = &[
     output("imageid", "Digest of the config; of an index as `digest`"),
     output("metadata", "What was built, as JSON with the keys of buildx"),
     output("tags", "Names of the image, one a line"),
-    output("labels", "Labels of the image, one a line"),
+    output("labels", "Labels that the inputs and the event give, one a line"),
     output("tag-names", "Tags that rules gave, without the image, one a line"),
     output("annotations", "Annotations of the image with their levels, one a line"),
     output("json", "Names, labels and annotations, as JSON with the keys of metadata-action"),

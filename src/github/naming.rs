@@ -1,6 +1,8 @@
 //! What the image is called: the `tags`, `images`, `flavor`, `labels` and `annotations` inputs,
 //! folded into whole names.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -14,8 +16,10 @@ use super::metadata::{self, Facts, Image, Metadata, MetadataError, Rules, metada
 pub struct Naming {
     /// `[HOST/]PATH:TAG`, as they were given or made.
     pub names: Vec<String>,
-    /// Without `names` that were given whole.
+    /// Its `tags` are without `names` that were given whole.
     pub metadata: Metadata,
+    /// Names were given for tags, as metadata-action has them.
+    pub(super) has_images: bool,
     /// Of which levels the outputs say that annotations are.
     pub(super) levels: Vec<String>,
     /// `LEVEL:NAME=VALUE`, given for more than the manifests of an image of several platforms.
@@ -33,6 +37,14 @@ impl Naming {
             "labels": self.metadata.labels,
             "annotations": self.annotations(),
         })
+    }
+
+    /// The labels that the image must have, and those that it has unless the Dockerfile says
+    /// otherwise. Who names no images has used build-push-action alone, which sets none by itself.
+    #[must_use]
+    pub fn labels(&self) -> (BTreeMap<String, String>, BTreeMap<String, String>) {
+        let is_default = |name: &String| !self.has_images && self.metadata.derived.contains(name);
+        self.metadata.labels.clone().into_iter().partition(|(name, _)| !is_default(name))
     }
 
     /// `LEVEL:NAME=VALUE`
@@ -95,24 +107,44 @@ pub fn naming(
         false => (Vec::new(), annotations),
     };
     let (annotations, left_out) = of_manifest(&annotations);
-    let rules = Rules::parse(
+    let mut rules = Rules::parse(
         images,
         &rules.join("\n"),
         inputs.raw("flavor"),
         inputs.raw("labels"),
         &annotations.iter().map(|line| quoted(line)).collect::<Vec<_>>().join("\n"),
     )?;
+    let mut tag_names: Vec<String> =
+        names.iter().filter_map(|name| tag_of(name)).map(str::to_owned).collect();
+    if !(has_images && made) {
+        rules.version = names.first().and_then(|name| tag_of(name)).map(str::to_owned);
+    }
+    rules.no_empty = !has_images;
     let mut metadata = metadata(&rules, &facts(event, variables, now, committed)?)?;
     if made {
         names.extend(metadata.tags.iter().cloned());
+        tag_names.append(&mut metadata.tag_names);
     }
-    let mut seen = std::collections::BTreeSet::new();
-    names.retain(|name| seen.insert(name.clone()));
+    metadata.tag_names = once_each(tag_names);
+    let names = once_each(names);
     metadata.warnings.extend(left_out);
     let levels =
         variables.get("DOCKER_METADATA_ANNOTATIONS_LEVELS").filter(|text| !text.is_empty());
     let levels = levels.map_or("manifest", String::as_str).split(',').map(str::to_owned).collect();
-    Ok(Naming { names, metadata, levels, of_levels, has_index })
+    Ok(Naming { names, metadata, has_images, levels, of_levels, has_index })
+}
+
+fn once_each(mut names: Vec<String>) -> Vec<String> {
+    let mut seen = BTreeSet::new();
+    names.retain(|name| seen.insert(name.clone()));
+    names
+}
+
+/// The tag of a whole name.
+fn tag_of(name: &str) -> Option<&str> {
+    let name = name.split_once('@').map_or(name, |(name, _)| name);
+    // The port of a registry has a path behind it.
+    name.rsplit_once(':').map(|(_, tag)| tag).filter(|tag| !tag.contains('/'))
 }
 
 /// Whether it is one of the images with a tag.
@@ -256,6 +288,38 @@ mod tests {
     }
 
     #[test]
+    fn a_version_is_that_of_the_first_name() {
+        let images = ("INPUT_IMAGES", "a");
+        for (inputs, version, tags) in [
+            (&[("INPUT_TAGS", "acme/boat:1.2,acme/boat:latest")][..], "1.2", "1.2 latest"),
+            (&[("INPUT_TAGS", "x/y:1.2@sha256:00\ntype=sha")], "1.2", "1.2 sha-860c190"),
+            (&[("INPUT_TAGS", "reg:5000/boat")], "v1.2.3", ""),
+            (&[images, ("INPUT_TAGS", "a:2")], "2", "2"),
+            (&[images, ("INPUT_TAGS", "a:2\ntype=ref,event=tag")], "v1.2.3", "2 v1.2.3 latest"),
+            (&[images, ("INPUT_TAGS", "type=sha")], "sha-860c190", "sha-860c190"),
+        ] {
+            let Naming { metadata, .. } = named(inputs);
+            assert_eq!(metadata.version.as_deref(), Some(version), "{inputs:?}");
+            assert_eq!(metadata.labels["org.opencontainers.image.version"], version);
+            assert_eq!(metadata.annotations["org.opencontainers.image.version"], version);
+            assert_eq!(metadata.tag_names.join(" "), tags, "{inputs:?}");
+        }
+    }
+
+    #[test]
+    fn labels_of_the_event_are_defaults_unless_images_are_named() {
+        let labels = ("INPUT_LABELS", "org.opencontainers.image.title=Own\nother=");
+        let (given, defaults) = named(&[("INPUT_TAGS", "x:1"), labels]).labels();
+        assert_eq!(given.keys().collect::<Vec<_>>(), ["org.opencontainers.image.title", "other"]);
+        let names = ["created", "revision", "source", "url", "version"];
+        let names = names.map(|name| format!("org.opencontainers.image.{name}"));
+        assert_eq!(defaults.keys().cloned().collect::<Vec<_>>(), names, "none is empty");
+        let (given, defaults) = named(&[("INPUT_IMAGES", "x"), labels]).labels();
+        assert_eq!((given.len(), defaults.len()), (9, 0));
+        assert_eq!(given["org.opencontainers.image.description"], "");
+    }
+
+    #[test]
     fn annotations_have_levels_where_there_is_an_index() {
         let lines = "index:a=1\nmanifest[linux/arm64]:b=2\nc=3\nu:r:l=4";
         let sorted = |platforms| {
@@ -292,6 +356,6 @@ mod tests {
         );
         assert!(naming.annotations().contains(&"manifest:b=2".to_owned()));
         assert_eq!(naming.json()["tags"], json!(["x:1"]));
-        assert_eq!(naming.json()["labels"]["org.opencontainers.image.version"], "v1.2.3");
+        assert_eq!(naming.json()["labels"]["org.opencontainers.image.version"], "1");
     }
 }

@@ -253,6 +253,7 @@ impl Step<'_> {
         request.registry.attempts = wanted.attempts;
         request.run.at_once = wanted.threads;
         request.weigh = true;
+        request.default_labels = std::mem::take(&mut wanted.default_labels);
         if wanted.cache == Cache::Off {
             // Nothing typed would mean GitHub's.
             request.cache_from.clear();

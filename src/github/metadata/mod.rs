@@ -11,7 +11,7 @@ mod version;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
@@ -38,6 +38,10 @@ pub struct Rules {
     pub labels: Vec<String>,
     /// Likewise.
     pub annotations: Vec<String>,
+    /// Instead of the first tag.
+    pub version: Option<String>,
+    /// What the event gives is left out where it is empty.
+    pub no_empty: bool,
 }
 
 impl Rules {
@@ -59,6 +63,8 @@ impl Rules {
             flavor: Flavor::parse(&lines(flavor))?,
             labels: texts(labels),
             annotations: texts(annotations),
+            version: None,
+            no_empty: false,
         })
     }
 }
@@ -100,13 +106,15 @@ pub struct Repository {
 /// What an image is called, and what it says of itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Metadata {
-    /// The first tag by priority.
+    /// The first tag by priority, unless the rules say another.
     pub version: Option<String>,
     /// `image:tag` for each image and tag.
     pub tags: Vec<String>,
     /// The tags alone.
     pub tag_names: Vec<String>,
     pub labels: BTreeMap<String, String>,
+    /// The names of those labels that the event gives, and no input.
+    pub derived: BTreeSet<String>,
     pub annotations: BTreeMap<String, String>,
     /// Rules that could not be applied, such as a tag that is no version.
     pub warnings: Vec<String>,
@@ -121,8 +129,8 @@ pub fn metadata(rules: &Rules, facts: &Facts) -> Result<Metadata, MetadataError>
     }
     let Tagging { found, latest, warnings, .. } = tagging;
     let mut tag_names = found;
-    let version = tag_names.first().cloned();
-    if version.is_some() && latest == Some(true) {
+    let version = rules.version.clone().or_else(|| tag_names.first().cloned());
+    if !tag_names.is_empty() && latest == Some(true) {
         tag_names.push(sanitized(&rules.flavor.latest_tag()));
     }
     let names: Vec<String> =
@@ -132,10 +140,22 @@ pub fn metadata(rules: &Rules, facts: &Facts) -> Result<Metadata, MetadataError>
     } else {
         names.iter().flat_map(|name| tag_names.iter().map(move |t| format!("{name}:{t}"))).collect()
     };
-    let described = |extra: &[String]| described(facts, version.as_deref(), extra);
+    let mut derived = derived(facts, version.as_deref());
+    derived.retain(|_, value| !rules.no_empty || !value.is_empty());
+    let given = |lines: &[String]| {
+        let lines = lines.iter().map(|line| expand_label(line, facts));
+        let pairs = lines.filter_map(|line| {
+            line.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()))
+        });
+        pairs.collect::<BTreeMap<String, String>>()
+    };
+    let labels = given(&rules.labels);
+    let names = derived.keys().filter(|name| !labels.contains_key(*name)).cloned().collect();
+    let with = |given| derived.clone().into_iter().chain(given).collect();
     Ok(Metadata {
-        labels: described(&rules.labels),
-        annotations: described(&rules.annotations),
+        labels: with(labels),
+        annotations: with(given(&rules.annotations)),
+        derived: names,
         tags,
         tag_names,
         version,
@@ -395,8 +415,8 @@ fn sanitized(tag: &str) -> String {
     clean[..clean.len().min(128)].to_owned()
 }
 
-/// The labels of the OCI image-spec (annotations.md) that the event gives, and those of the user.
-fn described(facts: &Facts, version: Option<&str>, extra: &[String]) -> BTreeMap<String, String> {
+/// The labels of the OCI image-spec (annotations.md) that the event gives.
+fn derived(facts: &Facts, version: Option<&str>) -> BTreeMap<String, String> {
     let repository = &facts.repository;
     // The commit's time, not the clock's: the same commit gives the same image.
     let created = facts.committed.unwrap_or(facts.now).strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
@@ -410,14 +430,8 @@ fn described(facts: &Facts, version: Option<&str>, extra: &[String]) -> BTreeMap
         ("revision", &facts.sha),
         ("licenses", &repository.license),
     ];
-    let mut all: BTreeMap<String, String> = own
-        .into_iter()
-        .map(|(name, value)| (format!("org.opencontainers.image.{name}"), value.to_owned()))
-        .collect();
-    for line in extra {
-        if let Some((name, value)) = expand_label(line, facts).split_once('=') {
-            all.insert(name.to_owned(), value.to_owned());
-        }
-    }
-    all
+    let named = |(name, value): (&str, &str)| {
+        (format!("org.opencontainers.image.{name}"), value.to_owned())
+    };
+    own.into_iter().map(named).collect()
 }
