@@ -20,6 +20,8 @@ pub struct Naming {
     pub metadata: Metadata,
     /// Names were given for tags, as metadata-action has them.
     pub(super) has_images: bool,
+    /// Every name was given whole, so that another step may have made them.
+    pub(super) is_whole: bool,
     /// Of which levels the outputs say that annotations are.
     pub(super) levels: Vec<String>,
     /// `LEVEL:NAME=VALUE`, given for more than the manifests of an image of several platforms.
@@ -45,6 +47,13 @@ impl Naming {
     pub fn labels(&self) -> (BTreeMap<String, String>, BTreeMap<String, String>) {
         let is_default = |name: &String| !self.has_images && self.metadata.derived.contains(name);
         self.metadata.labels.clone().into_iter().partition(|(name, _)| !is_default(name))
+    }
+
+    /// Whether variables for later steps say what the image is called. Whole names may be those of
+    /// metadata-action, whose own variables stay then.
+    #[must_use]
+    pub fn is_exported(&self) -> bool {
+        self.has_images || !self.is_whole
     }
 
     /// `LEVEL:NAME=VALUE`
@@ -131,7 +140,7 @@ pub fn naming(
     let levels =
         variables.get("DOCKER_METADATA_ANNOTATIONS_LEVELS").filter(|text| !text.is_empty());
     let levels = levels.map_or("manifest", String::as_str).split(',').map(str::to_owned).collect();
-    Ok(Naming { names, metadata, has_images, levels, of_levels, has_index })
+    Ok(Naming { names, metadata, has_images, is_whole: !made, levels, of_levels, has_index })
 }
 
 fn once_each(mut names: Vec<String>) -> Vec<String> {
@@ -303,6 +312,19 @@ mod tests {
             assert_eq!(metadata.labels["org.opencontainers.image.version"], version);
             assert_eq!(metadata.annotations["org.opencontainers.image.version"], version);
             assert_eq!(metadata.tag_names.join(" "), tags, "{inputs:?}");
+        }
+    }
+
+    #[test]
+    fn variables_are_left_to_the_step_that_made_the_names() {
+        let (images, rule) = (("INPUT_IMAGES", "x"), ("INPUT_TAGS", "x:1\ntype=sha"));
+        for (inputs, expected) in [
+            (&[("INPUT_TAGS", "x:1,x:2")][..], false),
+            (&[], true),
+            (&[rule], true),
+            (&[images, ("INPUT_TAGS", "x:1")], true),
+        ] {
+            assert_eq!(named(inputs).is_exported(), expected, "{inputs:?}");
         }
     }
 

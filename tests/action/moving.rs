@@ -223,6 +223,10 @@ fn outputs_are_those_of_metadata_action() {
     runner.set("DOCKER_METADATA_SET_OUTPUT_ENV", "false");
     runner.built();
     assert!(!variables.exists());
+    runner.unset("DOCKER_METADATA_SET_OUTPUT_ENV");
+    runner.input("tags", "acme/boat:1");
+    runner.built();
+    assert!(!variables.exists(), "metadata-action may have made that name");
     assert_eq!(ended.output("tag-names"), "main\nsha-860c190");
     let annotations: Vec<&str> = ended.output("annotations").split('|').collect();
     assert_eq!(annotations.len(), 14, "{annotations:?}");
