@@ -24,9 +24,8 @@ pub struct Naming {
     pub(super) is_whole: bool,
     /// Of which levels the outputs say that annotations are.
     pub(super) levels: Vec<String>,
-    /// `LEVEL:NAME=VALUE`, given for more than the manifests of an image of several platforms.
+    /// `LEVEL:NAME=VALUE`, as they were given.
     pub(super) of_levels: Vec<String>,
-    pub(super) has_index: bool,
 }
 
 impl Naming {
@@ -59,22 +58,24 @@ impl Naming {
     /// `LEVEL:NAME=VALUE`
     #[must_use]
     pub fn annotations(&self) -> Vec<String> {
-        let of = |level: &String| {
-            let all = self.metadata.annotations.iter();
-            all.map(|(name, value)| format!("{level}:{name}={value}")).collect::<Vec<_>>()
-        };
-        self.levels.iter().flat_map(of).collect()
+        let of = |level: &String| self.of_event(level);
+        self.levels.iter().flat_map(of).chain(self.of_levels.iter().cloned()).collect()
     }
 
-    /// As the image gets them: those that the event gives are of all levels that the outputs say where
-    /// there is an index, else of the manifest.
+    /// As the image gets them: those without a level are of all levels that the outputs say where there
+    /// is an index, else of the manifest.
     #[must_use]
-    pub fn annotations_to_set(&self) -> Vec<String> {
-        if !self.has_index {
-            let all = self.metadata.annotations.iter();
-            return all.map(|(name, value)| format!("{name}={value}")).collect();
+    pub fn annotations_to_set(&self, has_index: bool) -> Vec<String> {
+        match has_index {
+            true => self.annotations(),
+            false => [self.of_event("manifest"), self.of_levels.clone()].concat(),
         }
-        self.annotations().into_iter().chain(self.of_levels.iter().cloned()).collect()
+    }
+
+    /// Those that were given without a level, too.
+    fn of_event(&self, level: &str) -> Vec<String> {
+        let all = self.metadata.annotations.iter();
+        all.map(|(name, value)| format!("{level}:{name}={value}")).collect()
     }
 }
 
@@ -108,14 +109,11 @@ pub fn naming(
     let made = names.is_empty() || !rules.is_empty();
     let default_image = format!("ghcr.io/{}", event.repository);
     let images = if has_images { inputs.raw("images") } else { &default_image };
-    let annotations = inputs.list("annotations", ListRules::LINES);
-    let has_index = inputs.list("platforms", ListRules::COMMAS).len() > 1;
-    // A key may have a colon, too: what stands before it is a level if it is like one.
-    let (of_levels, annotations) = match has_index {
-        true => annotations.into_iter().partition(|line| !levels_of(line).is_empty()),
-        false => (Vec::new(), annotations),
-    };
-    let (annotations, left_out) = of_manifest(&annotations);
+    let mut annotations = inputs.list("annotations", ListRules::LINES);
+    // A comment of metadata-action's, and no name that anybody wants.
+    annotations.retain(|line| !line.starts_with('#'));
+    let (of_levels, annotations): (Vec<String>, Vec<String>) =
+        annotations.into_iter().partition(|line| has_levels(line));
     let mut rules = Rules::parse(
         images,
         &rules.join("\n"),
@@ -136,11 +134,10 @@ pub fn naming(
     }
     metadata.tag_names = once_each(tag_names);
     let names = once_each(names);
-    metadata.warnings.extend(left_out);
     let levels =
         variables.get("DOCKER_METADATA_ANNOTATIONS_LEVELS").filter(|text| !text.is_empty());
     let levels = levels.map_or("manifest", String::as_str).split(',').map(str::to_owned).collect();
-    Ok(Naming { names, metadata, has_images, is_whole: !made, levels, of_levels, has_index })
+    Ok(Naming { names, metadata, has_images, is_whole: !made, levels, of_levels })
 }
 
 fn once_each(mut names: Vec<String>) -> Vec<String> {
@@ -164,32 +161,14 @@ fn is_of(name: &str, images: &[Image]) -> bool {
     })
 }
 
-/// Annotations of the manifest, without their levels, and what is said of the others: an image of one
-/// platform has no index, and nothing describes it but that.
-fn of_manifest(lines: &[String]) -> (Vec<String>, Vec<String>) {
-    let (mut annotations, mut left_out) = (Vec::new(), Vec::new());
-    for line in lines {
-        let name = line.split('=').next().unwrap_or_default();
-        let levels = levels_of(line);
-        if levels.is_empty() {
-            annotations.push(line.clone());
-        } else if levels.split(',').any(|level| level == "manifest") {
-            annotations.push(line[levels.len() + 1..].to_owned());
-        } else {
-            left_out.push(format!("the annotation {name} is left out: there is no {levels}"));
-        }
-    }
-    (annotations, left_out)
-}
-
-/// `manifest[linux/arm64],index` of `manifest[linux/arm64],index:NAME=VALUE`; nothing where what
-/// stands before a colon is part of the name.
-fn levels_of(line: &str) -> &str {
+/// Whether a name begins with levels, as `manifest[linux/arm64],index:NAME` does. What stands before a
+/// colon may be part of the name.
+fn has_levels(line: &str) -> bool {
     let known = ["manifest", "index", "index-descriptor", "manifest-descriptor"];
     let name = line.split('=').next().unwrap_or_default();
-    let levels = name.split_once(':').map_or("", |(levels, _)| levels);
+    let Some((levels, _)) = name.split_once(':') else { return false };
     let mut bases = levels.split(',').map(|level| level.split('[').next().unwrap_or_default());
-    if bases.all(|base| known.contains(&base)) { levels } else { "" }
+    bases.all(|base| known.contains(&base))
 }
 
 fn facts(
@@ -342,23 +321,20 @@ mod tests {
     }
 
     #[test]
-    fn annotations_have_levels_where_there_is_an_index() {
-        let lines = "index:a=1\nmanifest[linux/arm64]:b=2\nc=3\nu:r:l=4";
-        let sorted = |platforms| {
-            let naming = named(&[
-                ("INPUT_TAGS", "x:1"),
-                ("INPUT_ANNOTATIONS", lines),
-                ("INPUT_PLATFORMS", platforms),
-            ]);
-            let mut all = naming.annotations_to_set();
+    fn annotations_have_levels_where_they_were_given_or_there_is_an_index() {
+        let lines = "index:a=1\nmanifest[linux/arm64]:b=2\nc=3\nu:r:l=4\n  # note=5\n#d=6\n";
+        let mut naming = named(&[("INPUT_TAGS", "x:1"), ("INPUT_ANNOTATIONS", lines)]);
+        naming.levels = vec!["index".to_owned()];
+        let sorted = |has_index| {
+            let mut all = naming.annotations_to_set(has_index);
             all.retain(|line| !line.contains("org.opencontainers"));
             all.sort();
             all
         };
-        let several =
-            ["index:a=1", "manifest:c=3", "manifest:u:r:l=4", "manifest[linux/arm64]:b=2"];
-        assert_eq!(sorted("linux/amd64,linux/arm64"), several);
-        assert_eq!(sorted("linux/amd64"), ["c=3", "u:r:l=4"]);
+        let several = ["index:a=1", "index:c=3", "index:u:r:l=4", "manifest[linux/arm64]:b=2"];
+        assert_eq!(sorted(true), several);
+        let one = ["index:a=1", "manifest:c=3", "manifest:u:r:l=4", "manifest[linux/arm64]:b=2"];
+        assert_eq!(sorted(false), one);
     }
 
     #[test]
@@ -366,16 +342,11 @@ mod tests {
         let naming = named(&[
             ("INPUT_TAGS", "x:1"),
             ("INPUT_LABELS", "a=1"),
-            ("INPUT_ANNOTATIONS", "manifest:b=2\nindex,manifest:c=3\nindex:d=4\nu:r:l=5"),
+            ("INPUT_ANNOTATIONS", "manifest:b=2\nu:r:l=5"),
         ]);
         assert_eq!(naming.metadata.labels["a"], "1");
-        assert_eq!(naming.metadata.annotations["b"], "2");
-        assert_eq!(naming.metadata.annotations["c"], "3");
         assert_eq!(naming.metadata.annotations["u:r:l"], "5");
-        assert_eq!(
-            naming.metadata.warnings,
-            ["the annotation index:d is left out: there is no index"]
-        );
+        assert!(naming.annotations().contains(&"manifest:u:r:l=5".to_owned()));
         assert!(naming.annotations().contains(&"manifest:b=2".to_owned()));
         assert_eq!(naming.json()["tags"], json!(["x:1"]));
         assert_eq!(naming.json()["labels"]["org.opencontainers.image.version"], "1");

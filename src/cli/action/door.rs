@@ -24,6 +24,9 @@ pub struct Wanted {
     pub args: BuildArgs,
     /// Labels that no flag has, since those come before the Dockerfile's.
     pub default_labels: BTreeMap<String, String>,
+    /// `LEVEL:NAME=VALUE`, of the input `outputs`. Whether there is an index to annotate is known when
+    /// it is settled where the image goes.
+    pub annotations: Vec<String>,
     pub confided: Confided,
     pub aws: Vec<AwsLogin>,
     pub push: Push,
@@ -106,9 +109,7 @@ pub fn wanted(
         ],
     )?;
     let output_lines = inputs.list("outputs", ListRules { quotes: false, ..ListRules::RECORDS });
-    let platforms = commas("platforms");
-    let outputs = Outputs::of(&output_lines, &naming.names, platforms.len() > 1);
-    left_out.extend(outputs.left_out);
+    let outputs = Outputs::of(&output_lines, &naming.names);
     let args = BuildArgs {
         context,
         file: inputs.some("file").map(PathBuf::from),
@@ -119,8 +120,7 @@ pub fn wanted(
         labels: labels.collect(),
         attests: attests.attests,
         provenance: attests.provenance,
-        annotations: [naming.annotations_to_set(), outputs.annotations].concat(),
-        platforms,
+        platforms: commas("platforms"),
         pull: inputs.switch("pull")?,
         cache_from,
         cache_to,
@@ -157,6 +157,7 @@ pub fn wanted(
         aws,
         args,
         default_labels,
+        annotations: outputs.annotations,
         push,
         cache,
         threads: inputs.number("max-parallelism")?.filter(|&threads| threads > 0),
