@@ -224,7 +224,7 @@ impl Tagging<'_> {
             }
             RuleKind::Match { pattern, group, value } => {
                 let Some(raw) = self.version_text(value)? else { return Ok(None) };
-                let Some(found) = pattern.regex.captures(&raw) else {
+                let Some(found) = pattern.captures(&raw)? else {
                     self.warnings.push(format!("{} does not match {raw}", pattern.text));
                     return Ok(None);
                 };
@@ -271,8 +271,7 @@ impl Tagging<'_> {
         matching: &Option<rule::Pattern>,
     ) -> Result<String, MetadataError> {
         let Some(pattern) = matching else { return Ok(raw) };
-        match pattern.regex.captures(&raw).map(|found| found.get(1).map(|g| g.as_str().to_owned()))
-        {
+        match pattern.captures(&raw)?.map(|found| found.get(1).map(|g| g.as_str().to_owned())) {
             Some(Some(group)) => Ok(group),
             Some(None) => Err(MetadataError(format!(
                 "match={} has no group for what it matches: put the version in parentheses",

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use regex::{Regex, RegexBuilder};
+use fancy_regex::{Captures, Regex, RegexBuilder};
 
 use super::MetadataError;
 use crate::github::list::fields;
@@ -65,7 +65,22 @@ pub(super) enum RefEvent {
 #[derive(Clone, Debug)]
 pub(super) struct Pattern {
     pub(super) text: String,
-    pub(super) regex: Regex,
+    regex: Regex,
+}
+
+impl Pattern {
+    /// The first match.
+    ///
+    /// # Errors
+    /// There are too many ways to match.
+    pub(super) fn captures<'t>(
+        &self,
+        text: &'t str,
+    ) -> Result<Option<Captures<'t, str>>, MetadataError> {
+        self.regex.captures(text).map_err(|error| {
+            MetadataError(format!("can't match {} with {text}: {error}", self.text))
+        })
+    }
 }
 
 /// What applies where there is no rule.
