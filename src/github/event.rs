@@ -38,7 +38,8 @@ pub struct Event {
     pub run_url: String,
     pub about: Repository,
     pub default_branch: String,
-    /// The branch that a tag was made from, where the event says it.
+    /// The branch that a tag was made from or that a pull request goes to, where the event says it.
+    /// The push of a branch may say where that began; it is not what metadata-action means.
     pub base_ref: Option<String>,
     /// When `sha` was made, where the event says it.
     pub committed: Option<Timestamp>,
@@ -104,9 +105,12 @@ impl Event {
         let commit = commits.into_iter().chain(payload.head_commit).find(|c| c.id == sha);
         let committed = commit.as_ref().and_then(|commit| commit.timestamp.parse().ok());
         let message = commit.map(|commit| commit.message);
-        let base_ref = payload
-            .base_ref
-            .map(|base| base.strip_prefix("refs/heads/").map_or(base.clone(), str::to_owned));
+        let pushed_from = payload.base_ref.filter(|_| git_ref.starts_with("refs/tags/"));
+        let base_ref = match &pull_request {
+            Some(pull) => Some(pull.base_ref.clone()).filter(|_| git_ref.starts_with("refs/pull/")),
+            None => pushed_from
+                .map(|base| base.strip_prefix("refs/heads/").map_or(base.clone(), str::to_owned)),
+        };
         let before = payload.before.filter(|sha| sha.bytes().any(|b| b != b'0'));
         let mut event = Self {
             action: payload.action.unwrap_or_default(),
@@ -115,7 +119,7 @@ impl Event {
             run_url: format!("{server}/{repository}/actions/runs/{}", or_empty("GITHUB_RUN_ID")),
             about: Repository::default(),
             default_branch: String::new(),
-            base_ref: pull_request.as_ref().map(|pull| pull.base_ref.clone()).or(base_ref),
+            base_ref,
             committed,
             pull_request,
             workflow_run: payload.workflow_run,
@@ -282,6 +286,21 @@ mod tests {
         assert_eq!((event.before.clone(), event.is_from_fork()), (None, false));
         assert_eq!(event.about.license, "MIT");
         assert_eq!(event.run_url, "https://github.com/acme/boat/actions/runs/7");
+    }
+
+    #[test]
+    fn the_base_is_that_of_a_tag_or_of_a_pull_request() {
+        for (git_ref, expected) in
+            [("refs/tags/v1", Some("release/1")), ("refs/heads/sails", None), ("", None)]
+        {
+            let variables = variables(&[
+                ("GITHUB_EVENT_NAME", "push"),
+                ("GITHUB_REF", git_ref),
+                ("GITHUB_SHA", "b2"),
+            ]);
+            let event = Event::read(&variables, br#"{"base_ref": "refs/heads/release/1"}"#);
+            assert_eq!(event.unwrap().base_ref.as_deref(), expected, "{git_ref}");
+        }
     }
 
     #[test]

@@ -171,7 +171,7 @@ fn has_levels(line: &str) -> bool {
     bases.all(|base| known.contains(&base))
 }
 
-fn facts(
+pub(super) fn facts(
     event: &Event,
     variables: &Variables,
     now: Timestamp,

@@ -1,6 +1,10 @@
 //! What each kind of rule makes of each event.
 
+use serde_json::{Value, json};
+
 use super::*;
+use crate::github::event::{Event, Variables};
+use crate::github::naming;
 
 const SHA: &str = "860c1904a1ce19322e91ac35af1ab07466440c37";
 
@@ -28,6 +32,22 @@ fn tags_of(facts: &Facts, tags: &str, flavor: &str) -> String {
     metadata(&rules, facts).unwrap().tag_names.join(" ")
 }
 
+/// What a step reads of an event with this payload.
+fn read(event: &str, git_ref: &str, mut payload: Value) -> Facts {
+    let variables = [
+        ("GITHUB_REPOSITORY", "acme/boat"),
+        ("GITHUB_EVENT_NAME", event),
+        ("GITHUB_REF", git_ref),
+        ("GITHUB_SHA", SHA),
+    ];
+    let variables: Variables =
+        variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    payload["repository"] = json!({"default_branch": "main"});
+    let event = Event::read(&variables, payload.to_string().as_bytes()).unwrap();
+    let now = "2026-03-04T05:06:07Z".parse().unwrap();
+    naming::facts(&event, &variables, now, None).unwrap()
+}
+
 /// The events that the rows name.
 fn event(name: &str) -> Facts {
     match name {
@@ -42,6 +62,30 @@ fn event(name: &str) -> Facts {
         "pr" => facts("pull_request", "refs/pull/42/merge"),
         "schedule" => facts("schedule", "refs/heads/main"),
         "dispatch" => facts("workflow_dispatch", "refs/heads/main"),
+        "merge group" => {
+            let queue = "refs/heads/gh-readonly-queue/main/pr-42-5c1e4f4";
+            read("merge_group", queue, json!({"merge_group": {"base_ref": "refs/heads/main"}}))
+        }
+        "release" => {
+            let release = json!({"tag_name": "v1.2.3", "target_commitish": "main"});
+            read("release", "refs/tags/v1.2.3", json!({"release": release}))
+        }
+        // GitHub's ref is that of the base.
+        "pr target" => {
+            let pull = json!({
+                "number": 42, "head": {"ref": "sails", "sha": "5c1e4f4"},
+                "base": {"ref": "develop", "sha": "b"},
+            });
+            read("pull_request_target", "refs/heads/develop", json!({"pull_request": pull}))
+        }
+        "comment" => {
+            let issue = json!({"number": 42, "pull_request": {}});
+            read("issue_comment", "refs/heads/main", json!({"issue": issue}))
+        }
+        "tag from" => read("push", "refs/tags/v1.2.3", json!({"base_ref": "refs/heads/develop"})),
+        "branch from" => {
+            read("push", "refs/heads/sails", json!({"base_ref": "refs/heads/develop"}))
+        }
         other => panic!("no event {other}"),
     }
 }
@@ -58,6 +102,24 @@ fn rules_and_events() {
         ("pr", "", "", "pr-42"),
         ("schedule", "", "", "nightly main"),
         ("dispatch", "", "", "main"),
+        ("merge group", "", "", "gh-readonly-queue-main-pr-42-5c1e4f4"),
+        ("release", "", "", "v1.2.3 latest"),
+        ("pr target", "", "", "pr-42"),
+        ("comment", "", "", "main"),
+        ("branch from", "", "", "sails"),
+        // Where the event is of another ref than its name says
+        ("merge group", "type=ref,event=pr\ntype=edge\ntype=semver,pattern={{version}}", "", ""),
+        ("merge group", "type=raw,value=x-{{is_default_branch}}-{{base_ref}}", "", "x-false-"),
+        ("release", "type=semver,pattern={{major}}.{{minor}}", "", "1.2 latest"),
+        ("release", "type=ref,event=branch\ntype=edge", "", ""),
+        ("release", "type=raw,value={{tag}}-{{is_default_branch}}", "", "v1.2.3-false"),
+        ("pr target", "type=ref,event=branch\ntype=edge,branch=develop", "", ""),
+        ("pr target", "type=raw,value={{base_ref}}-{{is_default_branch}}", "", "develop-false"),
+        ("comment", "type=edge\ntype=ref,event=pr", "", "edge"),
+        ("comment", "type=raw,value={{branch}}-{{is_default_branch}}", "", "main-true"),
+        ("tag from", "type=raw,value=x-{{base_ref}}", "", "x-develop"),
+        ("branch from", "type=raw,value=x-{{base_ref}}", "", "x-"),
+        ("pr", "type=raw,value=x-{{base_ref}}", "", "x-develop"),
         // schedule
         ("schedule", "type=schedule", "", "nightly"),
         ("schedule", "type=schedule,pattern=weekly", "", "weekly"),
