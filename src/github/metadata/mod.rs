@@ -122,8 +122,8 @@ pub struct Metadata {
 
 /// Applies the rules to an event.
 pub fn metadata(rules: &Rules, facts: &Facts) -> Result<Metadata, MetadataError> {
-    let mut tagging =
-        Tagging { rules, facts, found: Vec::new(), latest: None, warnings: Vec::new() };
+    let warnings = rules.tags.iter().filter_map(|rule| rule.warning.clone()).collect();
+    let mut tagging = Tagging { rules, facts, found: Vec::new(), latest: None, warnings };
     for rule in &rules.tags {
         tagging.apply(rule)?;
     }

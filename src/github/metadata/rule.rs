@@ -16,6 +16,8 @@ pub struct TagRule {
     /// `true`, `false`, or an expression that becomes one of them.
     pub(super) enable: String,
     priority: f64,
+    /// What is wrong with it, though it applies.
+    pub(super) warning: Option<String>,
     /// Instead of the flavor's.
     pub(super) prefix: Option<String>,
     pub(super) suffix: Option<String>,
@@ -119,20 +121,21 @@ fn parse(line: &str) -> Result<TagRule, MetadataError> {
         RuleKind::Sha { .. } => _ = prefix.get_or_insert("sha-".to_owned()),
         _ => {}
     }
-    let priority = match attributes.take("priority") {
-        None => f64::from(priority),
-        Some(text) if text.is_empty() => 0.0,
-        Some(text) => {
-            text.parse().ok().filter(|number: &f64| number.is_finite()).ok_or_else(|| {
-                attributes.wrong(format!("expected a number as priority but found {text:?}"))
-            })?
-        }
+    let given = match attributes.take("priority") {
+        None => Ok(f64::from(priority)),
+        Some(text) if text.is_empty() => Ok(0.0),
+        Some(text) => text.parse().ok().filter(|number: &f64| !number.is_nan()).ok_or(text),
     };
+    let warning = given.as_ref().err().map(|text| {
+        let what = format!("expected a number as priority but found {text:?}");
+        attributes.wrong(format!("{what}: it is {priority}")).to_string()
+    });
     Ok(TagRule {
         text: line.to_owned(),
         kind,
         enable: attributes.take("enable").unwrap_or_else(|| "true".to_owned()),
-        priority,
+        priority: given.unwrap_or(f64::from(priority)),
+        warning,
         prefix,
         suffix: attributes.take("suffix"),
     })

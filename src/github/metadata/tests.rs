@@ -336,6 +336,13 @@ fn what_does_not_apply_is_said() {
     let made = metadata(&rules, &event("text tag")).unwrap();
     assert_eq!(made.warnings, ["summer is no semantic version (semver.org)"]);
     assert_eq!(made.tag_names, ["sha-860c190"]);
+    let rules = "type=raw,value=x,priority=high\ntype=sha\ntype=ref,event=branch";
+    let rules = Rules::parse("", rules, "", "", "").unwrap();
+    let made = metadata(&rules, &event("main")).unwrap();
+    let expected = "expected a number as priority but found \"high\": it is 200, in the tag rule \
+                    \"type=raw,value=x,priority=high\"";
+    assert_eq!(made.warnings, [expected]);
+    assert_eq!(made.tag_names, ["main", "x", "sha-860c190"]);
 }
 
 #[test]
@@ -364,7 +371,6 @@ fn mistakes_name_their_line() {
         ("", "type=ref,event=moon", "", "found \"moon\""),
         ("", "type=raw", "", "the attribute value is missing"),
         ("", "type=sha,format=tiny", "", "found \"tiny\""),
-        ("", "type=sha,priority=high", "", "expected a number as priority"),
         ("", "type=sha,enable=yes", "", "found enable=yes"),
         ("", "type=raw,value={{moon 'x'}}", "", "unknown expression \"moon\""),
         ("", "type=raw,value={{branch", "", "an expression without an end"),
