@@ -142,19 +142,20 @@ pub fn metadata(rules: &Rules, facts: &Facts) -> Result<Metadata, MetadataError>
     };
     let mut derived = derived(facts, version.as_deref());
     derived.retain(|_, value| !rules.no_empty || !value.is_empty());
-    let given = |lines: &[String]| {
-        let lines = lines.iter().map(|line| expand_label(line, facts));
-        let pairs = lines.filter_map(|line| {
-            line.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()))
-        });
-        pairs.collect::<BTreeMap<String, String>>()
+    let pair = |line: &String| {
+        let line = expand_label(line, facts);
+        let (name, value) = line.split_once('=').ok_or_else(|| line.clone())?;
+        Ok((name.to_owned(), value.to_owned()))
     };
-    let labels = given(&rules.labels);
+    // A label without a value is empty, as with `docker build --label`.
+    let labels = rules.labels.iter().map(|line| pair(line).unwrap_or_else(|n| (n, String::new())));
+    let labels: BTreeMap<String, String> = labels.collect();
+    let annotations = rules.annotations.iter().filter_map(|line| pair(line).ok()).collect();
     let names = derived.keys().filter(|name| !labels.contains_key(*name)).cloned().collect();
     let with = |given| derived.clone().into_iter().chain(given).collect();
     Ok(Metadata {
         labels: with(labels),
-        annotations: with(given(&rules.annotations)),
+        annotations: with(annotations),
         derived: names,
         tags,
         tag_names,

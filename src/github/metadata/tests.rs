@@ -314,6 +314,7 @@ fn labels_say_where_an_image_comes_from() {
     let expected = [
         ("a", "b=c"),
         ("go", "{{.Name}} {{range .}}"),
+        ("no value", ""),
         ("of", "main"),
         ("org.opencontainers.image.created", "2026-01-02T03:04:05Z"),
         ("org.opencontainers.image.description", "A boat = a hull"),
