@@ -177,7 +177,11 @@ pub const INPUTS: &[Input] = &[
     ),
     input("size-budget", "", "Limits such as `250MB`, `+10MB` or `+5%`, on top of `.plimsoll.yml`"),
     input("size-gate", "fail", "What a broken limit does: `fail`, `warn` or `off`"),
-    input("size-override-label", "size-accepted", "Label of a pull request that waives the limits"),
+    input(
+        "size-override-label",
+        "size-accepted",
+        "Label of a pull request that waives the limits; none if it is empty",
+    ),
     input(
         "comment",
         "auto",
@@ -329,6 +333,12 @@ impl Inputs {
         Some(self.text(name)).filter(|text| !text.is_empty())
     }
 
+    /// As [`some`](Self::some), but an empty text that was given stands for nothing, not for the default.
+    pub fn unless_emptied(&self, name: &'static str) -> Option<&str> {
+        let is_emptied = self.given.get(name).is_some_and(|value| value.trim().is_empty());
+        self.some(name).filter(|_| !is_emptied)
+    }
+
     pub fn list(&self, name: &'static str, rules: ListRules) -> Vec<String> {
         list(self.raw(name), rules)
     }
@@ -395,6 +405,14 @@ mod tests {
         assert_eq!((inputs.text("build-args"), inputs.text("file")), ("A=1", "x"));
         assert_eq!((inputs.text("push"), inputs.some("target")), ("auto", None));
         assert_eq!(inputs.text("github-token"), "");
+    }
+
+    #[test]
+    fn a_default_can_be_turned_off() {
+        let label = |rows| inputs(rows).unless_emptied("size-override-label").map(str::to_owned);
+        assert_eq!(label(&[]).as_deref(), Some("size-accepted"));
+        assert_eq!(label(&[("INPUT_SIZE-OVERRIDE-LABEL", "heavy")]).as_deref(), Some("heavy"));
+        assert_eq!(label(&[("INPUT_SIZE-OVERRIDE-LABEL", " ")]), None);
     }
 
     #[test]
