@@ -161,27 +161,32 @@ impl Event {
         self.git_ref.strip_prefix("refs/heads/")
     }
 
-    /// What is built is what others get: a branch or a tag, but no merge that is only tried, and
-    /// nothing that somebody can start who may not push. Their events have the ref of the default
-    /// branch, whatever the job checks out.
+    /// What is built is what others get: the branch or tag of `GITHUB_REF`, and nobody starts the run who
+    /// may not push.
     pub fn is_of_branch_or_tag(&self) -> bool {
-        const NOT: [&str; 7] = [
-            "merge_group",
-            "issue_comment",
-            "issues",
-            "discussion",
-            "discussion_comment",
-            "fork",
-            "watch",
+        // Their ref is the branch or tag that was pushed, made, released, deployed or chosen, or the
+        // default branch, which a schedule, a dispatch or the end of another run builds anew on purpose.
+        // All others have the default branch only because there is no better ref, and some of them
+        // anybody can start, as issue_comment and gollum; delete has it, too, and merge_group a merge
+        // that is only tried.
+        const OF_REF: [&str; 9] = [
+            "create",
+            "deployment",
+            "deployment_status",
+            "push",
+            "release",
+            "repository_dispatch",
+            "schedule",
+            "workflow_dispatch",
+            "workflow_run",
         ];
         let named = self.branch().is_some() || self.git_ref.starts_with("refs/tags/");
-        let of_pull = |name: &str| name.starts_with("pull_request");
-        let after_pull = self.workflow_run.as_ref().is_some_and(|run| of_pull(&run.event));
+        let after = self.workflow_run.as_ref().map(|run| run.event.as_str());
+        // Of a run that ended, its own event counts.
+        let events = std::iter::once(self.name.as_str()).chain(after);
         named
-            && !NOT.contains(&&*self.name)
-            && !of_pull(&self.name)
-            && !after_pull
             && self.pull_request.is_none()
+            && events.into_iter().all(|name| OF_REF.contains(&name))
     }
 
     /// The commit that a person has made: of a pull request its head, not the merge that is tried.
@@ -349,7 +354,15 @@ mod tests {
             ("merge_group", String::new(), false),
             ("issue_comment", String::new(), false),
             ("pull_request_review_comment", String::new(), false),
+            ("create", String::new(), true),
+            ("delete", String::new(), false),
+            ("repository_dispatch", String::new(), true),
+            ("deployment", String::new(), true),
+            ("gollum", String::new(), false),
+            ("status", String::new(), false),
+            ("registry_package", String::new(), false),
             ("workflow_run", run("push"), true),
+            ("workflow_run", run("issue_comment"), false),
             ("workflow_run", run("pull_request"), false),
         ] {
             let variables = variables(&[
