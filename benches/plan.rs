@@ -90,6 +90,7 @@ fn planned(text: &str) -> Plan {
         build_platform: &host,
         contexts: &BTreeMap::new(),
         labels: &nothing,
+        default_labels: &nothing,
         no_cache: &NoCache::Never,
         network: Network::Default,
         entitlements: Entitlements::default(),

@@ -24,6 +24,8 @@ pub struct BuildRequest {
     pub build_args: BTreeMap<String, String>,
     pub build_contexts: BTreeMap<String, NamedContext>,
     pub labels: BTreeMap<String, String>,
+    /// What the result says unless a `LABEL` of the file or `labels` does.
+    pub default_labels: BTreeMap<String, String>,
     pub annotations: Vec<Annotation>,
     /// Never empty, each once.
     pub platforms: Vec<Platform>,

@@ -129,7 +129,7 @@ fn capture(session: &Session<'_>, planned: &Planned) -> Capture {
         context,
         dockerfile_path: dockerfile_path(session),
         dockerfile: request.dockerfile.bytes.clone(),
-        arguments: arguments(session),
+        arguments: arguments(session, plan),
         secrets,
         ssh,
         locals,
@@ -140,7 +140,7 @@ fn capture(session: &Session<'_>, planned: &Planned) -> Capture {
 }
 
 /// What was asked for; proxies are the machine's, and may have passwords.
-fn arguments(session: &Session<'_>) -> Arguments {
+fn arguments(session: &Session<'_>, plan: &Plan) -> Arguments {
     let request = session.request;
     let build_args = request.build_args.iter().filter(|(name, _)| !is_proxy(name));
     let contexts = request.build_contexts.iter().map(|(name, context)| {
@@ -159,7 +159,7 @@ fn arguments(session: &Session<'_>) -> Arguments {
     Arguments {
         target: request.target.clone(),
         build_args: build_args.map(|(name, value)| (name.clone(), value.clone())).collect(),
-        labels: request.labels.clone(),
+        labels: plan.labels.clone(),
         contexts: contexts.collect(),
         network: match request.run.network {
             Network::Default => None,

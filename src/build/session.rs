@@ -219,6 +219,7 @@ impl<'a> Session<'a> {
             build_platform: &self.host,
             contexts: &self.contexts,
             labels: &request.labels,
+            default_labels: &request.default_labels,
             no_cache: &request.no_cache,
             network: request.run.network,
             entitlements: request.run.entitlements,

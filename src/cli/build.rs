@@ -115,6 +115,7 @@ pub fn request(
         build_args,
         build_contexts,
         labels: collect("--label", &args.labels, label)?,
+        default_labels: BTreeMap::new(),
         annotations,
         attest,
         explicit_platform: !platforms.is_empty(),

@@ -38,7 +38,8 @@ pub struct Event {
     pub run_url: String,
     pub about: Repository,
     pub default_branch: String,
-    /// The branch that a tag was made from, where the event says it.
+    /// The branch that a tag was made from or that a pull request goes to, where the event says it.
+    /// The push of a branch may say where that began; it is not what metadata-action means.
     pub base_ref: Option<String>,
     /// When `sha` was made, where the event says it.
     pub committed: Option<Timestamp>,
@@ -104,9 +105,12 @@ impl Event {
         let commit = commits.into_iter().chain(payload.head_commit).find(|c| c.id == sha);
         let committed = commit.as_ref().and_then(|commit| commit.timestamp.parse().ok());
         let message = commit.map(|commit| commit.message);
-        let base_ref = payload
-            .base_ref
-            .map(|base| base.strip_prefix("refs/heads/").map_or(base.clone(), str::to_owned));
+        let pushed_from = payload.base_ref.filter(|_| git_ref.starts_with("refs/tags/"));
+        let base_ref = match &pull_request {
+            Some(pull) => Some(pull.base_ref.clone()).filter(|_| git_ref.starts_with("refs/pull/")),
+            None => pushed_from
+                .map(|base| base.strip_prefix("refs/heads/").map_or(base.clone(), str::to_owned)),
+        };
         let before = payload.before.filter(|sha| sha.bytes().any(|b| b != b'0'));
         let mut event = Self {
             action: payload.action.unwrap_or_default(),
@@ -115,7 +119,7 @@ impl Event {
             run_url: format!("{server}/{repository}/actions/runs/{}", or_empty("GITHUB_RUN_ID")),
             about: Repository::default(),
             default_branch: String::new(),
-            base_ref: pull_request.as_ref().map(|pull| pull.base_ref.clone()).or(base_ref),
+            base_ref,
             committed,
             pull_request,
             workflow_run: payload.workflow_run,
@@ -157,27 +161,32 @@ impl Event {
         self.git_ref.strip_prefix("refs/heads/")
     }
 
-    /// What is built is what others get: a branch or a tag, but no merge that is only tried, and
-    /// nothing that somebody can start who may not push. Their events have the ref of the default
-    /// branch, whatever the job checks out.
+    /// What is built is what others get: the branch or tag of `GITHUB_REF`, and nobody starts the run who
+    /// may not push.
     pub fn is_of_branch_or_tag(&self) -> bool {
-        const NOT: [&str; 7] = [
-            "merge_group",
-            "issue_comment",
-            "issues",
-            "discussion",
-            "discussion_comment",
-            "fork",
-            "watch",
+        // Their ref is the branch or tag that was pushed, made, released, deployed or chosen, or the
+        // default branch, which a schedule, a dispatch or the end of another run builds anew on purpose.
+        // All others have the default branch only because there is no better ref, and some of them
+        // anybody can start, as issue_comment and gollum; delete has it, too, and merge_group a merge
+        // that is only tried.
+        const OF_REF: [&str; 9] = [
+            "create",
+            "deployment",
+            "deployment_status",
+            "push",
+            "release",
+            "repository_dispatch",
+            "schedule",
+            "workflow_dispatch",
+            "workflow_run",
         ];
         let named = self.branch().is_some() || self.git_ref.starts_with("refs/tags/");
-        let of_pull = |name: &str| name.starts_with("pull_request");
-        let after_pull = self.workflow_run.as_ref().is_some_and(|run| of_pull(&run.event));
+        let after = self.workflow_run.as_ref().map(|run| run.event.as_str());
+        // Of a run that ended, its own event counts.
+        let events = std::iter::once(self.name.as_str()).chain(after);
         named
-            && !NOT.contains(&&*self.name)
-            && !of_pull(&self.name)
-            && !after_pull
             && self.pull_request.is_none()
+            && events.into_iter().all(|name| OF_REF.contains(&name))
     }
 
     /// The commit that a person has made: of a pull request its head, not the merge that is tried.
@@ -285,6 +294,21 @@ mod tests {
     }
 
     #[test]
+    fn the_base_is_that_of_a_tag_or_of_a_pull_request() {
+        for (git_ref, expected) in
+            [("refs/tags/v1", Some("release/1")), ("refs/heads/sails", None), ("", None)]
+        {
+            let variables = variables(&[
+                ("GITHUB_EVENT_NAME", "push"),
+                ("GITHUB_REF", git_ref),
+                ("GITHUB_SHA", "b2"),
+            ]);
+            let event = Event::read(&variables, br#"{"base_ref": "refs/heads/release/1"}"#);
+            assert_eq!(event.unwrap().base_ref.as_deref(), expected, "{git_ref}");
+        }
+    }
+
+    #[test]
     fn a_pull_request_may_come_from_a_fork() {
         let payload = |head: &str| {
             format!(
@@ -330,7 +354,15 @@ mod tests {
             ("merge_group", String::new(), false),
             ("issue_comment", String::new(), false),
             ("pull_request_review_comment", String::new(), false),
+            ("create", String::new(), true),
+            ("delete", String::new(), false),
+            ("repository_dispatch", String::new(), true),
+            ("deployment", String::new(), true),
+            ("gollum", String::new(), false),
+            ("status", String::new(), false),
+            ("registry_package", String::new(), false),
             ("workflow_run", run("push"), true),
+            ("workflow_run", run("issue_comment"), false),
             ("workflow_run", run("pull_request"), false),
         ] {
             let variables = variables(&[

@@ -70,7 +70,7 @@ pub const INPUTS: &[Input] = &[
     input(
         "tags",
         "",
-        "List of whole image names, or of metadata-action's rules such as `type=semver,pattern={{version}}`",
+        "List of whole image names, or of metadata-action's rules such as `type=semver,pattern={{version}}`; with `images`, a line without `type=` is a tag unless it names one of them",
     ),
     input(
         "sep-tags",
@@ -85,7 +85,11 @@ pub const INPUTS: &[Input] = &[
         "Target of the files that the outputs `bake-file…` name; `docker-metadata-action` unless said",
     ),
     input("flavor", "", "What all tags have in common: `latest=`, `prefix=`, `suffix=`"),
-    input("labels", "", "List of labels, besides those that the event gives"),
+    input(
+        "labels",
+        "",
+        "List of labels, besides those that the event gives; these come before the Dockerfile's, those only with `images`",
+    ),
     input(
         "annotations",
         "",
@@ -178,7 +182,11 @@ pub const INPUTS: &[Input] = &[
     ),
     input("size-budget", "", "Limits such as `250MB`, `+10MB` or `+5%`, on top of `.plimsoll.yml`"),
     input("size-gate", "fail", "What a broken limit does: `fail`, `warn` or `off`"),
-    input("size-override-label", "size-accepted", "Label of a pull request that waives the limits"),
+    input(
+        "size-override-label",
+        "size-accepted",
+        "Label of a pull request that waives the limits; none if it is empty",
+    ),
     input(
         "comment",
         "auto",
@@ -225,7 +233,7 @@ pub const OUTPUTS: &[Output] = &[
     output("imageid", "Digest of the config; of an index as `digest`"),
     output("metadata", "What was built, as JSON with the keys of buildx"),
     output("tags", "Names of the image, one a line"),
-    output("labels", "Labels of the image, one a line"),
+    output("labels", "Labels that the inputs and the event give, one a line"),
     output("tag-names", "Tags that rules gave, without the image, one a line"),
     output("annotations", "Annotations of the image with their levels, one a line"),
     output("json", "Names, labels and annotations, as JSON with the keys of metadata-action"),
@@ -327,6 +335,12 @@ impl Inputs {
         Some(self.text(name)).filter(|text| !text.is_empty())
     }
 
+    /// As [`some`](Self::some), but an empty text that was given stands for nothing, not for the default.
+    pub fn unless_emptied(&self, name: &'static str) -> Option<&str> {
+        let is_emptied = self.given.get(name).is_some_and(|value| value.trim().is_empty());
+        self.some(name).filter(|_| !is_emptied)
+    }
+
     pub fn list(&self, name: &'static str, rules: ListRules) -> Vec<String> {
         list(self.raw(name), rules)
     }
@@ -393,6 +407,14 @@ mod tests {
         assert_eq!((inputs.text("build-args"), inputs.text("file")), ("A=1", "x"));
         assert_eq!((inputs.text("push"), inputs.some("target")), ("auto", None));
         assert_eq!(inputs.text("github-token"), "");
+    }
+
+    #[test]
+    fn a_default_can_be_turned_off() {
+        let label = |rows| inputs(rows).unless_emptied("size-override-label").map(str::to_owned);
+        assert_eq!(label(&[]).as_deref(), Some("size-accepted"));
+        assert_eq!(label(&[("INPUT_SIZE-OVERRIDE-LABEL", "heavy")]).as_deref(), Some("heavy"));
+        assert_eq!(label(&[("INPUT_SIZE-OVERRIDE-LABEL", " ")]), None);
     }
 
     #[test]

@@ -2,8 +2,8 @@
 //! history (1.11).
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap};
 
 use crate::dockerfile::expand::{Expanded, Lexer};
 use crate::dockerfile::lint::Problem;
@@ -31,6 +31,8 @@ pub(super) struct State {
     command_set: bool,
     /// A `WORKDIR` stood in this stage or one that it stands on (C-10).
     pub workdir_set: bool,
+    /// The names that a `LABEL` has set in this stage or one that it stands on.
+    pub labeled: BTreeSet<String>,
 }
 
 /// What does not change while a file is planned.
@@ -70,6 +72,7 @@ impl State {
             arguments: Vec::new(),
             command_set: false,
             workdir_set: false,
+            labeled: BTreeSet::new(),
         };
         state.inherited()
     }
@@ -165,6 +168,7 @@ impl State {
                 let pairs = self.expand_pairs(written, scope)?;
                 lint::legacy_format(written, keyword, scope);
                 let text = format!("LABEL {}", joined(&pairs));
+                self.labeled.extend(pairs.iter().map(|(name, _)| name.clone()));
                 self.image.config.labels.get_or_insert_default().extend(pairs);
                 text
             }

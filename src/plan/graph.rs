@@ -1,6 +1,7 @@
 //! What has to be true at the end: stages, their steps, and what each step does.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
 use super::path;
@@ -30,6 +31,8 @@ pub struct Plan {
     pub images: Vec<ImageRequest>,
     /// The platform of the result.
     pub platform: Platform,
+    /// Of those of the result, what the request gave.
+    pub labels: BTreeMap<String, String>,
     /// Build arguments that no `ARG` consumed (L-053).
     pub unused_args: Vec<String>,
     /// What the target takes from outside.

@@ -28,7 +28,7 @@ mod tests;
 mod title;
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::dockerfile::expand::Lexer;
 use crate::dockerfile::lint::{self as checks, CheckOptions, Findings};
@@ -64,6 +64,9 @@ pub struct PlanRequest<'a> {
     pub contexts: &'a BTreeMap<String, ContextShape>,
     /// `--label`, which overrides the file's (L-161).
     pub labels: &'a BTreeMap<String, String>,
+    /// Labels that give way to a `LABEL` of the target or a stage below it, not to those of its base
+    /// image.
+    pub default_labels: &'a BTreeMap<String, String>,
     pub no_cache: &'a NoCache,
     /// Of a RUN that doesn't say (L-113).
     pub network: Network,
@@ -147,12 +150,13 @@ pub fn plan(
     for &stage in &needed {
         planner.stage(stage)?;
     }
+    let labels = labels(request, planner.labeled(needed.last()));
     let steps::Planner { mut stages, requests, parts, .. } = planner;
     if let Some(rules) = findings.violated() {
         return Err(PlanError { kind: PlanErrorKind::Lint(rules.join(", ")), lines: Vec::new() });
     }
     if let Some(stage) = stages.last_mut() {
-        finish(&mut stage.config, request);
+        finish(&mut stage.config, request, &labels);
     }
     let triggers = graph.nodes.iter().flat_map(|node| &node.commands);
     let triggers = triggers.filter(|command| command.triggered).map(|c| &c.instruction.kind);
@@ -161,16 +165,24 @@ pub fn plan(
         stages,
         images: requests,
         platform: request.platform.clone(),
+        labels,
         unused_args: args::unused(file, triggers, request.build_args),
         outline: outline::outline(target, file, request, &graph, &parts),
     })))
 }
 
-/// What concerns the result only: `--label` and the platform.
-fn finish(image: &mut ImageConfig, request: &PlanRequest<'_>) {
-    if !request.labels.is_empty() {
-        let labels = image.config.labels.get_or_insert_default();
-        labels.extend(request.labels.iter().map(|(key, value)| (key.clone(), value.clone())));
+/// Those that the request gives to the result, where a `LABEL` stood for each of `set`.
+fn labels(request: &PlanRequest<'_>, set: Option<&BTreeSet<String>>) -> BTreeMap<String, String> {
+    let is_free = |name: &String| !set.is_some_and(|set| set.contains(name));
+    let defaults = request.default_labels.iter().filter(|(name, _)| is_free(name));
+    let all = defaults.chain(request.labels);
+    all.map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
+/// What concerns the result only: labels and the platform.
+fn finish(image: &mut ImageConfig, request: &PlanRequest<'_>, labels: &BTreeMap<String, String>) {
+    if !labels.is_empty() {
+        image.config.labels.get_or_insert_default().extend(labels.clone());
     }
     if request.explicit_platform {
         image.platform = request.platform.clone();

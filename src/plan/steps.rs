@@ -1,6 +1,6 @@
 //! One stage of the graph with everything expanded: its steps and its configuration.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::dockerfile::InstructionKind;
 use crate::dockerfile::lint::Findings;
@@ -94,6 +94,11 @@ impl<'a> Planner<'a> {
         });
         self.finished[index] = Some((state, id));
         Ok(())
+    }
+
+    /// The names that a `LABEL` has set in a planned stage or below it.
+    pub(super) fn labeled(&self, stage: Option<&usize>) -> Option<&BTreeSet<String>> {
+        self.finished[*stage?].as_ref().map(|(state, _)| &state.labeled)
     }
 
     /// `linux/amd64`, or `linux/amd64->arm64` where a stage asks what it builds for.

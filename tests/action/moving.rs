@@ -125,6 +125,52 @@ fn several_platforms_are_one_index() {
     assert!(refused.log.contains("does not support manifest lists"), "{}", refused.log);
 }
 
+/// One platform has an index where the image is attested.
+#[test]
+fn annotations_go_to_what_the_image_has() {
+    let registry = FakeRegistry::start(Options::default());
+    let mut runner = Runner::new();
+    runner.input("tags", &format!("{}/acme/boat:1", registry.host()));
+    runner.input("platforms", "linux/arm64");
+    runner.input(
+        "annotations",
+        "# a=comment\nindex:a=1\nmanifest[linux/arm64]:b=2\nmanifest[linux/amd64]:c=3\nd:e=4",
+    );
+    runner.input("outputs", "type=image,annotation-manifest[linux/arm64].f=5,annotation-index.g=6");
+    runner.input("push", "true");
+    let read = |digest: &str| -> serde_json::Value {
+        serde_json::from_slice(&registry.manifest("acme/boat", digest).unwrap()).unwrap()
+    };
+    let told = "the annotation c is left out: there is no image for linux/amd64";
+    let built = |runner: &Runner, expected: &[&str]| {
+        let ended = runner.built();
+        let warnings = ended.commands("::warning");
+        assert_eq!(warnings.len(), expected.len(), "{warnings:?}");
+        expected.iter().for_each(|text| assert!(ended.log.contains(text), "{text}\n{}", ended.log));
+        read(ended.output("digest"))
+    };
+    let all = |manifest: &serde_json::Value| -> Vec<String> {
+        let all = manifest["annotations"].as_object().unwrap().iter();
+        let own = all.filter(|(name, _)| !name.starts_with("org.opencontainers."));
+        own.map(|(name, value)| format!("{name}={}", value.as_str().unwrap())).collect()
+    };
+    let manifest = built(
+        &runner,
+        &[told, "annotation a is left out: there is no index", "annotation g is left out"],
+    );
+    assert_eq!(all(&manifest), ["b=2", "d:e=4", "f=5"]);
+    runner.input("provenance", "true");
+    let index = built(&runner, &[told]);
+    assert_eq!(all(&index), ["a=1", "g=6"]);
+    let manifest = read(index["manifests"][0]["digest"].as_str().unwrap());
+    assert_eq!(all(&manifest), ["b=2", "d:e=4", "f=5"]);
+    // A run that pushes nothing is told nothing of an index that a push would have.
+    runner.input("push", "false");
+    runner.input("outputs", "");
+    let ended = runner.built();
+    assert_eq!(ended.commands("::warning").len(), 1, "{}", ended.log);
+}
+
 #[test]
 fn outputs_that_are_no_image_are_not_pushed_by_default() {
     let registry = FakeRegistry::start(Options::default());
@@ -149,6 +195,39 @@ fn a_time_in_the_environment_comes_before_that_of_the_commit() {
     let path = runner.path("workspace/layout/blobs/sha256").join(config);
     let config: serde_json::Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
     assert_eq!(config["created"], "1970-01-01T00:00:00Z");
+}
+
+#[test]
+fn labels_of_the_file_come_before_those_of_the_event_unless_images_are_named() {
+    let name = "org.opencontainers.image";
+    let mut runner = Runner::new();
+    let label = format!("LABEL {name}.title=Sloop {name}.licenses=MIT who=file\n");
+    runner.write("Dockerfile", format!("FROM scratch\nCOPY data /\n{label}"));
+    runner.input("outputs", "type=oci,dest=layout,tar=false");
+    runner.input("labels", "who=ada");
+    runner.input("tags", "acme/boat:1.2.3");
+    let labels = |runner: &Runner| -> serde_json::Value {
+        let ended = runner.built();
+        let config = ended.output("imageid").strip_prefix("sha256:").unwrap();
+        let path = runner.path("workspace/layout/blobs/sha256").join(config);
+        let config: serde_json::Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+        config["config"]["Labels"].clone()
+    };
+    let found = labels(&runner);
+    let of = |key: &str| found[format!("{name}.{key}")].as_str();
+    assert_eq!(
+        (of("title"), of("licenses"), of("version")),
+        (Some("Sloop"), Some("MIT"), Some("1.2.3"))
+    );
+    assert_eq!((found["who"].as_str(), of("description")), (Some("ada"), None), "{found}");
+    // A second build knows every step, and its labels are still right.
+    runner.input("images", "acme/boat");
+    let found = labels(&runner);
+    let of = |key: &str| found[format!("{name}.{key}")].as_str();
+    assert_eq!(
+        (of("title"), of("licenses"), of("description")),
+        (Some("boat"), Some(""), Some(""))
+    );
 }
 
 #[test]
@@ -190,14 +269,18 @@ fn outputs_are_those_of_metadata_action() {
     runner.set("DOCKER_METADATA_SET_OUTPUT_ENV", "false");
     runner.built();
     assert!(!variables.exists());
+    runner.unset("DOCKER_METADATA_SET_OUTPUT_ENV");
+    runner.input("tags", "acme/boat:1");
+    runner.built();
+    assert!(!variables.exists(), "metadata-action may have made that name");
     assert_eq!(ended.output("tag-names"), "main\nsha-860c190");
     let annotations: Vec<&str> = ended.output("annotations").split('|').collect();
-    assert_eq!(annotations.len(), 18, "{annotations:?}");
+    assert_eq!(annotations.len(), 15, "{annotations:?}");
     assert!(annotations.contains(&"manifest:b=2") && annotations.contains(&"index:b=2"));
     let json: serde_json::Value = serde_json::from_str(ended.output("json")).unwrap();
-    assert_eq!(json["annotations"].as_array().unwrap().len(), 18);
+    assert_eq!(json["annotations"].as_array().unwrap().len(), 15);
     let warnings = ended.commands("::warning").join("\n");
-    assert!(warnings.contains("the annotation index:a is left out"), "{warnings}");
+    assert!(warnings.contains("the annotation a is left out"), "{warnings}");
 }
 
 #[test]

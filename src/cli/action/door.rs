@@ -1,6 +1,7 @@
 //! The action's inputs → the arguments of a build, as if they had been typed: from there on there is
 //! one way to read a value, and one text for each mistake.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
@@ -21,6 +22,11 @@ use super::secrets;
 #[derive(Debug)]
 pub struct Wanted {
     pub args: BuildArgs,
+    /// Labels that no flag has, since those come before the Dockerfile's.
+    pub default_labels: BTreeMap<String, String>,
+    /// `LEVEL:NAME=VALUE`, of the input `outputs`. Whether there is an index to annotate is known when
+    /// it is settled where the image goes.
+    pub annotations: Vec<String>,
     pub confided: Confided,
     pub aws: Vec<AwsLogin>,
     pub push: Push,
@@ -72,7 +78,8 @@ pub fn wanted(
     if let (Some(epoch), true, false) = (epoch, inputs.switch("reproducible")?, has_epoch) {
         build_args.push(format!("SOURCE_DATE_EPOCH={epoch}"));
     }
-    let labels = naming.metadata.labels.iter().map(|(name, value)| format!("{name}={value}"));
+    let (labels, default_labels) = naming.labels();
+    let labels = labels.iter().map(|(name, value)| format!("{name}={value}"));
     let push =
         inputs.choice("push", &[("auto", Push::Auto), ("true", Push::Yes), ("false", Push::No)])?;
     let cache = inputs
@@ -101,9 +108,7 @@ pub fn wanted(
         ],
     )?;
     let output_lines = inputs.list("outputs", ListRules { quotes: false, ..ListRules::RECORDS });
-    let platforms = commas("platforms");
-    let outputs = Outputs::of(&output_lines, &naming.names, platforms.len() > 1);
-    left_out.extend(outputs.left_out);
+    let outputs = Outputs::of(&output_lines, &naming.names);
     let args = BuildArgs {
         context,
         file: inputs.some("file").map(PathBuf::from),
@@ -115,8 +120,7 @@ pub fn wanted(
         attests: attests.attests,
         provenance: attests.provenance,
         sbom: attests.sbom,
-        annotations: [naming.annotations_to_set(), outputs.annotations].concat(),
-        platforms,
+        platforms: commas("platforms"),
         pull: inputs.switch("pull")?,
         cache_from,
         cache_to,
@@ -152,6 +156,8 @@ pub fn wanted(
         confided,
         aws,
         args,
+        default_labels,
+        annotations: outputs.annotations,
         push,
         cache,
         threads: inputs.number("max-parallelism")?.filter(|&threads| threads > 0),
@@ -280,6 +286,9 @@ mod tests {
         assert_eq!(wanted.args.build_args, ["SOURCE_DATE_EPOCH=1700000000"]);
         assert_eq!(wanted.push, Push::Auto);
         assert!(wanted.confided.spare_credentials.contains_key("ghcr.io"));
+        assert_eq!(wanted.default_labels["org.opencontainers.image.revision"], "860c190");
+        assert_eq!(wanted.args.labels, Vec::<String>::new());
+        let wanted = of(&[("INPUT_IMAGES", "acme/boat")]).unwrap();
         assert!(
             wanted.args.labels.contains(&"org.opencontainers.image.revision=860c190".to_owned())
         );

@@ -1,5 +1,6 @@
 //! `plimsoll action`: one step of a workflow. Reads the inputs and the event, builds, and tells.
 
+mod annotations;
 mod attests;
 mod client;
 mod comment;
@@ -225,6 +226,7 @@ impl Step<'_> {
         wanted.args.push = pushing::is_wanted(job, wanted.push, &wanted.args, load.is_some())?;
         let mut request = self.request(&mut wanted)?;
         request.outputs.extend(load.as_ref().map(Load::output));
+        annotations::settle(job, &naming, &wanted.annotations, &mut request)?;
         build::check_platforms(&request)?;
         Ok((Prepared { naming, args: wanted.args, client, mode, load }, request))
     }
@@ -254,6 +256,7 @@ impl Step<'_> {
         request.registry.attempts = wanted.attempts;
         request.run.at_once = wanted.threads;
         request.weigh = true;
+        request.default_labels = std::mem::take(&mut wanted.default_labels);
         if wanted.cache == Cache::Off {
             // Nothing typed would mean GitHub's.
             request.cache_from.clear();

@@ -12,14 +12,11 @@ pub struct Outputs {
     pub annotations: Vec<String>,
     /// Registries without verified TLS.
     pub insecure: Vec<String>,
-    /// What is left out, and why.
-    pub left_out: Vec<String>,
 }
 
 impl Outputs {
-    /// `tags` are the names of the image, where an output names none. An index is of several
-    /// platforms.
-    pub fn of(lines: &[String], tags: &[String], has_index: bool) -> Self {
+    /// `tags` are the names of the image, where an output names none.
+    pub fn of(lines: &[String], tags: &[String]) -> Self {
         let mut outputs = Self::default();
         for line in lines {
             let fields = fields(line);
@@ -28,11 +25,8 @@ impl Outputs {
                 names if tags.is_empty() => names,
                 _ => tags.iter().map(String::as_str).collect(),
             };
-            let kept: Vec<String> = fields
-                .iter()
-                .filter(|field| !outputs.take(field, &names, has_index))
-                .cloned()
-                .collect();
+            let kept: Vec<String> =
+                fields.iter().filter(|field| !outputs.take(field, &names)).cloned().collect();
             if kept.len() == fields.len() {
                 outputs.lines.push(line.clone());
             } else {
@@ -44,15 +38,10 @@ impl Outputs {
     }
 
     /// Whether the field is no key of `--output`, and is taken care of.
-    fn take(&mut self, field: &str, names: &[&str], has_index: bool) -> bool {
+    fn take(&mut self, field: &str, names: &[&str]) -> bool {
         let (key, value) = field.split_once('=').unwrap_or((field, ""));
         if let Some((level, platform, name)) = annotation(key) {
-            if has_index || level == "manifest" {
-                let platform = if has_index { platform } else { "" };
-                self.annotations.push(format!("{level}{platform}:{name}={value}"));
-                return true;
-            }
-            self.left_out.push(format!("{key} is left out: an image of one platform has no index"));
+            self.annotations.push(format!("{level}{platform}:{name}={value}"));
         } else if field == "registry.insecure=true" {
             let hosts = names.iter().filter_map(|name| parse_reference(name).ok());
             self.insecure.extend(hosts.map(|name| name.registry().to_owned()));
@@ -89,7 +78,7 @@ mod tests {
             "type=image,annotation-index.m=n,registry.insecure=true,push=true",
         ]
         .map(str::to_owned);
-        let outputs = Outputs::of(&lines, &["reg:5000/boat:1".to_owned()], false);
+        let outputs = Outputs::of(&lines, &["reg:5000/boat:1".to_owned()]);
         assert_eq!(
             outputs.lines,
             [
@@ -98,14 +87,11 @@ mod tests {
                 "\"type=image\",\"push=true\""
             ]
         );
-        assert_eq!(outputs.annotations, ["manifest:k=v", "manifest:l=1,2"]);
+        assert_eq!(outputs.annotations, ["manifest:k=v", "manifest:l=1,2", "index:m=n"]);
         assert_eq!(outputs.insecure, ["reg:5000"]);
-        assert_eq!(outputs.left_out.len(), 1, "{:?}", outputs.left_out);
-        let several = Outputs::of(&lines, &[], true);
-        assert_eq!(several.annotations, ["manifest:k=v", "manifest:l=1,2", "index:m=n"]);
         let line = ["type=image,annotation-manifest[linux/arm64].k=v".to_owned()];
-        assert_eq!(Outputs::of(&line, &[], true).annotations, ["manifest[linux/arm64]:k=v"]);
+        assert_eq!(Outputs::of(&line, &[]).annotations, ["manifest[linux/arm64]:k=v"]);
         let line = ["type=image,\"name=a:5000/x,b:5000/y\",registry.insecure=true".to_owned()];
-        assert_eq!(Outputs::of(&line, &[], false).insecure, ["a:5000", "b:5000"]);
+        assert_eq!(Outputs::of(&line, &[]).insecure, ["a:5000", "b:5000"]);
     }
 }

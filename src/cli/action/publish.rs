@@ -68,7 +68,9 @@ impl Published<'_> {
             Err(error) => job.warn(format!("can't write the files for bake: {error}")),
         }
         job.outputs(&described);
-        job.export(&described);
+        if naming.is_exported() {
+            job.export(&described);
+        }
         job.outputs(&[
             ("digest", built.descriptor.digest.to_string()),
             ("imageid", built.id().to_string()),

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use fancy_regex::{NoExpand, Regex};
 use jiff::Timestamp;
-use regex::{NoExpand, Regex};
 
 use crate::github::event::Event;
 
@@ -59,10 +59,9 @@ impl Source {
 
 /// `{{defaultContext}}` in the text of an input.
 pub fn with_default_context(text: &str, git: &str) -> String {
-    match Regex::new(DEFAULT_CONTEXT) {
-        Ok(pattern) => pattern.replace_all(text, NoExpand(git)).into_owned(),
-        Err(_) => text.to_owned(),
-    }
+    let replaced = Regex::new(DEFAULT_CONTEXT)
+        .and_then(|pattern| Ok(pattern.try_replacen(text, 0, NoExpand(git))?.into_owned()));
+    replaced.unwrap_or_else(|_| text.to_owned())
 }
 
 /// `https://github.com/OWNER/NAME.git#SHA`

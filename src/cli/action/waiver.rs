@@ -13,7 +13,7 @@ pub fn find(job: &Job<'_>, client: Option<&Client>) -> Option<String> {
 
 /// Only those who may write to the repository can set a label.
 fn labelled(job: &Job<'_>, client: Option<&Client>) -> Option<String> {
-    let label = job.inputs.some("size-override-label")?;
+    let label = job.inputs.unless_emptied("size-override-label")?;
     let pull = job.event.pull_request.as_ref()?;
     // The event has the labels of its time, and a run that is repeated has the same event.
     let now = client.and_then(|client| {

@@ -11,7 +11,7 @@ mod version;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
@@ -38,6 +38,10 @@ pub struct Rules {
     pub labels: Vec<String>,
     /// Likewise.
     pub annotations: Vec<String>,
+    /// Instead of the first tag.
+    pub version: Option<String>,
+    /// What the event gives is left out where it is empty.
+    pub no_empty: bool,
 }
 
 impl Rules {
@@ -51,15 +55,23 @@ impl Rules {
         annotations: &str,
     ) -> Result<Self, MetadataError> {
         let lines = |text| list(text, ListRules::COMMENTED);
+        let images = self::images(images)?;
         let texts = |text| list(text, ListRules { records: false, ..ListRules::COMMENTED });
         Ok(Self {
-            images: image::parse_all(&lines(images))?,
+            images,
             tags: rule::parse_all(&lines(tags))?,
             flavor: Flavor::parse(&lines(flavor))?,
             labels: texts(labels),
             annotations: texts(annotations),
+            version: None,
+            no_empty: false,
         })
     }
+}
+
+/// Reads the `images` input.
+pub fn images(text: &str) -> Result<Vec<Image>, MetadataError> {
+    image::parse_all(&list(text, ListRules::COMMENTED))
 }
 
 /// What is known of the event, the commit and the repository.
@@ -94,13 +106,15 @@ pub struct Repository {
 /// What an image is called, and what it says of itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Metadata {
-    /// The first tag by priority.
+    /// The first tag by priority, unless the rules say another.
     pub version: Option<String>,
     /// `image:tag` for each image and tag.
     pub tags: Vec<String>,
     /// The tags alone.
     pub tag_names: Vec<String>,
     pub labels: BTreeMap<String, String>,
+    /// The names of those labels that the event gives, and no input.
+    pub derived: BTreeSet<String>,
     pub annotations: BTreeMap<String, String>,
     /// Rules that could not be applied, such as a tag that is no version.
     pub warnings: Vec<String>,
@@ -108,15 +122,15 @@ pub struct Metadata {
 
 /// Applies the rules to an event.
 pub fn metadata(rules: &Rules, facts: &Facts) -> Result<Metadata, MetadataError> {
-    let mut tagging =
-        Tagging { rules, facts, found: Vec::new(), latest: None, warnings: Vec::new() };
+    let warnings = rules.tags.iter().filter_map(|rule| rule.warning.clone()).collect();
+    let mut tagging = Tagging { rules, facts, found: Vec::new(), latest: None, warnings };
     for rule in &rules.tags {
         tagging.apply(rule)?;
     }
     let Tagging { found, latest, warnings, .. } = tagging;
     let mut tag_names = found;
-    let version = tag_names.first().cloned();
-    if version.is_some() && latest == Some(true) {
+    let version = rules.version.clone().or_else(|| tag_names.first().cloned());
+    if !tag_names.is_empty() && latest == Some(true) {
         tag_names.push(sanitized(&rules.flavor.latest_tag()));
     }
     let names: Vec<String> =
@@ -126,10 +140,23 @@ pub fn metadata(rules: &Rules, facts: &Facts) -> Result<Metadata, MetadataError>
     } else {
         names.iter().flat_map(|name| tag_names.iter().map(move |t| format!("{name}:{t}"))).collect()
     };
-    let described = |extra: &[String]| described(facts, version.as_deref(), extra);
+    let mut derived = derived(facts, version.as_deref());
+    derived.retain(|_, value| !rules.no_empty || !value.is_empty());
+    let pair = |line: &String| {
+        let line = expand_label(line, facts);
+        let (name, value) = line.split_once('=').ok_or_else(|| line.clone())?;
+        Ok((name.to_owned(), value.to_owned()))
+    };
+    // A label without a value is empty, as with `docker build --label`.
+    let labels = rules.labels.iter().map(|line| pair(line).unwrap_or_else(|n| (n, String::new())));
+    let labels: BTreeMap<String, String> = labels.collect();
+    let annotations = rules.annotations.iter().filter_map(|line| pair(line).ok()).collect();
+    let names = derived.keys().filter(|name| !labels.contains_key(*name)).cloned().collect();
+    let with = |given| derived.clone().into_iter().chain(given).collect();
     Ok(Metadata {
-        labels: described(&rules.labels),
-        annotations: described(&rules.annotations),
+        labels: with(labels),
+        annotations: with(annotations),
+        derived: names,
         tags,
         tag_names,
         version,
@@ -198,7 +225,7 @@ impl Tagging<'_> {
             }
             RuleKind::Match { pattern, group, value } => {
                 let Some(raw) = self.version_text(value)? else { return Ok(None) };
-                let Some(found) = pattern.regex.captures(&raw) else {
+                let Some(found) = pattern.captures(&raw)? else {
                     self.warnings.push(format!("{} does not match {raw}", pattern.text));
                     return Ok(None);
                 };
@@ -245,8 +272,7 @@ impl Tagging<'_> {
         matching: &Option<rule::Pattern>,
     ) -> Result<String, MetadataError> {
         let Some(pattern) = matching else { return Ok(raw) };
-        match pattern.regex.captures(&raw).map(|found| found.get(1).map(|g| g.as_str().to_owned()))
-        {
+        match pattern.captures(&raw)?.map(|found| found.get(1).map(|g| g.as_str().to_owned())) {
             Some(Some(group)) => Ok(group),
             Some(None) => Err(MetadataError(format!(
                 "match={} has no group for what it matches: put the version in parentheses",
@@ -389,8 +415,8 @@ fn sanitized(tag: &str) -> String {
     clean[..clean.len().min(128)].to_owned()
 }
 
-/// The labels of the OCI image-spec (annotations.md) that the event gives, and those of the user.
-fn described(facts: &Facts, version: Option<&str>, extra: &[String]) -> BTreeMap<String, String> {
+/// The labels of the OCI image-spec (annotations.md) that the event gives.
+fn derived(facts: &Facts, version: Option<&str>) -> BTreeMap<String, String> {
     let repository = &facts.repository;
     // The commit's time, not the clock's: the same commit gives the same image.
     let created = facts.committed.unwrap_or(facts.now).strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
@@ -404,14 +430,8 @@ fn described(facts: &Facts, version: Option<&str>, extra: &[String]) -> BTreeMap
         ("revision", &facts.sha),
         ("licenses", &repository.license),
     ];
-    let mut all: BTreeMap<String, String> = own
-        .into_iter()
-        .map(|(name, value)| (format!("org.opencontainers.image.{name}"), value.to_owned()))
-        .collect();
-    for line in extra {
-        if let Some((name, value)) = expand_label(line, facts).split_once('=') {
-            all.insert(name.to_owned(), value.to_owned());
-        }
-    }
-    all
+    let named = |(name, value): (&str, &str)| {
+        (format!("org.opencontainers.image.{name}"), value.to_owned())
+    };
+    own.into_iter().map(named).collect()
 }

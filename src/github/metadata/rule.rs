@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use regex::{Regex, RegexBuilder};
+use fancy_regex::{Captures, Regex, RegexBuilder};
 
 use super::MetadataError;
 use crate::github::list::fields;
@@ -16,6 +16,8 @@ pub struct TagRule {
     /// `true`, `false`, or an expression that becomes one of them.
     pub(super) enable: String,
     priority: f64,
+    /// What is wrong with it, though it applies.
+    pub(super) warning: Option<String>,
     /// Instead of the flavor's.
     pub(super) prefix: Option<String>,
     pub(super) suffix: Option<String>,
@@ -65,7 +67,22 @@ pub(super) enum RefEvent {
 #[derive(Clone, Debug)]
 pub(super) struct Pattern {
     pub(super) text: String,
-    pub(super) regex: Regex,
+    regex: Regex,
+}
+
+impl Pattern {
+    /// The first match.
+    ///
+    /// # Errors
+    /// There are too many ways to match.
+    pub(super) fn captures<'t>(
+        &self,
+        text: &'t str,
+    ) -> Result<Option<Captures<'t, str>>, MetadataError> {
+        self.regex.captures(text).map_err(|error| {
+            MetadataError(format!("can't match {} with {text}: {error}", self.text))
+        })
+    }
 }
 
 /// What applies where there is no rule.
@@ -104,20 +121,21 @@ fn parse(line: &str) -> Result<TagRule, MetadataError> {
         RuleKind::Sha { .. } => _ = prefix.get_or_insert("sha-".to_owned()),
         _ => {}
     }
-    let priority = match attributes.take("priority") {
-        None => f64::from(priority),
-        Some(text) if text.is_empty() => 0.0,
-        Some(text) => {
-            text.parse().ok().filter(|number: &f64| number.is_finite()).ok_or_else(|| {
-                attributes.wrong(format!("expected a number as priority but found {text:?}"))
-            })?
-        }
+    let given = match attributes.take("priority") {
+        None => Ok(f64::from(priority)),
+        Some(text) if text.is_empty() => Ok(0.0),
+        Some(text) => text.parse().ok().filter(|number: &f64| !number.is_nan()).ok_or(text),
     };
+    let warning = given.as_ref().err().map(|text| {
+        let what = format!("expected a number as priority but found {text:?}");
+        attributes.wrong(format!("{what}: it is {priority}")).to_string()
+    });
     Ok(TagRule {
         text: line.to_owned(),
         kind,
         enable: attributes.take("enable").unwrap_or_else(|| "true".to_owned()),
-        priority,
+        priority: given.unwrap_or(f64::from(priority)),
+        warning,
         prefix,
         suffix: attributes.take("suffix"),
     })

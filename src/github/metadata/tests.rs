@@ -1,6 +1,10 @@
 //! What each kind of rule makes of each event.
 
+use serde_json::{Value, json};
+
 use super::*;
+use crate::github::event::{Event, Variables};
+use crate::github::naming;
 
 const SHA: &str = "860c1904a1ce19322e91ac35af1ab07466440c37";
 
@@ -28,6 +32,22 @@ fn tags_of(facts: &Facts, tags: &str, flavor: &str) -> String {
     metadata(&rules, facts).unwrap().tag_names.join(" ")
 }
 
+/// What a step reads of an event with this payload.
+fn read(event: &str, git_ref: &str, mut payload: Value) -> Facts {
+    let variables = [
+        ("GITHUB_REPOSITORY", "acme/boat"),
+        ("GITHUB_EVENT_NAME", event),
+        ("GITHUB_REF", git_ref),
+        ("GITHUB_SHA", SHA),
+    ];
+    let variables: Variables =
+        variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    payload["repository"] = json!({"default_branch": "main"});
+    let event = Event::read(&variables, payload.to_string().as_bytes()).unwrap();
+    let now = "2026-03-04T05:06:07Z".parse().unwrap();
+    naming::facts(&event, &variables, now, None).unwrap()
+}
+
 /// The events that the rows name.
 fn event(name: &str) -> Facts {
     match name {
@@ -42,6 +62,30 @@ fn event(name: &str) -> Facts {
         "pr" => facts("pull_request", "refs/pull/42/merge"),
         "schedule" => facts("schedule", "refs/heads/main"),
         "dispatch" => facts("workflow_dispatch", "refs/heads/main"),
+        "merge group" => {
+            let queue = "refs/heads/gh-readonly-queue/main/pr-42-5c1e4f4";
+            read("merge_group", queue, json!({"merge_group": {"base_ref": "refs/heads/main"}}))
+        }
+        "release" => {
+            let release = json!({"tag_name": "v1.2.3", "target_commitish": "main"});
+            read("release", "refs/tags/v1.2.3", json!({"release": release}))
+        }
+        // GitHub's ref is that of the base.
+        "pr target" => {
+            let pull = json!({
+                "number": 42, "head": {"ref": "sails", "sha": "5c1e4f4"},
+                "base": {"ref": "develop", "sha": "b"},
+            });
+            read("pull_request_target", "refs/heads/develop", json!({"pull_request": pull}))
+        }
+        "comment" => {
+            let issue = json!({"number": 42, "pull_request": {}});
+            read("issue_comment", "refs/heads/main", json!({"issue": issue}))
+        }
+        "tag from" => read("push", "refs/tags/v1.2.3", json!({"base_ref": "refs/heads/develop"})),
+        "branch from" => {
+            read("push", "refs/heads/sails", json!({"base_ref": "refs/heads/develop"}))
+        }
         other => panic!("no event {other}"),
     }
 }
@@ -58,6 +102,24 @@ fn rules_and_events() {
         ("pr", "", "", "pr-42"),
         ("schedule", "", "", "nightly main"),
         ("dispatch", "", "", "main"),
+        ("merge group", "", "", "gh-readonly-queue-main-pr-42-5c1e4f4"),
+        ("release", "", "", "v1.2.3 latest"),
+        ("pr target", "", "", "pr-42"),
+        ("comment", "", "", "main"),
+        ("branch from", "", "", "sails"),
+        // Where the event is of another ref than its name says
+        ("merge group", "type=ref,event=pr\ntype=edge\ntype=semver,pattern={{version}}", "", ""),
+        ("merge group", "type=raw,value=x-{{is_default_branch}}-{{base_ref}}", "", "x-false-"),
+        ("release", "type=semver,pattern={{major}}.{{minor}}", "", "1.2 latest"),
+        ("release", "type=ref,event=branch\ntype=edge", "", ""),
+        ("release", "type=raw,value={{tag}}-{{is_default_branch}}", "", "v1.2.3-false"),
+        ("pr target", "type=ref,event=branch\ntype=edge,branch=develop", "", ""),
+        ("pr target", "type=raw,value={{base_ref}}-{{is_default_branch}}", "", "develop-false"),
+        ("comment", "type=edge\ntype=ref,event=pr", "", "edge"),
+        ("comment", "type=raw,value={{branch}}-{{is_default_branch}}", "", "main-true"),
+        ("tag from", "type=raw,value=x-{{base_ref}}", "", "x-develop"),
+        ("branch from", "type=raw,value=x-{{base_ref}}", "", "x-"),
+        ("pr", "type=raw,value=x-{{base_ref}}", "", "x-develop"),
         // schedule
         ("schedule", "type=schedule", "", "nightly"),
         ("schedule", "type=schedule,pattern=weekly", "", "weekly"),
@@ -133,6 +195,14 @@ fn rules_and_events() {
         ("tag", "type=match,pattern=/V(\\d)/i,group=1", "", "1 latest"),
         ("tag", "type=match,\"pattern=\\d{1,3}.\\d{1,3}\"", "", "1.2 latest"),
         ("tag", "type=match,pattern=v(.*),group=2", "", ""),
+        ("tag", "type=match,pattern=^v(?!0).*", "", "v1.2.3 latest"),
+        ("tag", "type=match,pattern=^v(?!1).*", "", ""),
+        ("tag", "type=match,pattern=/(?<=^V)\\d/i", "", "1 latest"),
+        ("tag", "type=match,pattern=(?<=v.+)\\d$", "", "3 latest"),
+        ("main", "type=match,pattern=(\\d)\\1,value=v122", "", "22 latest"),
+        ("main", "type=match,pattern=(?<n>\\d)\\k<n>,group=1,value=v122", "", "2 latest"),
+        ("odd tag", "type=semver,pattern={{version}},match=^boat/(?!v0)(.*)", "", "2.0.0 latest"),
+        ("python tag", "type=pep440,pattern={{major}},match=^(?!0)(.*)", "", "1 latest"),
         ("tag", "type=match,pattern=summer", "", ""),
         ("odd tag", "type=match,pattern=boat/v(.*),group=1", "", "2.0.0 latest"),
         ("main", "type=match,pattern=v(.*),group=1", "", ""),
@@ -244,6 +314,7 @@ fn labels_say_where_an_image_comes_from() {
     let expected = [
         ("a", "b=c"),
         ("go", "{{.Name}} {{range .}}"),
+        ("no value", ""),
         ("of", "main"),
         ("org.opencontainers.image.created", "2026-01-02T03:04:05Z"),
         ("org.opencontainers.image.description", "A boat = a hull"),
@@ -266,6 +337,13 @@ fn what_does_not_apply_is_said() {
     let made = metadata(&rules, &event("text tag")).unwrap();
     assert_eq!(made.warnings, ["summer is no semantic version (semver.org)"]);
     assert_eq!(made.tag_names, ["sha-860c190"]);
+    let rules = "type=raw,value=x,priority=high\ntype=sha\ntype=ref,event=branch";
+    let rules = Rules::parse("", rules, "", "", "").unwrap();
+    let made = metadata(&rules, &event("main")).unwrap();
+    let expected = "expected a number as priority but found \"high\": it is 200, in the tag rule \
+                    \"type=raw,value=x,priority=high\"";
+    assert_eq!(made.warnings, [expected]);
+    assert_eq!(made.tag_names, ["main", "x", "sha-860c190"]);
 }
 
 #[test]
@@ -281,12 +359,19 @@ fn mistakes_name_their_line() {
         ("", "type=match", "", "the attribute pattern is missing"),
         ("", "type=match,pattern=(", "", "is no regular expression"),
         ("", "type=match,pattern=/a/q", "", "unknown flag 'q'"),
+        ("", "type=match,pattern=(?<=a", "", "is no regular expression"),
+        ("", "type=match,pattern=[z-a]", "", "is no regular expression"),
+        (
+            "",
+            "type=match,pattern=^(a|b|ab)*(?!c)c,value=abababababababababababababababababababababababababababababc",
+            "",
+            "can't match",
+        ),
         ("", "type=match,pattern=a,group=x", "", "expected the number of a group"),
         ("", "type=ref", "", "the attribute event is missing"),
         ("", "type=ref,event=moon", "", "found \"moon\""),
         ("", "type=raw", "", "the attribute value is missing"),
         ("", "type=sha,format=tiny", "", "found \"tiny\""),
-        ("", "type=sha,priority=high", "", "expected a number as priority"),
         ("", "type=sha,enable=yes", "", "found enable=yes"),
         ("", "type=raw,value={{moon 'x'}}", "", "unknown expression \"moon\""),
         ("", "type=raw,value={{branch", "", "an expression without an end"),

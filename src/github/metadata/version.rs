@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use regex::Regex;
+use fancy_regex::Regex;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Semver {
@@ -84,7 +84,7 @@ static PEP440: LazyLock<Regex> = LazyLock::new(|| {
 /// A version of a Python package.
 pub(super) fn pep440(text: &str) -> Option<Pep440> {
     let text = text.trim().to_lowercase();
-    let found = PEP440.captures(&text)?;
+    let found = PEP440.captures(&text).ok()??;
     let group = |name| found.name(name).map(|m| m.as_str());
     // An empty number is zero.
     let digits = |text: &str| match text.trim_start_matches('0') {

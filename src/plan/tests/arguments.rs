@@ -108,6 +108,7 @@ fn the_file_may_give_a_default_epoch() {
                 build_platform: &platform,
                 contexts: &given.contexts,
                 labels: &given.labels,
+                default_labels: &given.default_labels,
                 no_cache: &given.no_cache,
                 network: given.network,
                 entitlements: given.entitlements,

@@ -145,6 +145,37 @@ fn a_base_is_inherited() {
     assert_eq!(run.argv, ["/s", "x"]);
 }
 
+/// Lines of a file on a base with the label `base=1`, and which of `base`, `own` and `given` it has at
+/// the end.
+#[test]
+fn a_default_label_gives_way_to_one_of_the_file_and_to_one_that_was_asked_for() {
+    for (text, expected) in [
+        ("FROM a\nLABEL own=1", json!({"base": "d", "own": "1", "given": "2", "free": "d"})),
+        ("FROM a", json!({"base": "d", "own": "d", "given": "2", "free": "d"})),
+        (
+            "FROM a AS s\nARG N=own\nLABEL $N=1 given=1\nFROM s\nUSER u",
+            json!({"base": "d", "own": "1", "given": "2", "free": "d"}),
+        ),
+        (
+            "FROM a AS other\nLABEL own=1\nFROM a\nCOPY --from=other /x /x",
+            json!({"base": "d", "own": "d", "given": "2", "free": "d"}),
+        ),
+    ] {
+        let mut image = base();
+        image.config.labels = Some(map(&[("base", "1")]));
+        let given = Given {
+            images: BTreeMap::from([("docker.io/library/a:latest", image)]),
+            labels: map(&[("given", "2")]),
+            default_labels: map(&[("base", "d"), ("own", "d"), ("given", "d"), ("free", "d")]),
+            ..Given::default()
+        };
+        let plan = given.expect(text);
+        assert_eq!(config_of(&plan)["Labels"], expected, "{text}");
+        // A provenance says what was given.
+        assert_eq!(plan.labels.contains_key("own"), expected["own"] == "d", "{text}");
+    }
+}
+
 #[test]
 fn an_entrypoint_resets_a_command_that_came_from_below() {
     for (text, expected) in [
