@@ -215,18 +215,37 @@ fn no_api_and_no_token_cost_the_comment_and_no_more() {
     assert_eq!(ended.notices(), ["::notice::the context is the workspace"]);
 }
 
+/// A Dockerfile with so many stages, whose names have so many characters.
+fn of_long_stages(count: usize, length: usize) -> String {
+    let long = "x".repeat(length);
+    let stage = |number: usize| format!("FROM scratch AS {long}{number}\nCOPY data /\n");
+    let copy = |number: usize| format!("COPY --from={long}{number} data /{number}/\n");
+    let stages: String = (0..count).map(stage).collect();
+    let copies: String = (0..count).map(copy).collect();
+    format!("{stages}FROM scratch\n{copies}")
+}
+
+#[test]
+fn a_summary_that_is_too_long_is_cut() {
+    let github = FakeGithub::start();
+    let runner = pull_request(&github);
+    // As much as a Dockerfile may have; what stands around it is too much.
+    let line = "y".repeat((1 << 20) - 30);
+    runner.write("Dockerfile", format!("FROM scratch\nUNKNOWN {line}\n"));
+    let ended = runner.run();
+    assert_eq!(ended.code, 1);
+    assert!(ended.log.len() > 1 << 20);
+    assert!(ended.summary.starts_with("### The build failed\n"));
+    assert!(ended.summary.len() < 1 << 20, "{} bytes", ended.summary.len());
+    assert!(ended.summary.contains("The rest did not fit; all of it is in the log."));
+}
+
 #[test]
 fn a_report_that_is_too_long_is_cut() {
     let github = FakeGithub::start();
     let mut runner = pull_request(&github);
     baseline(&mut runner);
-    let long = "long".repeat(30);
-    let stage = |number: usize| format!("FROM scratch AS {long}{number}\nCOPY data /\n");
-    let copy =
-        |number: usize| format!("COPY --from={long}{number} data /{long}/{number}/{long}/\n");
-    let stages: String = (0..110).map(stage).collect();
-    let copies: String = (0..110).map(copy).collect();
-    runner.write("Dockerfile", format!("{stages}FROM scratch\n{copies}"));
+    runner.write("Dockerfile", of_long_stages(110, 120));
     let ended = runner.built();
     let body = github.bodies(7).remove(0);
     assert!(body.len() <= 65_536, "{} bytes", body.len());

@@ -119,9 +119,9 @@ impl<'a> Job<'a> {
         self.append("GITHUB_STATE", &assignments(values, &progress::token()));
     }
 
-    /// Writes the summary of the job, cut where it is too long.
-    pub fn summary(&self, markdown: &str) {
-        let note = "The rest did not fit; all of it is in the file of the output `size-report`.";
+    /// Writes the summary of the job, cut where it is too long; `whole` says where all of it is.
+    pub fn summary(&self, markdown: &str, whole: &str) {
+        let note = &format!("The rest did not fit; all of it is in {whole}.");
         self.append("GITHUB_STEP_SUMMARY", &within(markdown, SUMMARY_LIMIT - 1, note));
     }
 

@@ -321,7 +321,7 @@ impl Step<'_> {
         let key = key(job, naming);
         let built = Published { naming, built, sizes, first, key: &key };
         if job.inputs.switch("summary").unwrap_or(true) {
-            job.summary(&built.summary());
+            job.summary(&built.summary(), "the file of the output `size-report`");
         }
         match built.write_report(job) {
             Ok(path) => job.outputs(&[("size-report", path.display().to_string())]),
@@ -354,7 +354,8 @@ impl Step<'_> {
         if !built && !error.is_canceled() && job.inputs.switch("summary").unwrap_or(true) {
             let dockerfile = self.request.get().map(|request| &request.dockerfile);
             let dockerfile = dockerfile.map(|file| (file.name.as_str(), file.bytes.as_slice()));
-            job.summary(&report::failure_markdown(&excerpt::failure(&error, dockerfile)));
+            let failure = excerpt::failure(&error, dockerfile);
+            job.summary(&report::failure_markdown(&failure), "the log");
         }
         let code = fail(&job.ui, &error, self.request.get());
         self.signals.exit_code().map_or(code, ExitCode::from)
