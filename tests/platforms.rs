@@ -400,6 +400,46 @@ COPY --from=builder /list /
     assert_eq!(list, "amd64\narm64\n");
 }
 
+/// Each waits for the other, so that one after another would fail. What comes before the target shows is
+/// run once, and first.
+#[test]
+fn platforms_are_built_at_the_same_time_behind_what_they_have_in_common() {
+    if !can_run() {
+        return;
+    }
+    let text = "\
+FROM --platform=$BUILDPLATFORM busybox AS sources
+RUN --mount=type=cache,target=/c mkdir /c/common
+FROM --platform=$BUILDPLATFORM busybox AS builder
+COPY --from=sources /bin/busybox /sources
+RUN --mount=type=cache,target=/c mkdir /c/below && echo shared
+ARG TARGETARCH
+RUN --mount=type=cache,target=/c mkdir /c/$TARGETARCH && for i in $(seq 300); do \
+    test -d /c/amd64 && test -d /c/arm64 && exit 0; sleep 0.1; done; exit 1
+FROM scratch
+COPY --from=builder /sources /
+";
+    let home = Home::new(text);
+    let busybox = with_busybox();
+    let log = home.built(&[&*busybox, TWO, "-o", "type=local,dest=out"]);
+    let steps = || log.lines().filter(|line| line.starts_with('#'));
+    let ran = |text: &str| steps().filter(|line| line.contains(&format!(" {text}"))).count();
+    assert_eq!(ran("shared"), 3, "what it prints, and the step of each platform: {log}");
+    assert_eq!(ran("sources 2/2] RUN"), 1, "{log}");
+    let table: Vec<&str> = log.lines().filter(|line| line.starts_with("sources  ")).collect();
+    assert!(table[0].contains(" 1 ran ") && table[1].contains(" cached "), "{log}");
+    let again = home.built(&[&*busybox, TWO, "-o", "type=local,dest=out"]);
+    assert!(!again.contains(" shared"), "{again}");
+
+    // Nothing is common where all has to be done anew.
+    let alone =
+        "FROM busybox\nRUN --mount=type=cache,target=/d mktemp -d /d/XXXXXX && ls /d | wc -l\n";
+    home.write("context/Dockerfile", alone.replace("FROM", "FROM --platform=$BUILDPLATFORM"));
+    home.built(&[&*busybox, TWO, "--no-cache", "-o", "type=local,dest=new"]);
+    let log = home.built(&[&*busybox, "--no-cache", "-o", "type=local,dest=new"]);
+    assert!(log.contains(" 3\n"), "two before, and this one: {log}");
+}
+
 #[test]
 fn a_run_that_this_machine_can_not_do_is_told_before_anything_is_fetched() {
     if !can_run() {

@@ -8,13 +8,15 @@ use super::keys::StageKeys;
 use super::layers::{self, StageLayer};
 use super::session::{Had, RecordPlace, Session};
 use crate::cache::{Record, RecordKey};
-use crate::plan::{CopyFrom, MountKind, Op, Plan, StageFrom, StageId, Step};
+use crate::plan::{CopyFrom, MountKind, Op, Plan, Stage, StageFrom, StageId, Step};
 
 /// What is known of a stage that somebody needs.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Demand {
     /// Steps before this one are had from a record, the rest must run.
     pub(super) first: usize,
+    /// Steps from this one on are left for later.
+    pub(super) end: usize,
     /// The record; `None`: start at what the stage stands on.
     pub(super) had: Option<HadStage>,
     /// Of the steps from `first` on, the layers that are known though what they stand on is not, by
@@ -23,7 +25,7 @@ pub(super) struct Demand {
 }
 
 /// A stage up to some step, as a record has it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct HadStage {
     pub(super) key: RecordKey,
     pub(super) record: Record,
@@ -49,20 +51,21 @@ pub(super) fn demands(
         }
         let stage = &plan.stages[index];
         let demand = deepest(session, images, &stage.steps, &keys[index], fresh[index]);
-        let mut need = |id: StageId| wanted[id.0] = true;
-        if demand.had.is_none()
-            && let StageFrom::Stage(id) = stage.from
-        {
-            need(id);
-        }
-        for (index, step) in stage.steps.iter().enumerate().skip(demand.first) {
-            if !demand.links.contains_key(&index) {
-                sources(step).filter_map(read_stage).for_each(&mut need);
-            }
-        }
+        needs(stage, &demand).for_each(|id| wanted[id.0] = true);
         demands[index] = Some(demand);
     }
     demands
+}
+
+/// The stages that have to be made to do what is left of this one.
+pub(super) fn needs(stage: &Stage, demand: &Demand) -> impl Iterator<Item = StageId> {
+    let below = match stage.from {
+        StageFrom::Stage(id) if demand.had.is_none() => Some(id),
+        _ => None,
+    };
+    let left = stage.steps.iter().enumerate().take(demand.end).skip(demand.first);
+    let left = left.filter(|(index, _)| !demand.links.contains_key(index));
+    below.into_iter().chain(left.flat_map(|(_, step)| sources(step).filter_map(read_stage)))
 }
 
 /// The last step before `fresh` that a record is known of.
@@ -86,6 +89,7 @@ fn deepest(
     };
     Demand {
         first: had.as_ref().map_or(0, |had| eligible[had.position] + 1),
+        end: steps.len(),
         links: eligible[..above].iter().filter_map(link).collect(),
         had: had.map(|Had { position, record, place, value: layers }| HadStage {
             key: wanted[position],
@@ -98,7 +102,7 @@ fn deepest(
 
 /// For each stage, the first step that must not be had from a record by its definition: a step of a
 /// stage without cache (K-09), and whatever stands on one or reads of it. By its content it may be.
-fn fresh_steps(plan: &Plan) -> Vec<usize> {
+pub(super) fn fresh_steps(plan: &Plan) -> Vec<usize> {
     let mut fresh: Vec<usize> = Vec::with_capacity(plan.stages.len());
     let mut anew: Vec<bool> = Vec::with_capacity(plan.stages.len());
     for stage in &plan.stages {

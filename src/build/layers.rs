@@ -228,6 +228,8 @@ pub(super) fn contents(
         return Ok(Arc::clone(contents));
     }
     let finished = layer.finished()?;
+    let reading = session.reading(&finished.diff_id);
+    let _alone = reading.lock().unwrap_or_else(PoisonError::into_inner);
     let contents = match known_contents(session, layer)? {
         Some(contents) => contents,
         None => {
@@ -291,6 +293,8 @@ pub(super) fn directory(
         }
         Source::Base(_) | Source::Recorded(_) => {
             let finished = layer.finished()?;
+            let reading = session.reading(&finished.diff_id);
+            let _alone = reading.lock().unwrap_or_else(PoisonError::into_inner);
             match session.unpacked(&finished.diff_id) {
                 Some(path) => path,
                 None => {

@@ -8,6 +8,7 @@ mod assemble;
 mod attest;
 mod baseline;
 mod check;
+mod common;
 mod compress;
 mod content;
 mod copy;
@@ -69,7 +70,7 @@ use outputs::Exported;
 use push::{OutputPush, Pushes};
 use session::Session;
 use slot::Slot;
-use stage::{StageFiles, Work};
+use stage::{StageFiles, StepTrace, Work};
 use weigh::FinalStage;
 
 pub use baseline::{Baseline, BaselineOrigin};
@@ -241,22 +242,49 @@ fn make<'a, 's>(all: &[Known<'a, 's>]) -> Result<Made<'a, 's>, Error> {
     }
 }
 
-/// One platform after another; then what they have made goes where it is wanted, all of it or
+/// Builds all platforms at once; then what they have made goes where it is wanted, all of it or
 /// nothing.
 fn attempt<'a, 's>(all: &[Known<'a, 's>]) -> Result<Made<'a, 's>, Error> {
     let demands: Vec<Demands> = all.iter().map(Known::demands).collect();
     // Before any layer is fetched: a machine that can't run the steps is told so at once.
     let sandbox = runs::sandbox_for(all, &demands)?;
     let pushes = OutputPush::all(all[0].session)?;
-    let mut done = Vec::with_capacity(all.len());
-    for (position, (known, demands)) in all.iter().zip(demands).enumerate() {
-        // Stages that all platforms have in common have been made for the first.
-        let demands = if position == 0 { demands } else { known.demands() };
-        let ran = known.run(&demands, sandbox.as_ref(), pushes.clone());
-        done.push(ran.map_err(|error| match known.session.request.has_several_platforms() {
-            true => error.about(known.session.platform),
-            false => error,
-        })?);
+    let engines: Vec<Engine> = all.iter().map(Known::engine).collect();
+    engines.iter().for_each(Engine::prepare);
+    let mut common = Vec::new();
+    let demands = match common::steps(all, &demands) {
+        Some(demands) => {
+            // The store has them then.
+            common = engines[0].run(&demands, &[], sandbox.as_ref(), pushes.clone())?.stages;
+            all.iter().map(Known::demands).collect()
+        }
+        None => demands,
+    };
+    let before: Vec<Vec<StepTrace>> = common
+        .iter()
+        .map(|stage| stage.as_ref().map_or_else(Vec::new, |stage| stage.steps.clone()))
+        .collect();
+    let run = |index: usize| {
+        let engine: &Engine<'a, 's> = &engines[index];
+        let before = if index == 0 { &before[..] } else { &[] };
+        engine.run_all(&demands[index], before, sandbox.as_ref(), pushes.clone())
+    };
+    let done: Vec<Result<Done, Error>> = match all {
+        [_] => vec![run(0)],
+        _ => thread::scope(|scope| {
+            let started: Vec<_> =
+                (0..all.len()).map(|index| scope.spawn(move || run(index))).collect();
+            started.into_iter().map(join).collect()
+        }),
+    };
+    let (done, failed): (Vec<_>, Vec<_>) = done.into_iter().partition(Result::is_ok);
+    if let Some(cause) = cause(failed.into_iter().filter_map(Result::err).collect()) {
+        return Err(cause);
+    }
+    let mut done: Vec<Done> = done.into_iter().flatten().collect();
+    for (stage, made) in done[0].stages.iter_mut().zip(common) {
+        // Nobody has asked for it again.
+        *stage = stage.take().or(made);
     }
     let targets = all.iter().zip(&done).map(|(known, done)| known.target(done));
     let targets: Vec<StageFiles> = targets.collect::<Result<_, Error>>()?;
@@ -320,25 +348,8 @@ impl<'a, 's> Known<'a, 's> {
         demands(self.session, plan, images, keys)
     }
 
-    /// Runs what must run.
-    fn run(
-        &self,
-        demands: &Demands,
-        sandbox: Option<&Sandbox>,
-        pushes: Vec<OutputPush<'a>>,
-    ) -> Result<Done<'a, 's>, Error> {
-        let Self { session, planned, .. } = *self;
-        let Planned { plan, images, keys, history, .. } = planned;
-        if session.cache.losses() == 0 {
-            session.saver.copy(session, plan, keys);
-        }
-        session.mounts.expect(plan, demands);
-        session.saver.tell(session);
-        let pushes = Pushes::begin(session, plan, images, demands, pushes);
-        let done = run_stages(session, planned, demands, sandbox, pushes)?;
-        session.check_canceled()?;
-        session.saver.save_index(session, history);
-        Ok(done)
+    fn engine(&self) -> Engine<'a, 's> {
+        Engine { session: self.session, planned: self.planned }
     }
 
     fn final_stage<'t>(&self, target: &'t StageFiles) -> FinalStage<'t, 's>
@@ -367,6 +378,61 @@ impl<'a, 's> Known<'a, 's> {
     }
 }
 
+/// What runs the steps of one platform. Unlike what is [`Known`], other threads may have it.
+#[derive(Clone, Copy)]
+struct Engine<'a, 's> {
+    session: &'a Session<'s>,
+    planned: &'a Planned,
+}
+
+impl<'a, 's> Engine<'a, 's> {
+    /// Before the first step of an attempt.
+    fn prepare(&self) {
+        let Self { session, planned: Planned { plan, keys, .. } } = *self;
+        if session.cache.losses() == 0 {
+            session.saver.copy(session, plan, keys);
+        }
+    }
+
+    /// Runs what must run, and saves what it knows then. An error names the platform, if there are
+    /// several.
+    fn run_all(
+        &self,
+        demands: &Demands,
+        before: &[Vec<StepTrace>],
+        sandbox: Option<&Sandbox>,
+        pushes: Vec<OutputPush<'a>>,
+    ) -> Result<Done<'a, 's>, Error> {
+        let session = self.session;
+        let done = self.run(demands, before, sandbox, pushes);
+        if done.is_ok() {
+            session.saver.save_index(session, &self.planned.history);
+        }
+        done
+    }
+
+    /// `before` is what has happened of each stage already; it may be empty.
+    fn run(
+        &self,
+        demands: &Demands,
+        before: &[Vec<StepTrace>],
+        sandbox: Option<&Sandbox>,
+        pushes: Vec<OutputPush<'a>>,
+    ) -> Result<Done<'a, 's>, Error> {
+        let Self { session, planned } = *self;
+        let Planned { plan, images, .. } = planned;
+        session.mounts.expect(plan, demands);
+        session.saver.tell(session);
+        let pushes = Pushes::begin(session, plan, images, demands, pushes);
+        let done = run_stages(session, planned, demands, before, sandbox, pushes)
+            .and_then(|done| session.check_canceled().map(|()| done));
+        done.map_err(|error| match session.request.has_several_platforms() {
+            true => error.about(session.platform),
+            false => error,
+        })
+    }
+}
+
 /// What the stages' threads have made.
 struct Done<'a, 's> {
     /// By stage; `None` where nobody needed its result.
@@ -380,6 +446,7 @@ fn run_stages<'a, 's>(
     session: &'a Session<'s>,
     planned: &'a Planned,
     demands: &[Option<Demand>],
+    before: &[Vec<StepTrace>],
     sandbox: Option<&Sandbox>,
     pushes: Pushes<'a, 's>,
 ) -> Result<Done<'a, 's>, Error> {
@@ -395,6 +462,7 @@ fn run_stages<'a, 's>(
         results: &results,
         sandbox,
         compressor: &compressor,
+        before,
     };
     let losses = session.cache.losses();
     thread::scope(|scope| {

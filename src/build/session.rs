@@ -64,13 +64,17 @@ pub(super) struct Session<'a> {
     contexts: BTreeMap<String, ContextShape>,
     notices: Mutex<Vec<String>>,
     history: OnceLock<Option<History>>,
-    /// For the RUNs.
-    pub(super) turns: Turns,
+    /// For the RUNs of all platforms.
+    pub(super) turns: Arc<Turns>,
     agents: Arc<Agents>,
     cgroup_parent: OnceLock<Option<CgroupParent>>,
     lacks_cgroup: AtomicBool,
-    fetches: Mutex<HashMap<Digest, Arc<Mutex<()>>>>,
+    fetches: Locks<Digest>,
+    readings: Locks<DiffId>,
 }
+
+/// A lock for each thing that only one thread of a build shall do.
+type Locks<T> = Arc<Mutex<HashMap<T, Arc<Mutex<()>>>>>;
 
 /// What the sessions of one build have in common.
 struct Shared<'a> {
@@ -86,6 +90,9 @@ struct Shared<'a> {
     sources: Vec<Arc<Place>>,
     targets: Vec<Target>,
     agents: Arc<Agents>,
+    turns: Arc<Turns>,
+    fetches: Locks<Digest>,
+    readings: Locks<DiffId>,
 }
 
 impl<'a> Session<'a> {
@@ -119,6 +126,9 @@ impl<'a> Session<'a> {
             sources,
             targets,
             agents: Arc::default(),
+            turns: Arc::new(Turns::new(request.run.at_once)),
+            fetches: Locks::default(),
+            readings: Locks::default(),
         })
     }
 
@@ -137,6 +147,9 @@ impl<'a> Session<'a> {
             sources: self.cache.places().to_vec(),
             targets: self.targets.clone(),
             agents: Arc::clone(&self.agents),
+            turns: Arc::clone(&self.turns),
+            fetches: Arc::clone(&self.fetches),
+            readings: Arc::clone(&self.readings),
         })
     }
 
@@ -179,11 +192,12 @@ impl<'a> Session<'a> {
             contexts,
             notices: Mutex::default(),
             history: OnceLock::new(),
-            turns: Turns::new(request.run.at_once),
+            turns: shared.turns,
             agents: shared.agents,
             cgroup_parent: OnceLock::new(),
             lacks_cgroup: AtomicBool::new(false),
-            fetches: Mutex::default(),
+            fetches: shared.fetches,
+            readings: shared.readings,
         })
     }
 
@@ -347,6 +361,13 @@ impl<'a> Session<'a> {
     pub(super) fn fetching(&self, digest: &Digest) -> Arc<Mutex<()>> {
         let mut fetches = self.fetches.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(fetches.entry(*digest).or_default())
+    }
+
+    /// The lock under which a layer is read, for its table of contents or to be unpacked: platforms
+    /// that stand on the same one do it once. Whoever has it takes no other lock but that of a fetch.
+    pub(super) fn reading(&self, diff_id: &DiffId) -> Arc<Mutex<()>> {
+        let mut readings = self.readings.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(readings.entry(*diff_id).or_default())
     }
 
     /// How new layers are compressed: as the first output wants it.

@@ -33,6 +33,8 @@ pub(super) struct Work<'a, 's> {
     /// `None` where no RUN has to run.
     pub(super) sandbox: Option<&'a Sandbox>,
     pub(super) compressor: &'a Compressor,
+    /// For each stage what has happened for all platforms already; empty where there is one.
+    pub(super) before: &'a [Vec<StepTrace>],
 }
 
 /// The files at the end of a stage, and how it got there.
@@ -77,10 +79,16 @@ impl Work<'_, '_> {
     pub(super) fn stage(&self, id: StageId, demand: &Demand) -> Result<StageFiles, Error> {
         let stage = &self.plan.stages[id.0];
         let mut trace = Vec::with_capacity(stage.steps.len());
-        if let (Some(title), true) = (&stage.title, demand.first < stage.steps.len()) {
+        let before = self.before.get(id.0).map_or(&[][..], Vec::as_slice);
+        let works = demand.first < demand.end;
+        if let (Some(title), true) = (&stage.title, works && before.is_empty()) {
             self.session.progress.cached(title.clone());
         }
-        for step in &stage.steps[..demand.first] {
+        for (index, step) in stage.steps[..demand.first].iter().enumerate() {
+            if let Some(happened) = before.get(index) {
+                trace.push(happened.clone());
+                continue;
+            }
             if step.op != Op::Config {
                 self.session.progress.cached(step.title.clone());
             }
@@ -94,16 +102,16 @@ impl Work<'_, '_> {
             }
             None => self.standing_on(id, &stage.from)?,
         };
-        let works = stage.steps[demand.first..].iter().any(|step| step.op != Op::Config);
-        if !works {
-            trace.resize(stage.steps.len(), StepTrace { cached: true, took: Duration::ZERO });
+        let left = &stage.steps[demand.first..demand.end];
+        if left.iter().all(|step| step.op == Op::Config) {
+            trace.resize(demand.end, StepTrace { cached: true, took: Duration::ZERO });
             return Ok(StageFiles { layers: start, files: Arc::default(), made, steps: trace });
         }
-        if stage.steps[demand.first..].iter().any(|step| matches!(step.op, Op::Run(_))) {
+        if left.iter().any(|step| matches!(step.op, Op::Run(_))) {
             layers::unpack_unread(self.session, self.images, &start)?;
         }
         let mut files = Files::of(self.session, self.images, start)?;
-        for (index, step) in stage.steps.iter().enumerate().skip(demand.first) {
+        for (index, step) in stage.steps.iter().enumerate().take(demand.end).skip(demand.first) {
             self.session.check_canceled()?;
             let since = Instant::now();
             let at = At { stage: id, index, step, demand };
