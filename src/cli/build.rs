@@ -348,7 +348,10 @@ fn outputs(
         return Err(Error::usage("--load: there is no daemon to load the image into")
             .hinted("Write -o type=docker,dest=- and pipe it into `docker load`."));
     }
-    let parse = |text: &str| output::parse(text, tags, args.push);
+    let parse = |text: &str| {
+        let is_own = args.tags_are_made && output::is_named(text);
+        output::parse(text, if is_own { &[] } else { tags }, args.push)
+    };
     let mut outputs: Vec<Output> =
         each("--output", &args.outputs, parse)?.into_iter().flatten().collect();
     let pushes = |output: &Output| matches!(output.kind, OutputKind::Registry { .. });

@@ -59,6 +59,12 @@ pub fn parse(text: &str, tags: &[String], push: bool) -> Result<Option<Output>, 
     }
 }
 
+/// Whether the output has a `name=` of its own.
+pub fn is_named(text: &str) -> bool {
+    let names = |(key, value): &(String, String)| key == "name" && !value.is_empty();
+    csv::pairs(text).is_ok_and(|pairs| pairs.iter().any(names))
+}
+
 fn keys(text: &str) -> Result<Keys, FlagError> {
     let mut keys = Keys::default();
     for (key, value) in csv::pairs(text)? {

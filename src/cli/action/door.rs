@@ -14,7 +14,7 @@ use crate::github::naming::Naming;
 
 use super::attests::Attests;
 use super::login::{AwsLogin, logins};
-use super::outputs::Outputs;
+use super::outputs::{Names, Outputs};
 use super::secrets;
 
 /// A build as the inputs want it.
@@ -103,12 +103,18 @@ pub fn wanted(
     )?;
     let output_lines = inputs.list("outputs", ListRules { quotes: false, ..ListRules::RECORDS });
     let platforms = commas("platforms");
-    let outputs = Outputs::of(&output_lines, &naming.names, platforms.len() > 1);
+    let is_named = ["tags", "images"].iter().any(|name| inputs.some(name).is_some());
+    let names = match is_named {
+        true => Names::given(&naming.names),
+        false => Names::made(&naming.names, &output_lines, push == Push::Yes),
+    };
+    let outputs = Outputs::of(&output_lines, &names, platforms.len() > 1);
     left_out.extend(outputs.left_out);
     let args = BuildArgs {
         context,
         file: inputs.some("file").map(PathBuf::from),
-        tags: naming.names.clone(),
+        tags: names.tags,
+        tags_are_made: names.are_made,
         target: inputs.some("target").map(str::to_owned),
         build_args,
         build_contexts: lines("build-contexts"),
@@ -147,7 +153,7 @@ pub fn wanted(
     let attempts = inputs.number("push-retries")?.map(|n| u32::try_from(n).unwrap_or(u32::MAX));
     let mut confided =
         Confided { secrets: secrets::values(inputs, &mut left_out)?, ..Confided::default() };
-    let aws = logins(inputs, event, variables, &args.tags, &mut left_out)?.confide(&mut confided);
+    let aws = logins(inputs, event, variables, &names.all, &mut left_out)?.confide(&mut confided);
     Ok(Wanted {
         confided,
         aws,

@@ -204,7 +204,7 @@ impl Step<'_> {
         let committed = source::committed(job, client.as_ref());
         let now = Timestamp::from_second(job.environment.now).unwrap_or_default();
         let event = source::described(job, client.as_ref());
-        let naming =
+        let mut naming =
             naming(&job.inputs, &event, &job.variables, now, committed).map_err(Error::usage)?;
         naming.metadata.warnings.iter().for_each(|warning| job.warn(warning));
         // The workflow's own choice comes first.
@@ -214,6 +214,7 @@ impl Step<'_> {
         let mut wanted =
             door::wanted(inputs, &job.event, variables, &naming, source.context, epoch)?;
         wanted.left_out.iter().for_each(|what| job.warn(what));
+        naming.names.clone_from(&wanted.args.tags);
         for context in &mut wanted.args.build_contexts {
             *context = source::with_default_context(context, &source::git_context(job));
         }

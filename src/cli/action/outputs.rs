@@ -3,6 +3,59 @@
 use crate::github::list::{fields, quoted};
 use crate::registry::parse_reference;
 
+/// What the image is called.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Names {
+    /// Of outputs that don't name it themselves.
+    pub tags: Vec<String>,
+    /// No input gives the tags: an output's own name comes before them.
+    pub are_made: bool,
+    /// Every name that is used.
+    pub all: Vec<String>,
+}
+
+impl Names {
+    /// `made` are the names that the event gives, where no input names the image. They are not used
+    /// where every output that has a name has one of its own, and nothing else is pushed.
+    pub fn made(made: &[String], lines: &[String], pushes: bool) -> Self {
+        let kind = |line: &String| {
+            let kind =
+                fields(line).into_iter().find_map(|f| Some(f.strip_prefix("type=")?.to_owned()));
+            kind.unwrap_or_default()
+        };
+        let is_image = |kind: &str| matches!(kind, "image" | "registry");
+        let own: Vec<String> = lines.iter().flat_map(|line| own_names(&fields(line))).collect();
+        let needs_made = own.is_empty()
+            || (pushes && !lines.iter().any(|line| is_image(&kind(line))))
+            || lines.iter().any(|line| {
+                let kind = kind(line);
+                (is_image(&kind) || matches!(&*kind, "oci" | "docker"))
+                    && own_names(&fields(line)).is_empty()
+            });
+        let tags = if needs_made { made.to_vec() } else { own.clone() };
+        let mut all = tags.clone();
+        all.extend(own.into_iter().filter(|name| !tags.contains(name)));
+        Self { tags, are_made: true, all }
+    }
+
+    pub fn given(tags: &[String]) -> Self {
+        Self { tags: tags.to_vec(), are_made: false, all: tags.to_vec() }
+    }
+
+    /// Of the output with these fields.
+    fn of<'a>(&'a self, own: &'a [String]) -> &'a [String] {
+        let is_own = self.are_made || self.tags.is_empty();
+        if is_own && !own.is_empty() { own } else { &self.tags }
+    }
+}
+
+/// The names that an output itself has.
+fn own_names(fields: &[String]) -> Vec<String> {
+    let names = fields.iter().filter_map(|field| field.strip_prefix("name="));
+    let names = names.flat_map(|names| names.split(',')).map(str::trim);
+    names.filter(|name| !name.is_empty()).map(str::to_owned).collect()
+}
+
 /// The input, taken apart.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Outputs {
@@ -17,20 +70,16 @@ pub struct Outputs {
 }
 
 impl Outputs {
-    /// `tags` are the names of the image, where an output names none. An index is of several
-    /// platforms.
-    pub fn of(lines: &[String], tags: &[String], has_index: bool) -> Self {
+    /// An index is of several platforms.
+    pub fn of(lines: &[String], names: &Names, has_index: bool) -> Self {
         let mut outputs = Self::default();
         for line in lines {
             let fields = fields(line);
-            let names = fields.iter().filter_map(|field| field.strip_prefix("name="));
-            let names: Vec<&str> = match names.flat_map(|names| names.split(',')).collect() {
-                names if tags.is_empty() => names,
-                _ => tags.iter().map(String::as_str).collect(),
-            };
+            let own = own_names(&fields);
+            let names = names.of(&own);
             let kept: Vec<String> = fields
                 .iter()
-                .filter(|field| !outputs.take(field, &names, has_index))
+                .filter(|field| !outputs.take(field, names, has_index))
                 .cloned()
                 .collect();
             if kept.len() == fields.len() {
@@ -44,7 +93,7 @@ impl Outputs {
     }
 
     /// Whether the field is no key of `--output`, and is taken care of.
-    fn take(&mut self, field: &str, names: &[&str], has_index: bool) -> bool {
+    fn take(&mut self, field: &str, names: &[String], has_index: bool) -> bool {
         let (key, value) = field.split_once('=').unwrap_or((field, ""));
         if let Some((level, platform, name)) = annotation(key) {
             if has_index || level == "manifest" {
@@ -89,7 +138,7 @@ mod tests {
             "type=image,annotation-index.m=n,registry.insecure=true,push=true",
         ]
         .map(str::to_owned);
-        let outputs = Outputs::of(&lines, &["reg:5000/boat:1".to_owned()], false);
+        let outputs = Outputs::of(&lines, &Names::given(&["reg:5000/boat:1".to_owned()]), false);
         assert_eq!(
             outputs.lines,
             [
@@ -101,11 +150,37 @@ mod tests {
         assert_eq!(outputs.annotations, ["manifest:k=v", "manifest:l=1,2"]);
         assert_eq!(outputs.insecure, ["reg:5000"]);
         assert_eq!(outputs.left_out.len(), 1, "{:?}", outputs.left_out);
-        let several = Outputs::of(&lines, &[], true);
+        let nameless = Names::given(&[]);
+        let several = Outputs::of(&lines, &nameless, true);
         assert_eq!(several.annotations, ["manifest:k=v", "manifest:l=1,2", "index:m=n"]);
         let line = ["type=image,annotation-manifest[linux/arm64].k=v".to_owned()];
-        assert_eq!(Outputs::of(&line, &[], true).annotations, ["manifest[linux/arm64]:k=v"]);
+        assert_eq!(Outputs::of(&line, &nameless, true).annotations, ["manifest[linux/arm64]:k=v"]);
         let line = ["type=image,\"name=a:5000/x,b:5000/y\",registry.insecure=true".to_owned()];
-        assert_eq!(Outputs::of(&line, &[], false).insecure, ["a:5000", "b:5000"]);
+        assert_eq!(Outputs::of(&line, &nameless, false).insecure, ["a:5000", "b:5000"]);
+        let made = Names::made(&["ghcr.io/acme/boat:main".to_owned()], &line, false);
+        assert_eq!(Outputs::of(&line, &made, false).insecure, ["a:5000", "b:5000"]);
+    }
+
+    #[test]
+    fn made_names_are_for_outputs_that_have_none() {
+        let made = ["ghcr.io/acme/boat:main".to_owned()];
+        let (own, both) = (&["x/y"][..], &["ghcr.io/acme/boat:main", "x/y"][..]);
+        for (lines, pushes, tags, all) in [
+            (&["type=image,name=x/y,push=true"][..], true, own, own),
+            (&["type=registry,\"name=x/y, x/z\""], false, &["x/y", "x/z"], &["x/y", "x/z"]),
+            (&["type=oci,dest=o,name=x/y", "type=local,dest=d"], false, own, own),
+            (&["type=oci,dest=o,name=x/y"], true, &both[..1], both),
+            (&["type=oci,dest=o", "type=image,name=x/y"], true, &both[..1], both),
+            (&["type=image,name="], true, &both[..1], &both[..1]),
+            (&[], true, &both[..1], &both[..1]),
+        ] {
+            let lines: Vec<String> = lines.iter().map(|&line| line.to_owned()).collect();
+            let names = Names::made(&made, &lines, pushes);
+            assert_eq!((&names.tags[..], &names.all[..]), (&strings(tags)[..], &strings(all)[..]));
+        }
+    }
+
+    fn strings(texts: &[&str]) -> Vec<String> {
+        texts.iter().map(|&text| text.to_owned()).collect()
     }
 }
