@@ -124,6 +124,10 @@ pub struct BuildArgs {
     #[arg(short, long = "tag", value_name = "NAME")]
     pub tags: Vec<String>,
 
+    /// Unknown keys of a cache are told, not refused.
+    #[arg(skip)]
+    pub lenient: bool,
+
     /// Nobody typed the tags: they are for outputs that have no `name=` of their own.
     #[arg(skip)]
     pub tags_are_made: bool,

@@ -80,6 +80,7 @@ pub fn request(
     let threads = environment.threads.max(1);
     let outputs = outputs(args, &tags, environment)?;
     let caches = Caches::of(args, environment)?;
+    registry.insecure.extend(caches.insecure.iter().cloned());
     let cache_mounts = cache_mounts::parse(&args.cache_mounts, args.cache_mount_budget.as_deref())?;
     let mut attest = attest::parse(args)?;
     let annotations = each("--annotation", &args.annotations, annotation::parse)?.concat();
@@ -93,7 +94,7 @@ pub fn request(
         cancel: outside.cancel,
         events: outside.events,
     };
-    caches.missing.iter().for_each(|why| (outside.events)(Event::Notice(why.clone())));
+    caches.notices.iter().for_each(|why| (outside.events)(Event::Notice(why.clone())));
     let commit_times = build_args.get("SOURCE_DATE_EPOCH").is_some_and(|text| !text.is_empty());
     let (context, dockerfile) = main_context::load(args, &fetching, outside.stdin, commit_times)?;
     let lineage = || lineage::of(environment, &context, outside.cancel);

@@ -75,6 +75,24 @@ fn inputs_without_meaning_are_told() {
     assert!(notices.contains("the input builder does nothing here: "), "{notices}");
 }
 
+/// buildx ignores what it does not know in a cache.
+#[test]
+fn keys_of_a_cache_that_do_nothing_are_notices() {
+    let mut runner = Runner::new();
+    runner.input("cache", "auto");
+    runner.input("cache-from", "type=gha,mode=max\ntype=local,src=cache,nonsense=1\na:1,b:2");
+    runner.input("cache-to", "type=local,dest=cache,ignore-error=false,compression=zstd");
+    // Nothing listens there: the registry of the bare names is not asked.
+    runner.input("registry-mirrors", "docker.io=http://127.0.0.1:9");
+    let ended = runner.built();
+    let notices = ended.notices().join("\n");
+    for key in ["mode", "nonsense", "ignore-error=false", "compression"] {
+        let said = format!("the cache key {key} does nothing here: ");
+        assert_eq!(notices.matches(&said).count(), 1, "{key}: {notices}");
+    }
+    assert!(runner.path("workspace/cache").exists(), "the cache is written");
+}
+
 #[test]
 fn a_provenance_names_the_workflow_and_not_the_run() {
     let mut runner = Runner::new();

@@ -115,6 +115,7 @@ pub fn wanted(
         file: inputs.some("file").map(PathBuf::from),
         tags: names.tags,
         tags_are_made: names.are_made,
+        lenient: true,
         target: inputs.some("target").map(str::to_owned),
         build_args,
         build_contexts: lines("build-contexts"),
