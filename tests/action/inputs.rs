@@ -22,7 +22,6 @@ fn a_wrong_input_is_code_2_and_names_it() {
         ("max-parallelism", "many", "input max-parallelism: expected a whole number"),
         ("push-retries", "-1", "input push-retries: expected a whole number"),
         ("allow", "everything", "input allow: expected network.host, security.insecure"),
-        ("secrets", "hunter2", "input secrets: expected ID=… in every line"),
         ("registry-auth", "{", "input registry-auth: expected a YAML list"),
         ("tags", "type=nonsense", "nonsense"),
         ("platforms", "a/b/c/d", "--platform"),
@@ -73,6 +72,26 @@ fn inputs_without_meaning_are_told() {
     runner.input("builder", "some");
     let notices = runner.built().notices().join("\n");
     assert!(notices.contains("the input builder does nothing here: "), "{notices}");
+}
+
+/// As build-push-action does, but without showing it.
+#[test]
+fn a_line_that_is_no_secret_is_a_warning() {
+    let mut runner = Runner::new();
+    runner.input("secrets", "key=hunter3\nhunter2");
+    let ended = runner.built();
+    let warnings = ended.commands("::warning").join("\n");
+    let expected = "entry 2 of the input secrets is left out: it is no ID=VALUE";
+    assert!(warnings.contains(expected), "{warnings}");
+    assert!(!warnings.contains("hunter2"), "{warnings}");
+    assert_eq!(ended.commands("::add-mask::hunter2").len(), 1, "{}", ended.log);
+    for input in ["secret-envs", "secret-files"] {
+        let mut runner = Runner::new();
+        runner.input(input, "A=");
+        let warnings = runner.built().commands("::warning").join("\n");
+        let expected = format!("entry 1 of the input {input} is left out: it is no ID=");
+        assert!(warnings.contains(&expected), "{warnings}");
+    }
 }
 
 /// buildx ignores what it does not know in a cache.

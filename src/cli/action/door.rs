@@ -15,7 +15,7 @@ use crate::github::naming::Naming;
 use super::attests::Attests;
 use super::login::{AwsLogin, logins};
 use super::outputs::{Names, Outputs};
-use super::secrets;
+use super::secrets::Secrets;
 
 /// A build as the inputs want it.
 #[derive(Debug)]
@@ -31,6 +31,8 @@ pub struct Wanted {
     pub attempts: Option<u32>,
     /// What was given and is left out, and why.
     pub left_out: Vec<String>,
+    /// What of that may be a secret.
+    pub masked: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,6 +112,8 @@ pub fn wanted(
     };
     let outputs = Outputs::of(&output_lines, &names, platforms.len() > 1);
     left_out.extend(outputs.left_out);
+    let secrets = Secrets::of(inputs);
+    left_out.extend(secrets.left_out);
     let args = BuildArgs {
         context,
         file: inputs.some("file").map(PathBuf::from),
@@ -135,7 +139,7 @@ pub fn wanted(
         no_cache: inputs.switch("no-cache")?,
         no_cache_filters: commas("no-cache-filters"),
         outputs: outputs.lines,
-        secrets: secrets::places(inputs, &mut left_out)?,
+        secrets: secrets.places,
         ssh: ssh(commas("ssh")),
         network,
         dns: addresses(commas("dns"))?,
@@ -152,8 +156,7 @@ pub fn wanted(
         ..BuildArgs::default()
     };
     let attempts = inputs.number("push-retries")?.map(|n| u32::try_from(n).unwrap_or(u32::MAX));
-    let mut confided =
-        Confided { secrets: secrets::values(inputs, &mut left_out)?, ..Confided::default() };
+    let mut confided = Confided { secrets: secrets.values, ..Confided::default() };
     let aws = logins(inputs, event, variables, &names.all, &mut left_out)?.confide(&mut confided);
     Ok(Wanted {
         confided,
@@ -164,6 +167,7 @@ pub fn wanted(
         threads: inputs.number("max-parallelism")?.filter(|&threads| threads > 0),
         attempts,
         left_out,
+        masked: secrets.masked,
     })
 }
 
@@ -324,10 +328,8 @@ mod tests {
     #[test]
     fn a_mistake_repeats_no_secret() {
         for rows in [
-            &[("INPUT_SECRETS", "hunter2")][..],
-            &[("INPUT_REGISTRY-AUTH", "- registry: x\n  password: hunter2\n")],
+            &[("INPUT_REGISTRY-AUTH", "- registry: x\n  password: hunter2\n")][..],
             &[("INPUT_REGISTRY-AUTH", "- registry: x\n  pass: hunter2\n")],
-            &[("INPUT_SECRET-FILES", "hunter2")],
         ] {
             let error = of(rows).unwrap_err().to_string();
             assert!(!error.contains("hunter2"), "{error}");
@@ -335,6 +337,28 @@ mod tests {
         }
         assert!(of(&[("INPUT_PUSH", "perhaps")]).is_err());
         assert!(of(&[("INPUT_PASSWORD", "hunter2")]).is_err());
+    }
+
+    #[test]
+    fn what_is_no_secret_is_left_out_and_not_shown() {
+        let wanted = of(&[
+            ("INPUT_SECRETS", "a=1\n\nhunter2\n=hunter3"),
+            ("INPUT_SECRET-ENVS", "A=,B=C"),
+            ("INPUT_SECRET-FILES", "hunter4"),
+        ])
+        .unwrap();
+        assert_eq!(wanted.args.secrets, ["\"id=B\",\"env=C\""]);
+        assert_eq!(wanted.confided.secrets.keys().collect::<Vec<_>>(), ["a"]);
+        assert_eq!(wanted.masked, ["A=", "hunter4", "hunter2", "hunter3"]);
+        assert_eq!(
+            wanted.left_out,
+            [
+                "entry 1 of the input secret-envs is left out: it is no ID=VARIABLE",
+                "entry 1 of the input secret-files is left out: it is no ID=PATH",
+                "entry 2 of the input secrets is left out: it is no ID=VALUE",
+                "entry 3 of the input secrets is left out: it is no ID=VALUE",
+            ]
+        );
     }
 
     /// The secrets of a repository are empty texts to a run of a fork.

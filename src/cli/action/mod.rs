@@ -213,6 +213,7 @@ impl Step<'_> {
         let (inputs, variables) = (&job.inputs, &job.variables);
         let mut wanted =
             door::wanted(inputs, &job.event, variables, &naming, source.context, epoch)?;
+        job.ui.mask(&wanted.masked.iter().map(String::as_str).collect::<Vec<_>>());
         wanted.left_out.iter().for_each(|what| job.warn(what));
         naming.names.clone_from(&wanted.args.tags);
         for context in &mut wanted.args.build_contexts {
