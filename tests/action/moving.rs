@@ -44,6 +44,23 @@ fn an_image_is_loaded_into_docker() {
     assert!(left.is_empty(), "{left:?}");
 }
 
+/// build-push-action makes `--output type=docker` of `load: true`.
+#[test]
+fn an_output_for_docker_without_a_place_is_loaded() {
+    let mut runner = Runner::new();
+    docker(&mut runner, "");
+    runner.input("push", "auto");
+    runner.input("outputs", "type=docker,name=acme/boat:2");
+    let ended = runner.built();
+    assert_eq!((ended.output("pushed"), ended.output("tags")), ("false", "acme/boat:2"));
+    let read = |name: &str| fs::read(runner.path("docker").join(name)).unwrap();
+    assert!(read("arguments").starts_with(b"load --quiet --input "));
+    assert!(String::from_utf8_lossy(&read("archive")).contains("acme/boat:2"));
+    // Once, however often it is said.
+    runner.input("load", "true");
+    assert_eq!(runner.built().output("tags"), "acme/boat:2");
+}
+
 #[test]
 fn a_docker_that_does_not_load_fails_the_step() {
     let mut runner = Runner::new();

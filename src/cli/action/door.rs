@@ -24,6 +24,8 @@ pub struct Wanted {
     pub confided: Confided,
     pub aws: Vec<AwsLogin>,
     pub push: Push,
+    /// Outputs for the runner's Docker.
+    pub loads: Vec<String>,
     pub cache: Cache,
     /// How many RUNs go on at once, and how many threads compress and hash.
     pub threads: Option<usize>,
@@ -112,6 +114,10 @@ pub fn wanted(
     };
     let outputs = Outputs::of(&output_lines, &names, platforms.len() > 1);
     left_out.extend(outputs.left_out);
+    let mut loads = outputs.loads;
+    if inputs.switch("load")? && loads.is_empty() {
+        loads.push("type=docker".to_owned());
+    }
     let secrets = Secrets::of(inputs);
     left_out.extend(secrets.left_out);
     let args = BuildArgs {
@@ -163,6 +169,7 @@ pub fn wanted(
         aws,
         args,
         push,
+        loads,
         cache,
         threads: inputs.number("max-parallelism")?.filter(|&threads| threads > 0),
         attempts,

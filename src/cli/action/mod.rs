@@ -158,7 +158,7 @@ struct Prepared {
     args: BuildArgs,
     client: Option<Client>,
     mode: Mode,
-    load: Option<Load>,
+    loads: Vec<Load>,
 }
 
 impl Step<'_> {
@@ -222,12 +222,16 @@ impl Step<'_> {
         if let Some((id, token)) = source.git_token {
             wanted.confided.secrets.entry(id).or_insert(Secret(token.into_bytes()));
         }
-        let load = job.inputs.switch("load")?.then(|| Load::new(job)).transpose()?;
-        wanted.args.push = pushing::is_wanted(job, wanted.push, &wanted.args, load.is_some())?;
-        let mut request = self.request(&mut wanted)?;
-        request.outputs.extend(load.as_ref().map(Load::output));
-        build::check_platforms(&request)?;
-        Ok((Prepared { naming, args: wanted.args, client, mode, load }, request))
+        let does_load = !wanted.loads.is_empty();
+        wanted.args.push = pushing::is_wanted(job, wanted.push, &wanted.args, does_load)?;
+        let mut loads = Vec::new();
+        for line in &wanted.loads {
+            let load = Load::new(job)?;
+            wanted.args.outputs.push(load.output(line));
+            loads.push(load);
+        }
+        let request = self.request(&mut wanted)?;
+        Ok((Prepared { naming, args: wanted.args, client, mode, loads }, request))
     }
 
     fn request(&self, wanted: &mut Wanted) -> Result<BuildRequest, Error> {
@@ -286,11 +290,11 @@ impl Step<'_> {
 
     fn build(&self, prepared: Prepared, request: &BuildRequest) -> Result<ExitCode, Error> {
         let job = self.job;
-        let Prepared { naming, args, client, mode, load } = prepared;
+        let Prepared { naming, args, client, mode, loads } = prepared;
         let mut limits = Limits::read(&args.limits)?;
         let built = crate::build::build(request, &self.signals.cancel, &|event| job.tell(&event))?;
         give_back(job, request);
-        load.map_or(Ok(()), |load| load.finish(job))?;
+        loads.into_iter().try_for_each(|load| load.finish(job))?;
         if let Some(limits) = &mut limits
             && let Some(by) = waiver::find(job, client.as_ref())
         {

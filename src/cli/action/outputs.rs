@@ -65,6 +65,8 @@ pub struct Outputs {
     pub annotations: Vec<String>,
     /// Registries without verified TLS.
     pub insecure: Vec<String>,
+    /// As `--output` has them, but for the file that Docker loads.
+    pub loads: Vec<String>,
     /// What is left out, and why.
     pub left_out: Vec<String>,
 }
@@ -82,11 +84,15 @@ impl Outputs {
                 .filter(|field| !outputs.take(field, names, has_index))
                 .cloned()
                 .collect();
-            if kept.len() == fields.len() {
+            if is_load(&fields) {
+                let of_place =
+                    |field: &&String| field.starts_with("dest=") || field.starts_with("tar=");
+                let kept = kept.into_iter().filter(|field| !of_place(&field));
+                outputs.loads.push(together(kept));
+            } else if kept.len() == fields.len() {
                 outputs.lines.push(line.clone());
             } else {
-                let kept: Vec<String> = kept.iter().map(|field| quoted(field)).collect();
-                outputs.lines.push(kept.join(","));
+                outputs.lines.push(together(kept));
             }
         }
         outputs
@@ -110,6 +116,16 @@ impl Outputs {
         }
         true
     }
+}
+
+fn together(fields: impl IntoIterator<Item = String>) -> String {
+    fields.into_iter().map(|field| quoted(&field)).collect::<Vec<_>>().join(",")
+}
+
+/// `type=docker` without a place is for Docker to load.
+fn is_load(fields: &[String]) -> bool {
+    let is_docker = fields.iter().any(|field| field == "type=docker");
+    is_docker && !fields.iter().any(|field| field.starts_with("dest=") && field != "dest=")
 }
 
 /// The level, the platform in brackets and the name of `annotation[-LEVEL][[PLATFORM]].NAME`.
@@ -159,6 +175,15 @@ mod tests {
         assert_eq!(Outputs::of(&line, &nameless, false).insecure, ["a:5000", "b:5000"]);
         let made = Names::made(&["ghcr.io/acme/boat:main".to_owned()], &line, false);
         assert_eq!(Outputs::of(&line, &made, false).insecure, ["a:5000", "b:5000"]);
+    }
+
+    #[test]
+    fn an_output_for_docker_without_a_place_is_loaded() {
+        let lines =
+            ["type=docker,tar=false,\"name=x,y\"", "type=docker,dest=f", "type=docker,dest="];
+        let outputs = Outputs::of(&lines.map(str::to_owned), &Names::given(&[]), false);
+        assert_eq!(outputs.lines, ["type=docker,dest=f"]);
+        assert_eq!(outputs.loads, ["\"type=docker\",\"name=x,y\"", "\"type=docker\""]);
     }
 
     #[test]
