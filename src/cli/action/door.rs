@@ -113,6 +113,7 @@ pub fn wanted(
         false => Names::made(&naming.names, &output_lines, push == Push::Yes),
     };
     let outputs = Outputs::of(&output_lines, &names, platforms.len() > 1);
+    outputs.check()?;
     left_out.extend(outputs.left_out);
     let mut loads = outputs.loads;
     if inputs.switch("load")? && loads.is_empty() {

@@ -1,7 +1,10 @@
 //! The `outputs` input: keys of an output that are options of the whole build here.
 
+use crate::cli::output;
+use crate::error::Error;
 use crate::github::list::{fields, quoted};
 use crate::registry::parse_reference;
+use crate::request::Destination;
 
 /// What the image is called.
 #[derive(Debug, PartialEq, Eq)]
@@ -96,6 +99,26 @@ impl Outputs {
             }
         }
         outputs
+    }
+
+    /// Standard output is the log, where a file of the image would be read for the runner's commands.
+    ///
+    /// # Errors
+    /// An output goes there.
+    pub fn check(&self) -> Result<(), Error> {
+        let to_stdout = |line: &&String| {
+            let output = output::parse(line, &[], false);
+            output.is_ok_and(|output| {
+                output.and_then(|output| output.kind.destination()) == Some(Destination::Stdout)
+            })
+        };
+        match self.lines.iter().find(to_stdout) {
+            Some(line) => Err(Error::usage(format!(
+                "input outputs: {line} goes to standard output, which is the log of the step"
+            ))
+            .hinted("Write it to a file: dest=FILE.")),
+            None => Ok(()),
+        }
     }
 
     /// Whether the field is no key of `--output`, and is taken care of.
