@@ -94,7 +94,9 @@ pub fn request(
         cancel: outside.cancel,
         events: outside.events,
     };
-    caches.notices.iter().for_each(|why| (outside.events)(Event::Notice(why.clone())));
+    let mut notices = caches.notices;
+    notices.extend(args.outputs.iter().find_map(|text| output::notice(text)));
+    notices.into_iter().for_each(|text| (outside.events)(Event::Notice(text)));
     let commit_times = build_args.get("SOURCE_DATE_EPOCH").is_some_and(|text| !text.is_empty());
     let (context, dockerfile) = main_context::load(args, &fetching, outside.stdin, commit_times)?;
     let lineage = || lineage::of(environment, &context, outside.cancel);
