@@ -148,6 +148,20 @@ fn the_checks_alone() {
     assert_eq!(ended.commands("::warning file=Dockerfile,line=1").len(), 1, "{}", ended.log);
 }
 
+/// build-push-action asks buildx for them.
+#[test]
+fn the_metadata_have_the_warnings_of_the_build() {
+    let runner = Runner::new();
+    assert!(!runner.built().output("metadata").contains("buildx.build.warnings"));
+    runner.write("Dockerfile", "FROM scratch as one\nCOPY data /\n");
+    let ended = runner.built();
+    let metadata: serde_json::Value = serde_json::from_str(ended.output("metadata")).unwrap();
+    let warnings = &metadata["buildx.build.warnings"];
+    assert_eq!(warnings[0]["range"][0]["start"]["line"], 1, "{warnings}");
+    assert_eq!(warnings[0]["sourceInfo"]["filename"], "Dockerfile");
+    assert_eq!(warnings.as_array().unwrap().len(), 1);
+}
+
 #[test]
 fn what_the_target_takes_alone() {
     let mut runner = Runner::new();
