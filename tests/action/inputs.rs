@@ -2,9 +2,15 @@
 
 use std::fs;
 use std::process::Command;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 
 use super::github::FakeGithub;
-use super::runner::{COMMITTED, Runner, SHA};
+use super::loopback::{Asked, Loopback, Reply};
+use super::runner::{COMMITTED, Runner, SHA, TOKEN};
 
 #[test]
 fn a_wrong_input_is_code_2_and_names_it() {
@@ -203,6 +209,42 @@ fn times_are_those_of_the_commit_that_is_checked_out() {
     let ended = runner.built();
     let created = format!("{label}{}", COMMITTED.trim_end_matches('Z'));
     assert!(ended.output("labels").contains(&created), "API: {}", ended.output("labels"));
+}
+
+/// As build-push-action does, which adds the job's token where no secret is for git.
+#[test]
+fn the_token_of_the_user_comes_before_that_of_the_job() {
+    let shown = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&shown);
+    let server = Loopback::start(Duration::ZERO, |_| {
+        move |asked: Asked| {
+            seen.lock().unwrap().push(asked.header("authorization").to_owned());
+            Reply::new(404, "")
+        }
+    });
+    let of = |token: &str| format!("basic {}", BASE64.encode(format!("x-access-token:{token}")));
+    let host = server.address;
+    for (input, text, token) in [
+        ("secrets", String::new(), TOKEN),
+        ("secrets", "GIT_AUTH_TOKEN=mine".to_owned(), "mine"),
+        ("secrets", format!("GIT_AUTH_TOKEN.{host}=mine"), "mine"),
+        ("secrets", "GIT_AUTH_TOKEN.gitlab.com=mine".to_owned(), TOKEN),
+        ("secret-envs", "GIT_AUTH_TOKEN=MINE".to_owned(), "mine"),
+        ("secret-envs", "GIT_AUTH_TOKEN=EMPTY".to_owned(), TOKEN),
+        ("secret-files", "GIT_AUTH_TOKEN=mine".to_owned(), "mine"),
+    ] {
+        let mut runner = Runner::new();
+        fs::remove_file(runner.path("workspace/Dockerfile")).unwrap();
+        runner.set("GITHUB_SERVER_URL", &format!("http://{host}"));
+        runner.set("MINE", "mine");
+        runner.set("EMPTY", "");
+        runner.write("mine", "mine");
+        runner.input(input, &text);
+        let ended = runner.run();
+        assert_eq!(ended.code, 1, "{}", ended.log);
+        let shown = std::mem::take(&mut *shown.lock().unwrap());
+        assert_eq!(shown.first(), Some(&of(token)), "{input}: {text}: {}", ended.log);
+    }
 }
 
 #[test]

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use crate::cli::args::{BuildArgs, Entitlement, LimitArgs, NetworkMode, RegistryArgs, SizeGate};
 use crate::cli::build::Confided;
+use crate::cli::environment::Environment;
+use crate::cli::secret::{self, SecretSource};
 use crate::error::Error;
 use crate::github::event::{Event, Variables};
 use crate::github::inputs::{InputError, Inputs};
@@ -35,6 +37,21 @@ pub struct Wanted {
     pub left_out: Vec<String>,
     /// What of that may be a secret.
     pub masked: Vec<String>,
+}
+
+impl Wanted {
+    /// Of the secrets that were given. A variable that is not set or empty gives none: that is what a
+    /// secret of the repository is to a run of a fork.
+    pub fn secret_ids(&self, environment: &Environment) -> Vec<String> {
+        let specs = self.args.secrets.iter().filter_map(|text| secret::parse(text).ok());
+        let given = specs.filter(|spec| match &spec.source {
+            SecretSource::Variable(name) => {
+                environment.get(name).is_some_and(|value| !value.is_empty())
+            }
+            _ => true,
+        });
+        given.map(|spec| spec.id).chain(self.confided.secrets.keys().cloned()).collect()
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -220,7 +220,10 @@ impl Step<'_> {
             *context = source::with_default_context(context, &source::git_context(job));
         }
         if let Some((id, token)) = source.git_token {
-            wanted.confided.secrets.entry(id).or_insert(Secret(token.into_bytes()));
+            let given = wanted.secret_ids(job.environment);
+            if !source::is_git_given(&id, given.iter().map(String::as_str)) {
+                wanted.confided.secrets.insert(id, Secret(token.into_bytes()));
+            }
         }
         let does_load = !wanted.loads.is_empty();
         wanted.args.push = pushing::is_wanted(job, wanted.push, &wanted.args, does_load)?;
