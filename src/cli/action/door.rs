@@ -35,6 +35,8 @@ pub struct Wanted {
     pub attempts: Option<u32>,
     /// What was given and is left out, and why.
     pub left_out: Vec<String>,
+    /// What else to tell of the inputs.
+    pub notices: Vec<String>,
     /// What of that may be a secret.
     pub masked: Vec<String>,
 }
@@ -181,7 +183,9 @@ pub fn wanted(
     };
     let attempts = inputs.number("push-retries")?.map(|n| u32::try_from(n).unwrap_or(u32::MAX));
     let mut confided = Confided { secrets: secrets.values, ..Confided::default() };
-    let aws = logins(inputs, event, variables, &names.all, &mut left_out)?.confide(&mut confided);
+    let mut logins = logins(inputs, event, variables, &names.all, &mut left_out)?;
+    let notices = std::mem::take(&mut logins.notices);
+    let aws = logins.confide(&mut confided);
     Ok(Wanted {
         confided,
         aws,
@@ -192,6 +196,7 @@ pub fn wanted(
         threads: inputs.number("max-parallelism")?.filter(|&threads| threads > 0),
         attempts,
         left_out,
+        notices,
         masked: secrets.masked,
     })
 }
@@ -354,7 +359,7 @@ mod tests {
     fn a_mistake_repeats_no_secret() {
         for rows in [
             &[("INPUT_REGISTRY-AUTH", "- registry: x\n  password: hunter2\n")][..],
-            &[("INPUT_REGISTRY-AUTH", "- registry: x\n  pass: hunter2\n")],
+            &[("INPUT_REGISTRY-AUTH", "- registry: x\n  password: [hunter2]\n")],
         ] {
             let error = of(rows).unwrap_err().to_string();
             assert!(!error.contains("hunter2"), "{error}");

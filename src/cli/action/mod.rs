@@ -215,6 +215,7 @@ impl Step<'_> {
             door::wanted(inputs, &job.event, variables, &naming, source.context, epoch)?;
         job.ui.mask(&wanted.masked.iter().map(String::as_str).collect::<Vec<_>>());
         wanted.left_out.iter().for_each(|what| job.warn(what));
+        wanted.notices.iter().for_each(|what| job.notice(what));
         naming.names.clone_from(&wanted.args.tags);
         for context in &mut wanted.args.build_contexts {
             *context = source::with_default_context(context, &source::git_context(job));
