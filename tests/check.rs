@@ -179,6 +179,34 @@ fn a_build_warns_and_fails_where_it_is_asked_to() {
     assert!(!stderr(&output).contains("warning"), "{}", stderr(&output));
 }
 
+/// As with buildx.
+#[test]
+fn the_metadata_of_a_build_have_its_warnings_where_a_variable_says_so() {
+    let folder = folder("FROM scratch AS a\nENV A b\n");
+    let warnings = |variable: Option<&str>| -> serde_json::Value {
+        let output = Command::new(env!("CARGO_BIN_EXE_plimsoll"))
+            .args(["build", "--store", "store", "--metadata-file", "meta.json", "."])
+            .current_dir(folder.path())
+            .env_clear()
+            .envs(variable.map(|value| ("BUILDX_METADATA_WARNINGS", value)))
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", stderr(&output));
+        let metadata = fs::read(folder.path().join("meta.json")).unwrap();
+        serde_json::from_slice::<serde_json::Value>(&metadata).unwrap()["buildx.build.warnings"]
+            .take()
+    };
+    for unset in [None, Some(""), Some("false"), Some("perhaps")] {
+        assert!(warnings(unset).is_null(), "{unset:?}");
+    }
+    for set in ["true", "1"] {
+        let warnings = warnings(Some(set));
+        assert_eq!(warnings[0]["range"][0]["start"]["line"], 2, "{warnings}");
+        assert_eq!(warnings[0]["level"], 1);
+        assert_eq!(warnings.as_array().unwrap().len(), 1);
+    }
+}
+
 #[test]
 fn a_build_can_be_a_question() {
     let folder = folder(

@@ -160,7 +160,10 @@ fn solve(
     let platforms = platforms.collect();
     let saved = sessions.iter().filter_map(|session| session.saver.written());
     let written = written.into_iter().chain(saved).collect();
-    Ok(Built { descriptor, tags, platforms, written, took: sessions[0].since.elapsed() })
+    let first = &sessions[0];
+    let warnings = first.progress.all_findings().into_iter().map(CheckWarning::from).collect();
+    let (dockerfile, took) = (request.dockerfile.clone(), first.since.elapsed());
+    Ok(Built { descriptor, tags, platforms, written, warnings, dockerfile, took })
 }
 
 /// All that is known of a build for one platform before anything runs, but for what is kept of

@@ -55,6 +55,11 @@ impl<'a> Progress<'a> {
         }
     }
 
+    /// What the checks found so far.
+    pub(super) fn all_findings(&self) -> Vec<Finding> {
+        self.told().findings.clone()
+    }
+
     /// What the checks found in the Dockerfile `file`.
     pub(super) fn findings(&self, file: &str, findings: &Findings) {
         let sorted = findings.sorted();

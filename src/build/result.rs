@@ -1,16 +1,19 @@
 //! What a build did, as data. Every output (table, JSON, metadata file) is rendered from it.
 
 use std::collections::{BTreeMap, HashSet};
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
 use super::baseline::Baseline;
 use crate::digest::{DiffId, Digest};
+use crate::dockerfile::lint::Finding;
 use crate::figures::{human, time};
 use crate::image::Descriptor;
 use crate::plan::Lines;
 use crate::platform::Platform;
+use crate::request::DockerfileSource;
 use crate::weight::{Logged, Weight};
 
 /// A whole build.
@@ -24,7 +27,36 @@ pub struct Built {
     pub platforms: Vec<BuildResult>,
     /// Where it went besides the local store.
     pub written: Vec<Written>,
+    /// What the checks of the Dockerfile found.
+    pub warnings: Vec<CheckWarning>,
+    pub dockerfile: DockerfileSource,
     pub took: Duration,
+}
+
+/// A finding in words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckWarning {
+    pub rule: &'static str,
+    /// What the rule is about.
+    pub description: &'static str,
+    /// Where the rule is explained.
+    pub url: Option<String>,
+    pub message: String,
+    /// Counted from one.
+    pub lines: RangeInclusive<usize>,
+}
+
+impl From<Finding> for CheckWarning {
+    fn from(finding: Finding) -> Self {
+        let rule = finding.problem.rule();
+        Self {
+            rule: rule.name,
+            description: rule.description,
+            url: rule.url(),
+            message: finding.problem.to_string(),
+            lines: finding.lines,
+        }
+    }
 }
 
 /// What became of one platform.
@@ -382,6 +414,18 @@ pub(crate) mod tests {
                 transferred_bytes: 1_050_900,
                 skipped_bytes: 3_400_000,
             }],
+            warnings: vec![CheckWarning {
+                rule: "StageNameCasing",
+                description: "Stage names should be lowercase.",
+                url: Some("https://checks.example/stage-name-casing".to_owned()),
+                message: "Stage name 'B' should be lowercase".to_owned(),
+                lines: 2..=3,
+            }],
+            dockerfile: DockerfileSource {
+                name: "Dockerfile".to_owned(),
+                bytes: b"FROM a\nFROM b \\\n  AS B\n".to_vec(),
+                ignore: None,
+            },
             took: Duration::from_millis(13_100),
         }
     }

@@ -124,6 +124,14 @@ pub struct BuildArgs {
     #[arg(short, long = "tag", value_name = "NAME")]
     pub tags: Vec<String>,
 
+    /// Unknown keys of a cache are told, not refused.
+    #[arg(skip)]
+    pub lenient: bool,
+
+    /// Nobody typed the tags: they are for outputs that have no `name=` of their own.
+    #[arg(skip)]
+    pub tags_are_made: bool,
+
     /// Stage to build (default: the last one)
     #[arg(long, value_name = "STAGE")]
     pub target: Option<String>,

@@ -80,6 +80,7 @@ pub fn request(
     let threads = environment.threads.max(1);
     let outputs = outputs(args, &tags, environment)?;
     let caches = Caches::of(args, environment)?;
+    registry.insecure.extend(caches.insecure.iter().cloned());
     let cache_mounts = cache_mounts::parse(&args.cache_mounts, args.cache_mount_budget.as_deref())?;
     let mut attest = attest::parse(args)?;
     let annotations = each("--annotation", &args.annotations, annotation::parse)?.concat();
@@ -93,12 +94,14 @@ pub fn request(
         cancel: outside.cancel,
         events: outside.events,
     };
-    caches.missing.iter().for_each(|why| (outside.events)(Event::Notice(why.clone())));
+    let mut notices = caches.notices;
+    notices.extend(args.outputs.iter().find_map(|text| output::notice(text)));
     if let Some(generator) = attest.sbom.as_ref().and_then(|sbom| sbom.generator.as_ref()) {
-        (outside.events)(Event::Notice(format!(
+        notices.push(format!(
             "Plimsoll lists the packages itself: the generator {generator} does not run"
-        )));
+        ));
     }
+    notices.into_iter().for_each(|text| (outside.events)(Event::Notice(text)));
     let commit_times = build_args.get("SOURCE_DATE_EPOCH").is_some_and(|text| !text.is_empty());
     let (context, dockerfile) = main_context::load(args, &fetching, outside.stdin, commit_times)?;
     let lineage = || lineage::of(environment, &context, outside.cancel);
@@ -354,7 +357,10 @@ fn outputs(
         return Err(Error::usage("--load: there is no daemon to load the image into")
             .hinted("Write -o type=docker,dest=- and pipe it into `docker load`."));
     }
-    let parse = |text: &str| output::parse(text, tags, args.push);
+    let parse = |text: &str| {
+        let is_own = args.tags_are_made && output::is_named(text);
+        output::parse(text, if is_own { &[] } else { tags }, args.push)
+    };
     let mut outputs: Vec<Output> =
         each("--output", &args.outputs, parse)?.into_iter().flatten().collect();
     let pushes = |output: &Output| matches!(output.kind, OutputKind::Registry { .. });

@@ -51,7 +51,7 @@ impl Held {
             return Ok(Self::Github(Box::new(entries)));
         }
         let fail = |error: FlagError| error.of("--cache-from", text);
-        match cache_spec::source(text, environment).map_err(fail)? {
+        match cache_spec::source(text, environment, false).map_err(fail)?.place {
             Ok(CachePlace::Local(folder)) => Ok(Self::Folder(LocalFolder::new(folder))),
             // GitHub's was looked for before.
             Ok(CachePlace::Registry(_) | CachePlace::Github { .. }) | Err(_) => Err(fail(

@@ -13,39 +13,74 @@ use crate::request::{CachePlace, CacheTarget};
 
 const TYPES: [&str; 3] = ["gha", "local", "registry"];
 const GITHUB_API: &str = "https://api.github.com";
-/// `url`, `version`: of the service's version 1. `timeout`: a build waits for a minute at most.
-/// `repository`, `ghtoken`: a build asks nothing of the REST API.
-const GITHUB_SOURCE: [&str; 8] =
+/// Of GitHub's cache; `repository` and `ghtoken` are for those who list and delete.
+const GITHUB: [&str; 8] =
     ["scope", "url_v2", "token", "url", "version", "timeout", "repository", "ghtoken"];
-/// Of where buildx finds its one index: entries have their own keys.
-const LOCAL_SOURCE: [&str; 3] = ["src", "digest", "tag"];
-/// How blobs are compressed says the image that they may be pushed with.
-const COMPRESSION: [&str; 3] = ["compression", "compression-level", "force-compression"];
+/// Keys of buildx that change nothing in a build, whatever the type, and why.
+const MEANINGLESS: [(&str, &str); 13] = [
+    ("compression", COMPRESSION),
+    ("compression-level", COMPRESSION),
+    ("force-compression", COMPRESSION),
+    ("digest", OWN_NAMES),
+    ("tag", OWN_NAMES),
+    ("reset", OWN_NAMES),
+    ("url", "only version 2 of GitHub's service is spoken"),
+    ("version", "only version 2 of GitHub's service is spoken"),
+    ("timeout", "a build that has ended waits for a minute at most"),
+    ("repository", "a build asks nothing of GitHub's API"),
+    ("ghtoken", "a build asks nothing of GitHub's API"),
+    ("url_v2", "it is for type=gha"),
+    ("token", "it is for type=gha"),
+];
+const COMPRESSION: &str = "entries are compressed as the layers of the image are";
+const OWN_NAMES: &str = "entries have names of their own";
+const INSECURE: &str = "registry.insecure";
 /// What the tags of entries begin with where the reference has no tag.
 const DEFAULT_TAG: &str = "buildcache";
 
-/// `--cache-from`. The inner error: there is no such service here, which is no mistake of the user.
+/// What one text says.
+#[derive(Debug)]
+pub struct Taken<T> {
+    /// The error: there is no such service here, which is no mistake of the user.
+    pub place: Result<T, NoService>,
+    /// The registry of the cache, if it is without verified TLS.
+    pub insecure: Option<String>,
+    /// Which keys do nothing here, and why.
+    pub notices: Vec<String>,
+}
+
+/// The caches of one text: bare names may stand there in a row, as `a:1,b:2`.
+pub fn split(text: &str) -> Result<Vec<String>, FlagError> {
+    if text.contains('=') {
+        return Ok(vec![text.to_owned()]);
+    }
+    let names = csv::fields(text)?.into_iter().map(|name| name.trim().to_owned());
+    Ok(names.filter(|name| !name.is_empty()).collect())
+}
+
+/// `--cache-from`. `lenient`: unknown keys are told, not refused.
 pub fn source(
     text: &str,
     environment: &Environment,
-) -> Result<Result<CachePlace, NoService>, FlagError> {
+    lenient: bool,
+) -> Result<Taken<CachePlace>, FlagError> {
     let mut spec = Spec::parse(text)?;
-    spec.known(&[("gha", &GITHUB_SOURCE), ("local", &LOCAL_SOURCE), ("registry", &["ref"])])?;
-    spec.place("src", environment)
+    for key in ["mode", "ignore-error"] {
+        if spec.take(key).is_some() {
+            spec.meaningless(key, "it is for cache-to");
+        }
+    }
+    spec.take_manifest()?;
+    spec.finish("src", environment, lenient)
 }
 
 /// `--cache-to`, as [`source`].
 pub fn target(
     text: &str,
     environment: &Environment,
-) -> Result<Result<CacheTarget, NoService>, FlagError> {
+    lenient: bool,
+) -> Result<Taken<CacheTarget>, FlagError> {
     let mut spec = Spec::parse(text)?;
-    let all = ["mode", "ignore-error"];
-    let manifest = ["image-manifest", "oci-mediatypes"];
-    let registry = [&["ref"][..], &all, &manifest, &COMPRESSION].concat();
-    let local = [&["dest"][..], &all, &["tag"], &manifest, &COMPRESSION].concat();
-    let github = [&all[..], &GITHUB_SOURCE].concat();
-    spec.known(&[("gha", &github), ("local", &local), ("registry", &registry)])?;
     let only_result = match spec.take("mode").as_deref() {
         Some("min") => true,
         // buildx takes min where none is named; what a stage costs is what a cache is for.
@@ -57,19 +92,12 @@ pub fn target(
     if let Some(value) = spec.take("ignore-error")
         && !boolean("ignore-error", &value)?
     {
-        return Err(FlagError::new("ignore-error=false is not supported")
-            .hinted("A cache that fails is told, and the build goes on: leave it out."));
+        spec.meaningless("ignore-error=false", "a cache that fails never fails a build");
     }
-    for key in ["image-manifest", "oci-mediatypes"] {
-        if let Some(value) = spec.take(key)
-            && !boolean(key, &value)?
-        {
-            return Err(FlagError::new(format!("{key}=false is not supported"))
-                .hinted("Entries are OCI artifacts: leave it out."));
-        }
-    }
-    let place = spec.place("dest", environment)?;
-    Ok(place.map(|place| CacheTarget { place, only_result }))
+    spec.take_manifest()?;
+    let Taken { place, insecure, notices } = spec.finish("dest", environment, lenient)?;
+    let place = place.map(|place| CacheTarget { place, only_result });
+    Ok(Taken { place, insecure, notices })
 }
 
 /// Whose caches GitHub's REST API is asked for, and by whom.
@@ -89,7 +117,7 @@ pub fn github_repository(
     if spec.kind != "gha" {
         return Ok(None);
     }
-    spec.known(&[("gha", &GITHUB_SOURCE)])?;
+    spec.known(&GITHUB)?;
     let variable = |name: &str| Some(environment.get(name)?.to_str()?.to_owned());
     let set = |value: Option<String>| value.filter(|value| !value.is_empty());
     let mut needed = |key: &str, name: &str| {
@@ -107,6 +135,7 @@ pub fn github_repository(
 struct Spec {
     kind: String,
     pairs: Vec<(String, String)>,
+    notices: Vec<String>,
 }
 
 impl Spec {
@@ -114,7 +143,7 @@ impl Spec {
     fn parse(text: &str) -> Result<Self, FlagError> {
         if !text.contains('=') {
             let pairs = vec![("ref".to_owned(), text.to_owned())];
-            return Ok(Self { kind: "registry".to_owned(), pairs });
+            return Ok(Self { kind: "registry".to_owned(), pairs, notices: Vec::new() });
         }
         let mut pairs = csv::pairs(text)?;
         let Some(position) = pairs.iter().position(|(key, _)| key == "type") else {
@@ -124,16 +153,66 @@ impl Spec {
         if !TYPES.contains(&kind.as_str()) {
             return Err(FlagError::new(format!("unknown type {kind:?}")).hinted(types_hint(&kind)));
         }
-        Ok(Self { kind, pairs })
+        Ok(Self { kind, pairs, notices: Vec::new() })
     }
 
-    /// Refuses keys that a type does not have.
-    fn known(&self, keys: &[(&str, &[&str])]) -> Result<(), FlagError> {
-        let keys = keys.iter().find(|(kind, _)| *kind == self.kind).map_or(&[][..], |(_, k)| k);
+    /// Refuses other keys than these.
+    fn known(&self, keys: &[&str]) -> Result<(), FlagError> {
         match self.pairs.iter().find(|(key, _)| !keys.contains(&key.as_str())) {
             Some((key, _)) => Err(unknown_key(key, keys)),
             None => Ok(()),
         }
+    }
+
+    fn meaningless(&mut self, key: &str, why: &str) {
+        self.notices.push(format!("the cache key {key} does nothing here: {why}"));
+    }
+
+    fn take_manifest(&mut self) -> Result<(), FlagError> {
+        for key in ["image-manifest", "oci-mediatypes"] {
+            if let Some(value) = self.take(key)
+                && !boolean(key, &value)?
+            {
+                self.meaningless(&format!("{key}=false"), "entries are OCI artifacts");
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the rest, whose path is the value of the key `path`.
+    fn finish(
+        mut self,
+        path: &str,
+        environment: &Environment,
+        lenient: bool,
+    ) -> Result<Taken<CachePlace>, FlagError> {
+        let keys: &[&str] = match self.kind.as_str() {
+            "gha" => &["scope", "url_v2", "token"],
+            "registry" => &["ref"],
+            _ => &[path],
+        };
+        for (key, why) in MEANINGLESS {
+            if !keys.contains(&key) && self.take(key).is_some() {
+                self.meaningless(key, why);
+            }
+        }
+        let insecure = self.take(INSECURE).map_or(Ok(false), |value| boolean(INSECURE, &value))?;
+        if !lenient {
+            self.known(keys)?;
+        }
+        let others = self.pairs.iter().map(|(key, _)| key.clone());
+        let others: Vec<String> = others.filter(|key| !keys.contains(&&**key)).collect();
+        for key in others {
+            let why = format!("type={} has no such key", self.kind);
+            self.meaningless(&key, &why);
+        }
+        let place = self.place(path, environment)?;
+        let insecure = match &place {
+            Ok(CachePlace::Registry(name)) if insecure => parse_reference(name).ok(),
+            _ => None,
+        };
+        let insecure = insecure.map(|reference| reference.registry().to_owned());
+        Ok(Taken { place, insecure, notices: self.notices })
     }
 
     /// The last value of a key.
@@ -210,11 +289,11 @@ mod tests {
     }
 
     fn source(text: &str) -> Result<CachePlace, FlagError> {
-        super::source(text, &runner()).map(|place| place.expect("a service"))
+        super::source(text, &runner(), false).map(|taken| taken.place.expect("a service"))
     }
 
     fn target(text: &str) -> Result<CacheTarget, FlagError> {
-        super::target(text, &runner()).map(|target| target.expect("a service"))
+        super::target(text, &runner(), false).map(|taken| taken.place.expect("a service"))
     }
 
     fn local(path: &str) -> CachePlace {
@@ -279,10 +358,66 @@ mod tests {
     #[test]
     fn where_github_is_not_there_is_no_mistake() {
         let nowhere = Environment::default();
-        assert!(matches!(super::source("type=gha", &nowhere), Ok(Err(NoService::Missing(_)))));
-        assert!(matches!(super::target("type=gha", &nowhere), Ok(Err(NoService::Missing(_)))));
-        let typed = "type=gha,url_v2=https://results.example,token=x";
-        assert!(matches!(super::source(typed, &nowhere), Ok(Ok(_))));
+        let source = |text: &str| super::source(text, &nowhere, false).unwrap().place;
+        assert!(matches!(source("type=gha"), Err(NoService::Missing(_))));
+        let target = super::target("type=gha", &nowhere, false).unwrap().place;
+        assert!(matches!(target, Err(NoService::Missing(_))));
+        assert!(source("type=gha,url_v2=https://results.example,token=x").is_ok());
+    }
+
+    #[test]
+    fn keys_of_buildx_that_do_nothing_are_told() {
+        let from = |text| super::source(text, &runner(), false).unwrap().notices;
+        let to = |text| super::target(text, &runner(), false).unwrap().notices;
+        for (notices, keys) in [
+            (from("type=gha,scope=a,mode=max"), &["mode"][..]),
+            (from("type=registry,ref=a,mode=max,ignore-error=true"), &["mode", "ignore-error"]),
+            (from("type=registry,ref=a,timeout=1m,token=t"), &["timeout", "token"]),
+            (from("type=gha,token=t,url_v2=u,url=u,version=2"), &["url", "version"]),
+            (
+                from("type=local,src=a,digest=d,tag=t,compression=zstd"),
+                &["compression", "digest", "tag"],
+            ),
+            (
+                to("type=gha,ignore-error=false,ghtoken=t,repository=r"),
+                &["ignore-error=false", "repository", "ghtoken"],
+            ),
+            (to("type=gha,ignore-error=true,image-manifest=true,oci-mediatypes="), &[]),
+            (
+                to("type=registry,ref=a,image-manifest=false,oci-mediatypes=0"),
+                &["image-manifest=false", "oci-mediatypes=false"],
+            ),
+            (
+                to("type=local,dest=a,force-compression=true,compression-level=3"),
+                &["compression-level", "force-compression"],
+            ),
+        ] {
+            let found: Vec<&str> =
+                notices.iter().map(|text| text.split(' ').nth(3).unwrap()).collect();
+            assert_eq!(found, keys, "{notices:?}");
+        }
+        let notices = super::source("type=gha,ref=a,nonsense=1", &runner(), true).unwrap().notices;
+        assert_eq!(
+            notices,
+            [
+                "the cache key ref does nothing here: type=gha has no such key",
+                "the cache key nonsense does nothing here: type=gha has no such key"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_registry_without_tls_is_named() {
+        let insecure = |text: &str| super::source(text, &runner(), false).unwrap().insecure;
+        let text = "type=registry,ref=reg:5000/a,registry.insecure=";
+        assert_eq!(insecure(&format!("{text}true")).unwrap(), "reg:5000");
+        assert_eq!(insecure(&format!("{text}false")), None);
+    }
+
+    #[test]
+    fn bare_names_stand_in_a_row() {
+        assert_eq!(split("a:1, b:2,").unwrap(), ["a:1", "b:2"]);
+        assert_eq!(split("type=registry,ref=a").unwrap(), ["type=registry,ref=a"]);
     }
 
     #[test]
@@ -295,14 +430,17 @@ mod tests {
             ("type=local,dest=/a", "unknown key \"dest\""),
             ("type=registry", "ref= is missing"),
             ("type=registry,src=a", "unknown key \"src\""),
-            ("type=gha,mode=max", "unknown key \"mode\""),
+            ("type=gha,modes=max", "unknown key \"modes\""),
+            (
+                "type=registry,ref=a,image-manifest=x",
+                "image-manifest is true or false, but found \"x\"",
+            ),
             ("type=local,/a", "expected key=value but found \"/a\""),
         ] {
             assert_eq!(source(text).unwrap_err().message, message, "{text}");
         }
         for (text, message) in [
             ("type=local,dest=a,mode=most", "mode is min or max, but found \"most\""),
-            ("type=local,dest=a,ignore-error=false", "ignore-error=false is not supported"),
             ("type=local,src=a", "unknown key \"src\""),
             ("type=gha,mode=most", "mode is min or max, but found \"most\""),
             ("type=gha,ref=a", "unknown key \"ref\""),

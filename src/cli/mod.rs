@@ -147,7 +147,7 @@ fn build(args: &BuildArgs, environment: &Environment) -> ExitCode {
         ui.event(&Event::Notice(text.to_owned()));
     }
     let built = crate::build::build(request, &signals.cancel, &|event| ui.event(&event));
-    match built.and_then(|built| publish(args, &built).map(|()| built)) {
+    match built.and_then(|built| publish(args, &built, environment).map(|()| built)) {
         Ok(built) => {
             let mut text = report::text(&built);
             if args.explain {
@@ -182,13 +182,21 @@ fn told(weighed: Result<(String, Result<(), Error>), Error>) -> ExitCode {
 }
 
 /// What the user asked to be told of the result: the files, and the ID on standard output.
-fn publish(args: &BuildArgs, built: &Built) -> Result<(), Error> {
+fn publish(args: &BuildArgs, built: &Built, environment: &Environment) -> Result<(), Error> {
     let id = built.id().to_string();
     if let Some(path) = &args.iidfile {
         write_file("--iidfile", path, &id)?;
     }
     if let Some(path) = &args.metadata_file {
-        write_file("--metadata-file", path, format!("{:#}", report::metadata(built)))?;
+        let mut metadata = report::metadata(built);
+        let wanted = environment.get("BUILDX_METADATA_WARNINGS").and_then(|value| value.to_str());
+        let wanted = wanted.filter(|value| !value.is_empty());
+        if !wanted.is_some_and(|value| flag::boolean("", value).unwrap_or(false))
+            && let Some(keys) = metadata.as_object_mut()
+        {
+            keys.remove(report::WARNINGS);
+        }
+        write_file("--metadata-file", path, format!("{metadata:#}"))?;
     }
     if progress::is_quiet(args) {
         print(&format!("{id}\n"));

@@ -25,6 +25,9 @@ const KEYS: [&str; 12] = [
     "platform-split",
 ];
 
+/// What an image without a name is called in the store of a daemon.
+const DANGLING: &str = "dangling-name-prefix";
+
 /// The keys as typed; `None` where one was not.
 #[derive(Debug, Default)]
 struct Keys {
@@ -59,6 +62,23 @@ pub fn parse(text: &str, tags: &[String], push: bool) -> Result<Option<Output>, 
     }
 }
 
+/// What to tell of keys that buildx has and that do nothing here.
+pub fn notice(text: &str) -> Option<String> {
+    let pairs = csv::pairs(text).unwrap_or_default();
+    pairs.iter().any(|(key, _)| key == DANGLING).then(|| {
+        format!(
+            "the output key {DANGLING} does nothing here: there is no image store of a daemon, where an \
+             image without a name would need one"
+        )
+    })
+}
+
+/// Whether the output has a `name=` of its own.
+pub fn is_named(text: &str) -> bool {
+    let names = |(key, value): &(String, String)| key == "name" && !value.is_empty();
+    csv::pairs(text).is_ok_and(|pairs| pairs.iter().any(names))
+}
+
 fn keys(text: &str) -> Result<Keys, FlagError> {
     let mut keys = Keys::default();
     for (key, value) in csv::pairs(text)? {
@@ -73,6 +93,7 @@ fn keys(text: &str) -> Result<Keys, FlagError> {
             // What the name is in the store of a daemon, of which there is none.
             "name-canonical" | "unpack" | "store" => _ = boolean(&key, &value)?,
             "oci-artifact" => _ = boolean(&key, &value)?,
+            DANGLING => {}
             "platform-split" => keys.platform_split = Some(boolean(&key, &value)?),
             // BuildKit's default: what is there and not in the result stays.
             "mode" if value == "copy" => {}
@@ -97,7 +118,6 @@ fn unsupported_key(key: &str) -> FlagError {
     match key {
         "registry.insecure" => known("Use --insecure-registry HOST."),
         _ if key.starts_with("annotation") => known("Use --annotation NAME=VALUE."),
-        "dangling-name-prefix" => known("There is no image store of a daemon here; leave it out."),
         _ => unknown_key(key, &KEYS),
     }
 }
@@ -286,6 +306,7 @@ mod tests {
         }
         assert_eq!(parse("type=image", &[], false), Ok(None));
         assert_eq!(parse("type=cacheonly", &[], false), Ok(None));
+        assert_eq!(parse("type=image,dangling-name-prefix=x", &[], false), Ok(None));
         let tags = vec!["docker.io/library/x:latest".to_owned()];
         let pushed = parse("type=registry,name=y", &tags, false).unwrap().unwrap();
         assert_eq!(pushed.kind, OutputKind::Registry { names: tags }, "-t wins");

@@ -23,7 +23,7 @@ pub use difference_text::difference_text;
 pub use html::{difference_html, weight_html};
 pub use json::json;
 pub use markdown::{SizeReport, failure_markdown, folded_markdown, markdown, sections};
-pub use metadata::metadata;
+pub use metadata::{WARNINGS, metadata};
 pub use svg::{difference_svg, weight_svg};
 pub use text::{explanation, text};
 pub use verdict::verdict_text;

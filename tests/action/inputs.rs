@@ -2,9 +2,15 @@
 
 use std::fs;
 use std::process::Command;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 
 use super::github::FakeGithub;
-use super::runner::{COMMITTED, Runner, SHA};
+use super::loopback::{Asked, Loopback, Reply};
+use super::runner::{COMMITTED, Runner, SHA, TOKEN};
 
 #[test]
 fn a_wrong_input_is_code_2_and_names_it() {
@@ -22,12 +28,11 @@ fn a_wrong_input_is_code_2_and_names_it() {
         ("max-parallelism", "many", "input max-parallelism: expected a whole number"),
         ("push-retries", "-1", "input push-retries: expected a whole number"),
         ("allow", "everything", "input allow: expected network.host, security.insecure"),
-        ("secrets", "hunter2", "input secrets: expected ID=… in every line"),
         ("registry-auth", "{", "input registry-auth: expected a YAML list"),
         ("tags", "type=nonsense", "nonsense"),
         ("platforms", "a/b/c/d", "input platforms: "),
         ("context", "nowhere", "nowhere"),
-        ("cache-from", "type=s3", "input cache-from: type=s3: unknown type"),
+        ("cache-from", "type=s4", "input cache-from: type=s4: unknown type"),
         ("outputs", "type=pipe", "input outputs: "),
         ("build-args", "=x", "input build-args: the name is empty"),
     ] {
@@ -75,6 +80,44 @@ fn inputs_without_meaning_are_told() {
     assert!(notices.contains("the input builder does nothing here: "), "{notices}");
 }
 
+/// As build-push-action does, but without showing it.
+#[test]
+fn a_line_that_is_no_secret_is_a_warning() {
+    let mut runner = Runner::new();
+    runner.input("secrets", "key=hunter3\nhunter2");
+    let ended = runner.built();
+    let warnings = ended.commands("::warning").join("\n");
+    let expected = "entry 2 of the input secrets is left out: it is no ID=VALUE";
+    assert!(warnings.contains(expected), "{warnings}");
+    assert!(!warnings.contains("hunter2"), "{warnings}");
+    assert_eq!(ended.commands("::add-mask::hunter2").len(), 1, "{}", ended.log);
+    for input in ["secret-envs", "secret-files"] {
+        let mut runner = Runner::new();
+        runner.input(input, "A=");
+        let warnings = runner.built().commands("::warning").join("\n");
+        let expected = format!("entry 1 of the input {input} is left out: it is no ID=");
+        assert!(warnings.contains(&expected), "{warnings}");
+    }
+}
+
+/// buildx ignores what it does not know in a cache.
+#[test]
+fn keys_of_a_cache_that_do_nothing_are_notices() {
+    let mut runner = Runner::new();
+    runner.input("cache", "auto");
+    runner.input("cache-from", "type=gha,mode=max\ntype=local,src=cache,nonsense=1\na:1,b:2");
+    runner.input("cache-to", "type=local,dest=cache,ignore-error=false,compression=zstd");
+    // Nothing listens there: the registry of the bare names is not asked.
+    runner.input("registry-mirrors", "docker.io=http://127.0.0.1:9");
+    let ended = runner.built();
+    let notices = ended.notices().join("\n");
+    for key in ["mode", "nonsense", "ignore-error=false", "compression"] {
+        let said = format!("the cache key {key} does nothing here: ");
+        assert_eq!(notices.matches(&said).count(), 1, "{key}: {notices}");
+    }
+    assert!(runner.path("workspace/cache").exists(), "the cache is written");
+}
+
 #[test]
 fn a_provenance_names_the_workflow_and_not_the_run() {
     let mut runner = Runner::new();
@@ -109,6 +152,20 @@ fn the_checks_alone() {
     let ended = runner.run();
     assert_eq!((ended.code, ended.output("warnings-count")), (1, "1"), "{}", ended.log);
     assert_eq!(ended.commands("::warning file=Dockerfile,line=1").len(), 1, "{}", ended.log);
+}
+
+/// build-push-action asks buildx for them.
+#[test]
+fn the_metadata_have_the_warnings_of_the_build() {
+    let runner = Runner::new();
+    assert!(!runner.built().output("metadata").contains("buildx.build.warnings"));
+    runner.write("Dockerfile", "FROM scratch as one\nCOPY data /\n");
+    let ended = runner.built();
+    let metadata: serde_json::Value = serde_json::from_str(ended.output("metadata")).unwrap();
+    let warnings = &metadata["buildx.build.warnings"];
+    assert_eq!(warnings[0]["range"][0]["start"]["line"], 1, "{warnings}");
+    assert_eq!(warnings[0]["sourceInfo"]["filename"], "Dockerfile");
+    assert_eq!(warnings.as_array().unwrap().len(), 1);
 }
 
 #[test]
@@ -152,6 +209,42 @@ fn times_are_those_of_the_commit_that_is_checked_out() {
     let ended = runner.built();
     let created = format!("{label}{}", COMMITTED.trim_end_matches('Z'));
     assert!(ended.output("labels").contains(&created), "API: {}", ended.output("labels"));
+}
+
+/// As build-push-action does, which adds the job's token where no secret is for git.
+#[test]
+fn the_token_of_the_user_comes_before_that_of_the_job() {
+    let shown = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&shown);
+    let server = Loopback::start(Duration::ZERO, |_| {
+        move |asked: Asked| {
+            seen.lock().unwrap().push(asked.header("authorization").to_owned());
+            Reply::new(404, "")
+        }
+    });
+    let of = |token: &str| format!("basic {}", BASE64.encode(format!("x-access-token:{token}")));
+    let host = server.address;
+    for (input, text, token) in [
+        ("secrets", String::new(), TOKEN),
+        ("secrets", "GIT_AUTH_TOKEN=mine".to_owned(), "mine"),
+        ("secrets", format!("GIT_AUTH_TOKEN.{host}=mine"), "mine"),
+        ("secrets", "GIT_AUTH_TOKEN.gitlab.com=mine".to_owned(), TOKEN),
+        ("secret-envs", "GIT_AUTH_TOKEN=MINE".to_owned(), "mine"),
+        ("secret-envs", "GIT_AUTH_TOKEN=EMPTY".to_owned(), TOKEN),
+        ("secret-files", "GIT_AUTH_TOKEN=mine".to_owned(), "mine"),
+    ] {
+        let mut runner = Runner::new();
+        fs::remove_file(runner.path("workspace/Dockerfile")).unwrap();
+        runner.set("GITHUB_SERVER_URL", &format!("http://{host}"));
+        runner.set("MINE", "mine");
+        runner.set("EMPTY", "");
+        runner.write("mine", "mine");
+        runner.input(input, &text);
+        let ended = runner.run();
+        assert_eq!(ended.code, 1, "{}", ended.log);
+        let shown = std::mem::take(&mut *shown.lock().unwrap());
+        assert_eq!(shown.first(), Some(&of(token)), "{input}: {text}: {}", ended.log);
+    }
 }
 
 #[test]

@@ -42,6 +42,23 @@ fn a_step_gives_no_commands() {
 }
 
 #[test]
+fn a_file_of_the_image_gives_no_commands() {
+    for output in ["-", "type=tar", "type=oci", "type=oci,dest=-", "type=docker,dest=-"] {
+        let mut runner = Runner::new();
+        runner.write("data", "\n::error::forged\n");
+        runner.input("outputs", output);
+        // That nothing is on standard output is for the runner to see.
+        let ended = runner.run();
+        assert_eq!(ended.code, 2, "{output}: {}", ended.log);
+        let errors = ended.commands("::error").join("\n");
+        let expected = format!("input outputs: {output} goes to standard output");
+        assert!(errors.contains(&expected), "{errors}");
+        assert!(ended.log.contains("dest=FILE"), "{}", ended.log);
+        assert!(!ended.log.contains("forged"), "{}", ended.log);
+    }
+}
+
+#[test]
 fn what_fails_is_an_annotation_in_the_dockerfile_and_stands_in_the_summary() {
     let Some(mut runner) = with_shell("RUN exit 7\n") else { return };
     let ended = runner.run();

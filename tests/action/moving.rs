@@ -44,6 +44,23 @@ fn an_image_is_loaded_into_docker() {
     assert!(left.is_empty(), "{left:?}");
 }
 
+/// build-push-action makes `--output type=docker` of `load: true`.
+#[test]
+fn an_output_for_docker_without_a_place_is_loaded() {
+    let mut runner = Runner::new();
+    docker(&mut runner, "");
+    runner.input("push", "auto");
+    runner.input("outputs", "type=docker,name=acme/boat:2");
+    let ended = runner.built();
+    assert_eq!((ended.output("pushed"), ended.output("tags")), ("false", "acme/boat:2"));
+    let read = |name: &str| fs::read(runner.path("docker").join(name)).unwrap();
+    assert!(read("arguments").starts_with(b"load --quiet --input "));
+    assert!(String::from_utf8_lossy(&read("archive")).contains("acme/boat:2"));
+    // Once, however often it is said.
+    runner.input("load", "true");
+    assert_eq!(runner.built().output("tags"), "acme/boat:2");
+}
+
 #[test]
 fn a_docker_that_does_not_load_fails_the_step() {
     let mut runner = Runner::new();
@@ -78,6 +95,51 @@ fn a_matrix_pushes_by_digest() {
     let again = runner.built();
     assert_eq!((again.output("digest"), again.output("pushed")), (digest, "true"));
     assert!(registry.manifest("acme/boat", "latest").is_none(), "no tag");
+}
+
+/// As in the guide for several runners that build-push-action has: no tags, and a name in the output.
+#[test]
+fn the_name_of_an_output_comes_before_those_of_the_event() {
+    let registry = FakeRegistry::start(Options::default());
+    let name = format!("{}/foo/bar", registry.host());
+    let mut runner = Runner::new();
+    runner.input("push", "auto");
+    for line in [
+        format!("type=image,name={name},push-by-digest=true,name-canonical=true,push=true"),
+        format!("type=registry,name={name}:1"),
+    ] {
+        runner.input("outputs", &line);
+        let ended = runner.built();
+        assert_eq!(ended.output("pushed"), "true", "{}", ended.log);
+        let digest = ended.output("digest");
+        assert!(registry.manifest("foo/bar", digest).is_some(), "{}", ended.log);
+        assert!(ended.output("tags").starts_with(&name), "{:?}", ended.outputs);
+        assert!(!ended.output("metadata").contains("ghcr.io"), "{:?}", ended.outputs);
+        assert!(!ended.summary.contains("ghcr.io"), "{}", ended.summary);
+    }
+    assert!(registry.manifest("foo/bar", "1").is_some());
+    assert!(registry.manifest("foo/bar", "latest").is_none(), "no tag by digest");
+
+    // What has no name of its own has that of the event still.
+    runner.input("outputs", &format!("type=image,name={name}:2\ntype=oci,dest=o.tar"));
+    let ended = runner.built();
+    assert_eq!(ended.output("tags"), "ghcr.io/acme/boat:main");
+    assert!(registry.manifest("foo/bar", "2").is_some(), "{}", ended.log);
+    let tar =
+        String::from_utf8_lossy(&fs::read(runner.path("workspace/o.tar")).unwrap()).into_owned();
+    assert!(tar.contains("ghcr.io/acme/boat:main") && !tar.contains("foo/bar"));
+    runner.input("outputs", "type=oci,dest=o.tar,name=foo/bar:3");
+    runner.built();
+    let tar =
+        String::from_utf8_lossy(&fs::read(runner.path("workspace/o.tar")).unwrap()).into_owned();
+    assert!(tar.contains("docker.io/foo/bar:3") && !tar.contains("ghcr.io"));
+
+    // Tags that were given win, as with buildx.
+    runner.input("tags", &format!("{}/acme/boat:4", registry.host()));
+    runner.input("outputs", &format!("type=image,name={name}:4,push=true"));
+    runner.built();
+    assert!(registry.manifest("foo/bar", "4").is_none());
+    assert!(registry.manifest("acme/boat", "4").is_some());
 }
 
 #[test]

@@ -48,6 +48,9 @@ fn credentials_come_from_inputs_or_an_earlier_login() {
     assert_eq!(ended.output("pushed"), "true");
     assert_eq!(ended.commands("::add-mask::hunter2").len(), 1);
     assert!(registry.was_asked("DELETE", "/uploads/"), "the upload of the trial is given up");
+    let said = format!("username is taken for {}, the registry of the images", registry.host());
+    assert!(ended.notices().join("\n").contains(&said), "{}", ended.log);
+    assert_eq!(ended.commands("::warning"), [""; 0]);
 
     let registry = locked();
     let mut runner = self::runner(&registry);

@@ -7,16 +7,19 @@ use std::path::PathBuf;
 
 use crate::cli::args::{BuildArgs, Entitlement, LimitArgs, NetworkMode, RegistryArgs, SizeGate};
 use crate::cli::build::Confided;
+use crate::cli::environment::Environment;
+use crate::cli::secret::{self, SecretSource};
 use crate::error::Error;
 use crate::github::event::{Event, Variables};
 use crate::github::inputs::{InputError, Inputs};
-use crate::github::list::{ListRules, fields};
+use crate::github::list::ListRules;
 use crate::github::naming::Naming;
 
 use super::attests::Attests;
+use super::caching::{Cache, Caches};
 use super::login::{AwsLogin, logins};
-use super::outputs::Outputs;
-use super::secrets;
+use super::outputs::{Names, Outputs};
+use super::secrets::Secrets;
 
 /// A build as the inputs want it.
 #[derive(Debug)]
@@ -30,6 +33,8 @@ pub struct Wanted {
     pub confided: Confided,
     pub aws: Vec<AwsLogin>,
     pub push: Push,
+    /// Outputs for the runner's Docker.
+    pub loads: Vec<String>,
     pub cache: Cache,
     /// How many RUNs go on at once, and how many threads compress and hash.
     pub threads: Option<usize>,
@@ -37,6 +42,25 @@ pub struct Wanted {
     pub attempts: Option<u32>,
     /// What was given and is left out, and why.
     pub left_out: Vec<String>,
+    /// What else to tell of the inputs.
+    pub notices: Vec<String>,
+    /// What of that may be a secret.
+    pub masked: Vec<String>,
+}
+
+impl Wanted {
+    /// Of the secrets that were given. A variable that is not set or empty gives none: that is what a
+    /// secret of the repository is to a run of a fork.
+    pub fn secret_ids(&self, environment: &Environment) -> Vec<String> {
+        let specs = self.args.secrets.iter().filter_map(|text| secret::parse(text).ok());
+        let given = specs.filter(|spec| match &spec.source {
+            SecretSource::Variable(name) => {
+                environment.get(name).is_some_and(|value| !value.is_empty())
+            }
+            _ => true,
+        });
+        given.map(|spec| spec.id).chain(self.confided.secrets.keys().cloned()).collect()
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,14 +69,6 @@ pub enum Push {
     Auto,
     Yes,
     No,
-}
-
-/// The `cache` input.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cache {
-    Auto,
-    Read,
-    Off,
 }
 
 impl From<InputError> for Error {
@@ -86,18 +102,9 @@ pub fn wanted(
         .choice("cache", &[("auto", Cache::Auto), ("read", Cache::Read), ("off", Cache::Off)])?;
     let mut left_out = Vec::new();
     let records = |name| inputs.list(name, ListRules::RECORDS);
-    let mut cache_to = records("cache-to");
-    cache_to.retain(|target| {
-        let is_inline = fields(target).iter().any(|field| field == "type=inline");
-        if is_inline {
-            left_out.push(
-                "cache-to: type=inline does nothing here: an image has no cache in it".to_owned(),
-            );
-        }
-        !is_inline
-    });
     let attests = Attests::of(inputs, variables);
-    let (cache_from, cache_to) = caches(cache, records("cache-from"), cache_to);
+    let caches = Caches::of(cache, records("cache-from"), records("cache-to"));
+    left_out.extend(caches.left_out);
     let network = inputs.choice(
         "network",
         &[
@@ -108,11 +115,25 @@ pub fn wanted(
         ],
     )?;
     let output_lines = inputs.list("outputs", ListRules { quotes: false, ..ListRules::RECORDS });
-    let outputs = Outputs::of(&output_lines, &naming.names);
+    let is_named = ["tags", "images"].iter().any(|name| inputs.some(name).is_some());
+    let names = match is_named {
+        true => Names::given(&naming.names),
+        false => Names::made(&naming.names, &output_lines, push == Push::Yes),
+    };
+    let outputs = Outputs::of(&output_lines, &names);
+    outputs.check()?;
+    let mut loads = outputs.loads;
+    if inputs.switch("load")? && loads.is_empty() {
+        loads.push("type=docker".to_owned());
+    }
+    let secrets = Secrets::of(inputs);
+    left_out.extend(secrets.left_out);
     let args = BuildArgs {
         context,
         file: inputs.some("file").map(PathBuf::from),
-        tags: naming.names.clone(),
+        tags: names.tags,
+        tags_are_made: names.are_made,
+        lenient: true,
         target: inputs.some("target").map(str::to_owned),
         build_args,
         build_contexts: lines("build-contexts"),
@@ -122,8 +143,8 @@ pub fn wanted(
         sbom: attests.sbom,
         platforms: commas("platforms"),
         pull: inputs.switch("pull")?,
-        cache_from,
-        cache_to,
+        cache_from: caches.from,
+        cache_to: caches.to,
         allow: entitlements(commas("allow"), &mut left_out)?,
         cache_mounts: commas("cache-mounts"),
         cache_mount_budget: inputs.some("cache-budget").map(str::to_owned),
@@ -132,7 +153,7 @@ pub fn wanted(
         no_cache: inputs.switch("no-cache")?,
         no_cache_filters: commas("no-cache-filters"),
         outputs: outputs.lines,
-        secrets: secrets::places(inputs, &mut left_out)?,
+        secrets: secrets.places,
         ssh: ssh(commas("ssh")),
         network,
         dns: addresses(commas("dns"))?,
@@ -149,9 +170,10 @@ pub fn wanted(
         ..BuildArgs::default()
     };
     let attempts = inputs.number("push-retries")?.map(|n| u32::try_from(n).unwrap_or(u32::MAX));
-    let mut confided =
-        Confided { secrets: secrets::values(inputs, &mut left_out)?, ..Confided::default() };
-    let aws = logins(inputs, event, variables, &args.tags, &mut left_out)?.confide(&mut confided);
+    let mut confided = Confided { secrets: secrets.values, ..Confided::default() };
+    let mut logins = logins(inputs, event, variables, &names.all, &mut left_out)?;
+    let notices = std::mem::take(&mut logins.notices);
+    let aws = logins.confide(&mut confided);
     Ok(Wanted {
         confided,
         aws,
@@ -159,10 +181,13 @@ pub fn wanted(
         default_labels,
         annotations: outputs.annotations,
         push,
+        loads,
         cache,
         threads: inputs.number("max-parallelism")?.filter(|&threads| threads > 0),
         attempts,
         left_out,
+        notices,
+        masked: secrets.masked,
     })
 }
 
@@ -190,18 +215,6 @@ pub fn limits(inputs: &Inputs) -> Result<LimitArgs, Error> {
         size_gate: inputs.choice("size-gate", &gates)?,
         ..LimitArgs::default()
     })
-}
-
-/// `--cache-from` and `--cache-to`. What is the default is typed too, so that its absence is told.
-fn caches(cache: Cache, from: Vec<String>, to: Vec<String>) -> (Vec<String>, Vec<String>) {
-    let github = || vec!["type=gha".to_owned()];
-    let (from, to) =
-        if from.is_empty() && to.is_empty() { (github(), github()) } else { (from, to) };
-    match cache {
-        Cache::Auto => (from, to),
-        Cache::Read => (from, Vec::new()),
-        Cache::Off => (Vec::new(), Vec::new()),
-    }
 }
 
 /// Entitlements that buildx has besides: nothing here asks for them.
@@ -326,10 +339,8 @@ mod tests {
     #[test]
     fn a_mistake_repeats_no_secret() {
         for rows in [
-            &[("INPUT_SECRETS", "hunter2")][..],
-            &[("INPUT_REGISTRY-AUTH", "- registry: x\n  password: hunter2\n")],
-            &[("INPUT_REGISTRY-AUTH", "- registry: x\n  pass: hunter2\n")],
-            &[("INPUT_SECRET-FILES", "hunter2")],
+            &[("INPUT_REGISTRY-AUTH", "- registry: x\n  password: hunter2\n")][..],
+            &[("INPUT_REGISTRY-AUTH", "- registry: x\n  password: [hunter2]\n")],
         ] {
             let error = of(rows).unwrap_err().to_string();
             assert!(!error.contains("hunter2"), "{error}");
@@ -337,6 +348,28 @@ mod tests {
         }
         assert!(of(&[("INPUT_PUSH", "perhaps")]).is_err());
         assert!(of(&[("INPUT_PASSWORD", "hunter2")]).is_err());
+    }
+
+    #[test]
+    fn what_is_no_secret_is_left_out_and_not_shown() {
+        let wanted = of(&[
+            ("INPUT_SECRETS", "a=1\n\nhunter2\n=hunter3"),
+            ("INPUT_SECRET-ENVS", "A=,B=C"),
+            ("INPUT_SECRET-FILES", "hunter4"),
+        ])
+        .unwrap();
+        assert_eq!(wanted.args.secrets, ["\"id=B\",\"env=C\""]);
+        assert_eq!(wanted.confided.secrets.keys().collect::<Vec<_>>(), ["a"]);
+        assert_eq!(wanted.masked, ["A=", "hunter4", "hunter2", "hunter3"]);
+        assert_eq!(
+            wanted.left_out,
+            [
+                "entry 1 of the input secret-envs is left out: it is no ID=VARIABLE",
+                "entry 1 of the input secret-files is left out: it is no ID=PATH",
+                "entry 2 of the input secrets is left out: it is no ID=VALUE",
+                "entry 3 of the input secrets is left out: it is no ID=VALUE",
+            ]
+        );
     }
 
     /// The secrets of a repository are empty texts to a run of a fork.
@@ -375,14 +408,12 @@ mod tests {
     fn what_has_no_meaning_here_is_left_out() {
         let wanted = of(&[
             ("INPUT_ALLOW", "device=x,fs.read=/a,security.insecure"),
-            ("INPUT_CACHE-TO", "type=inline\ntype=local,dest=c"),
             ("INPUT_SSH", "default,git=/run/agent\nkeys=~/.ssh/one,/two,other"),
         ])
         .unwrap();
         assert_eq!(wanted.args.allow, [Entitlement::SecurityInsecure]);
-        assert_eq!(wanted.args.cache_to, ["type=local,dest=c"]);
         assert_eq!(wanted.args.ssh, ["default", "git=/run/agent", "keys=~/.ssh/one,/two", "other"]);
-        assert_eq!(wanted.left_out.len(), 3, "{:?}", wanted.left_out);
+        assert_eq!(wanted.left_out.len(), 2, "{:?}", wanted.left_out);
         assert!(of(&[("INPUT_ALLOW", "everything")]).is_err());
     }
 }

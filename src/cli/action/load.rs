@@ -1,4 +1,5 @@
-//! The `load` input: the image goes to the Docker of the runner, for the steps that follow.
+//! The `load` input, and `outputs` with `type=docker` and no place: the image goes to the Docker of the
+//! runner, for the steps that follow.
 
 use std::io;
 use std::path::Path;
@@ -7,7 +8,7 @@ use std::process::{Command, Stdio};
 use tempfile::NamedTempFile;
 
 use crate::error::Error;
-use crate::request::{Destination, Output, OutputKind};
+use crate::github::list::quoted;
 
 use super::job::Job;
 
@@ -30,10 +31,9 @@ impl Load {
         self.archive.path()
     }
 
-    /// What the build has to write.
-    pub fn output(&self) -> Output {
-        let destination = Destination::File(self.path().to_path_buf());
-        Output::new(OutputKind::Docker { destination, names: Vec::new() })
+    /// What the build has to write, as `--output` has it; `line` is that without the file.
+    pub fn output(&self, line: &str) -> String {
+        format!("{line},{}", quoted(&format!("dest={}", self.path().display())))
     }
 
     /// Gives the archive to Docker.

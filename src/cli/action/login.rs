@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use crate::cli::build::Confided;
 use crate::error::Error;
@@ -37,6 +38,8 @@ pub struct Logins {
     pub spare_credentials: BTreeMap<String, Credential>,
     /// Those that must be exchanged first.
     pub aws: Vec<AwsLogin>,
+    /// What to tell of the inputs.
+    pub notices: Vec<String>,
 }
 
 impl Logins {
@@ -51,7 +54,7 @@ impl Logins {
 
 /// One entry of the `registry-auth` input; the other inputs are such an entry too.
 #[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(default)]
 struct Login {
     registry: String,
     #[serde(deserialize_with = "text")]
@@ -60,6 +63,9 @@ struct Login {
     password: String,
     ecr: Word,
     scope: String,
+    /// Keys that login-action ignores, too.
+    #[serde(flatten)]
+    unknown: BTreeMap<String, IgnoredAny>,
 }
 
 /// A text, or nothing behind the colon.
@@ -133,6 +139,13 @@ pub fn logins(
         })?;
         for login in list {
             let host = host(&login.registry).to_owned();
+            if !login.unknown.is_empty() {
+                // Their names are not shown: without a space behind its colon, a password is in one.
+                logins.notices.push(format!(
+                    "input registry-auth: the entry of {host} has a key that does nothing here; the \
+                     keys are registry, username, password, ecr, scope"
+                ));
+            }
             if has_secrets(&login, &host) {
                 logins.add(&login, &host, true, variables)?;
             }
@@ -145,6 +158,7 @@ pub fn logins(
         password: text("password"),
         ecr: Word::Text(text("ecr")),
         scope: text("scope"),
+        unknown: BTreeMap::new(),
     };
     let host = match login.registry.as_str() {
         "" => only_host(tags),
@@ -153,6 +167,13 @@ pub fn logins(
     let named = !login.registry.is_empty() || !login.username.is_empty();
     if has_secrets(&login, &host) {
         logins.add(&login, &host, named, variables)?;
+        if login.registry.is_empty() && !login.username.is_empty() && host != DOCKER_HUB {
+            // login-action means Docker's.
+            logins.notices.push(format!(
+                "username is taken for {host}, the registry of the images; write `registry: docker.io` \
+                 for Docker Hub"
+            ));
+        }
     }
     Ok(logins)
 }
@@ -350,6 +371,33 @@ mod tests {
         );
         let logins = of(&[("INPUT_GITHUB-TOKEN", "t")], &[]).unwrap();
         assert_eq!(users(&logins.spare_credentials), [("ghcr.io", "ada")]);
+    }
+
+    #[test]
+    fn who_logs_in_elsewhere_than_with_login_action_is_told() {
+        let said = "username is taken for ghcr.io, the registry of the images; write `registry: \
+                    docker.io` for Docker Hub";
+        for (rows, tags, notices) in [
+            (&[][..], &["ghcr.io/a/b:1"][..], &[said][..]),
+            (&[], &["acme/b:1"], &[]),
+            (&[], &["ghcr.io/a/b:1", "acme/b:1"], &[]),
+            (&[("INPUT_REGISTRY", "ghcr.io")], &["ghcr.io/a/b:1"], &[]),
+        ] {
+            assert_eq!(with_pair(rows, tags).notices, notices, "{rows:?} {tags:?}");
+        }
+        assert_eq!(of(&[], &["ghcr.io/a/b:1"]).unwrap().notices, [""; 0], "nobody logs in");
+    }
+
+    #[test]
+    fn an_unknown_key_is_told_and_not_shown() {
+        for key in ["pass: hunter2", "password:hunter2:", "logout: [a, {b: c}]"] {
+            let list = format!("- registry: quay.io\n  username: a\n  password: 12\n  {key}\n");
+            let logins = of(&[("INPUT_REGISTRY-AUTH", &list)], &[]).unwrap();
+            assert_eq!(users(&logins.credentials), [("quay.io", "a")], "{key}");
+            let [notice] = logins.notices.as_slice() else { panic!("{:?}", logins.notices) };
+            assert!(notice.starts_with("input registry-auth: the entry of quay.io has a key"));
+            assert!(!notice.contains("hunter2"), "{notice}");
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod annotations;
 mod attests;
+mod caching;
 mod client;
 mod comment;
 mod companion;
@@ -41,9 +42,10 @@ use crate::report;
 use crate::request::{BuildRequest, Credential, Destination, Secret};
 use crate::ui::{Event, Form, Ui, excerpt, findings};
 
+use caching::Cache;
 use client::Client;
 use comment::Mode;
-use door::{Cache, Push, Wanted};
+use door::{Push, Wanted};
 use job::Job;
 use load::Load;
 use login::AwsLogin;
@@ -160,7 +162,7 @@ struct Prepared {
     args: BuildArgs,
     client: Option<Client>,
     mode: Mode,
-    load: Option<Load>,
+    loads: Vec<Load>,
 }
 
 impl Step<'_> {
@@ -206,7 +208,7 @@ impl Step<'_> {
         let committed = source::committed(job, client.as_ref());
         let now = Timestamp::from_second(job.environment.now).unwrap_or_default();
         let event = source::described(job, client.as_ref());
-        let naming =
+        let mut naming =
             naming(&job.inputs, &event, &job.variables, now, committed).map_err(Error::usage)?;
         naming.metadata.warnings.iter().for_each(|warning| job.warn(warning));
         // The workflow's own choice comes first.
@@ -215,20 +217,31 @@ impl Step<'_> {
         let (inputs, variables) = (&job.inputs, &job.variables);
         let mut wanted =
             door::wanted(inputs, &job.event, variables, &naming, source.context, epoch)?;
+        job.ui.mask(&wanted.masked.iter().map(String::as_str).collect::<Vec<_>>());
         wanted.left_out.iter().for_each(|what| job.warn(what));
+        wanted.notices.iter().for_each(|what| job.notice(what));
+        naming.names.clone_from(&wanted.args.tags);
         for context in &mut wanted.args.build_contexts {
             *context = source::with_default_context(context, &source::git_context(job));
         }
         if let Some((id, token)) = source.git_token {
-            wanted.confided.secrets.entry(id).or_insert(Secret(token.into_bytes()));
+            let given = wanted.secret_ids(job.environment);
+            if !source::is_git_given(&id, given.iter().map(String::as_str)) {
+                wanted.confided.secrets.insert(id, Secret(token.into_bytes()));
+            }
         }
-        let load = job.inputs.switch("load")?.then(|| Load::new(job)).transpose()?;
-        wanted.args.push = pushing::is_wanted(job, wanted.push, &wanted.args, load.is_some())?;
+        let does_load = !wanted.loads.is_empty();
+        wanted.args.push = pushing::is_wanted(job, wanted.push, &wanted.args, does_load)?;
+        let mut loads = Vec::new();
+        for line in &wanted.loads {
+            let load = Load::new(job)?;
+            wanted.args.outputs.push(load.output(line));
+            loads.push(load);
+        }
         let mut request = self.request(&mut wanted)?;
-        request.outputs.extend(load.as_ref().map(Load::output));
         annotations::settle(job, &naming, &wanted.annotations, &mut request)?;
         build::check_platforms(&request)?;
-        Ok((Prepared { naming, args: wanted.args, client, mode, load }, request))
+        Ok((Prepared { naming, args: wanted.args, client, mode, loads }, request))
     }
 
     fn request(&self, wanted: &mut Wanted) -> Result<BuildRequest, Error> {
@@ -288,11 +301,11 @@ impl Step<'_> {
 
     fn build(&self, prepared: Prepared, request: &BuildRequest) -> Result<ExitCode, Error> {
         let job = self.job;
-        let Prepared { naming, args, client, mode, load } = prepared;
+        let Prepared { naming, args, client, mode, loads } = prepared;
         let mut limits = Limits::read(&args.limits)?;
         let built = crate::build::build(request, &self.signals.cancel, &|event| job.tell(&event))?;
         give_back(job, request);
-        load.map_or(Ok(()), |load| load.finish(job))?;
+        loads.into_iter().try_for_each(|load| load.finish(job))?;
         if let Some(limits) = &mut limits
             && let Some(by) = waiver::find(job, client.as_ref())
         {

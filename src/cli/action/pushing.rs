@@ -1,5 +1,6 @@
 //! Whether the image is pushed.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::cli::args::BuildArgs;
@@ -7,7 +8,7 @@ use crate::error::Error;
 use crate::github::list::fields;
 use crate::http::Clients;
 use crate::registry::{Registry, parse_reference};
-use crate::request::{BuildRequest, CachePlace, Output, OutputKind};
+use crate::request::{BuildRequest, CachePlace, Output, OutputKind, RegistryOptions};
 
 use super::door::Push;
 use super::job::Job;
@@ -45,13 +46,24 @@ pub fn settle(job: &Job<'_>, by_itself: bool, request: &mut BuildRequest) {
     if job.event.is_from_fork() {
         return keep_from_fork(job, request);
     }
-    if by_itself && let Some(repository) = denied(request) {
+    if !by_itself {
+        return;
+    }
+    let mut asked = BTreeMap::new();
+    let denied: Vec<Option<String>> = (request.outputs.iter())
+        .map(|output| match &output.kind {
+            OutputKind::Registry { names } => denied(&request.registry, names, &mut asked),
+            _ => None,
+        })
+        .collect();
+    for repository in denied.iter().flatten().collect::<BTreeSet<_>>() {
         job.notice(format!(
             "the image is not pushed: {repository} does not let us. For ghcr.io add `permissions: \
              packages: write` to the job; for another registry, log in."
         ));
-        request.outputs.retain(|output| !is_push(output));
     }
+    let mut denied = denied.iter();
+    request.outputs.retain(|_| denied.next().is_none_or(Option::is_none));
 }
 
 fn is_push(output: &Output) -> bool {
@@ -68,23 +80,24 @@ fn keep_from_fork(job: &Job<'_>, request: &mut BuildRequest) {
     }
 }
 
-/// The first of the names whose registry does not let us push; asks each once. One that does not
-/// answer is no refusal: the push will say what is wrong.
-fn denied(request: &BuildRequest) -> Option<String> {
+/// The first of the names whose registry does not let us push; asks each once, and notes in `asked`
+/// which do. One that does not answer is no refusal: the push will say what is wrong.
+fn denied(
+    options: &RegistryOptions,
+    names: &[String],
+    asked: &mut BTreeMap<String, bool>,
+) -> Option<String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
-    let clients = Arc::new(Clients::new(request.registry.ca_certificates.clone()));
-    let registry = Registry::new(request.registry.clone(), clients);
-    let mut asked = Vec::new();
-    for name in &request.tags {
+    let clients = Arc::new(Clients::new(options.ca_certificates.clone()));
+    let registry = Registry::new(options.clone(), clients);
+    for name in names {
         let Ok(reference) = parse_reference(name) else { continue };
         let repository = format!("{}/{}", reference.registry(), reference.repository());
-        if asked.contains(&repository) {
-            continue;
-        }
-        if let Ok(false) = runtime.block_on(registry.may_push(&reference)) {
+        let may = asked.entry(repository.clone());
+        if !*may.or_insert_with(|| runtime.block_on(registry.may_push(&reference)).unwrap_or(true))
+        {
             return Some(repository);
         }
-        asked.push(repository);
     }
     None
 }

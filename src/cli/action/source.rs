@@ -15,6 +15,8 @@ use super::job::Job;
 const DEFAULT_CONTEXT: &str = r"\{\{\s*defaultContext\s*\}\}";
 /// Under this id git finds its token for a host.
 const GIT_TOKEN: &str = "GIT_AUTH_TOKEN";
+/// Likewise, a whole header.
+const GIT_HEADER: &str = "GIT_AUTH_HEADER";
 
 /// What COPY and ADD read from.
 #[derive(Debug, PartialEq, Eq)]
@@ -74,6 +76,16 @@ fn git_token(job: &Job<'_>) -> Option<(String, String)> {
     let token = job.inputs.some("github-token")?;
     let host = job.event.server.split_once("://").map_or("github.com", |(_, host)| host);
     Some((format!("{GIT_TOKEN}.{host}"), token.to_owned()))
+}
+
+/// Whether one of these secrets is what git shows the host that the job's token, under the id `job`,
+/// is for: the user's own comes before that.
+pub fn is_git_given<'a>(job: &str, mut ids: impl Iterator<Item = &'a str>) -> bool {
+    let host = job.strip_prefix(GIT_TOKEN).unwrap_or_default();
+    ids.any(|id| {
+        let rest = [GIT_TOKEN, GIT_HEADER].iter().find_map(|name| id.strip_prefix(name));
+        rest.is_some_and(|rest| rest.is_empty() || rest == host)
+    })
 }
 
 fn is_checked_out(workspace: &Path, file: Option<&str>) -> bool {
@@ -143,6 +155,22 @@ mod tests {
             ("./app", "./app"),
         ] {
             assert_eq!(with_default_context(text, git), expected);
+        }
+    }
+
+    #[test]
+    fn a_secret_for_git_is_of_all_hosts_or_of_one() {
+        for (id, is_given) in [
+            ("GIT_AUTH_TOKEN", true),
+            ("GIT_AUTH_HEADER", true),
+            ("GIT_AUTH_TOKEN.github.com", true),
+            ("GIT_AUTH_HEADER.github.com", true),
+            ("GIT_AUTH_TOKEN.gitlab.com", false),
+            ("GIT_AUTH_TOKENS", false),
+            ("TOKEN", false),
+        ] {
+            let ids = ["other", id].into_iter();
+            assert_eq!(is_git_given("GIT_AUTH_TOKEN.github.com", ids), is_given, "{id}");
         }
     }
 

@@ -1,3 +1,5 @@
+use std::sync::Mutex;
+
 use tempfile::TempDir;
 
 use super::*;
@@ -216,6 +218,35 @@ fn push_is_an_output() {
     let request = built(&["--push", "-t", "app", "-o", "out", "-o", "type=oci,dest=f"]);
     assert_eq!(request.outputs.len(), 3);
     assert_eq!(refused(&["--push"]).message, "--push: a name is needed to push to");
+}
+
+#[test]
+fn keys_that_do_nothing_are_told() {
+    let told = Mutex::new(Vec::new());
+    let context = context();
+    let args = BuildArgs {
+        context: context.path().into(),
+        outputs: vec!["type=image,dangling-name-prefix=x".to_owned(); 2],
+        cache_from: vec!["type=local,src=c,mode=max".to_owned()],
+        ..BuildArgs::default()
+    };
+    let outside = Outside {
+        confided: Confided::default(),
+        stdin: &mut std::io::empty(),
+        cancel: &Cancel::new().unwrap(),
+        events: &|event| told.lock().unwrap().push(event),
+    };
+    request(&args, &environment(&[]), outside).unwrap();
+    let told = told.into_inner().unwrap();
+    let notices = told.iter().map(|event| match event {
+        Event::Notice(text) => text.split(':').next().unwrap(),
+        other => panic!("{other:?}"),
+    });
+    let does_nothing = [
+        "the cache key mode does nothing here",
+        "the output key dangling-name-prefix does nothing here",
+    ];
+    assert_eq!(notices.collect::<Vec<_>>(), does_nothing);
 }
 
 #[test]
