@@ -36,6 +36,15 @@ fn without_credentials_auto_does_not_push_and_says_so() {
     runner.input("push", "true");
     let ended = runner.run();
     assert_eq!(ended.code, 1, "{}", ended.log);
+    // An output that says so itself is no trial either.
+    runner.input("push", "auto");
+    for (output, code) in
+        [("type=image,push-by-digest=true,push=true", 1), ("type=registry", 1), ("type=image", 0)]
+    {
+        runner.input("outputs", output);
+        let ended = runner.run();
+        assert_eq!(ended.code, code, "{output}: {}", ended.log);
+    }
 }
 
 #[test]

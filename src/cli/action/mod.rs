@@ -275,7 +275,9 @@ impl Step<'_> {
             request.cache_from.clear();
             request.cache_to.clear();
         }
-        let by_itself = wanted.push == Push::Auto && wanted.args.push;
+        let by_itself = wanted.push == Push::Auto
+            && wanted.args.push
+            && !pushing::is_asked_for(&wanted.args.outputs);
         pushing::settle(job, by_itself, &mut request);
         Ok(request)
     }

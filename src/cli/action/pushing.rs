@@ -40,6 +40,12 @@ pub fn is_wanted(job: &Job<'_>, push: Push, args: &BuildArgs, loads: bool) -> Re
     }
 }
 
+/// An output says itself that it is a push, so that a refusal is a failure.
+pub fn is_asked_for(outputs: &[String]) -> bool {
+    let pushes = |field: &String| field == "type=registry" || field == "push=true";
+    outputs.iter().any(|output| fields(output).iter().any(pushes))
+}
+
 /// Takes out of the request what may not be pushed, and says so. Where nobody asked for a push
 /// (`by_itself`), a registry may refuse it.
 pub fn settle(job: &Job<'_>, by_itself: bool, request: &mut BuildRequest) {
