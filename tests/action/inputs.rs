@@ -8,6 +8,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
+use super::fake_registry::{FakeRegistry, Options};
 use super::github::FakeGithub;
 use super::loopback::{Asked, Loopback, Reply};
 use super::runner::{COMMITTED, Runner, SHA, TOKEN};
@@ -132,6 +133,28 @@ fn a_provenance_names_the_workflow_and_not_the_run() {
     assert!(ended.output("digest").starts_with("sha256:"), "{:?}", ended.outputs);
     let without = Runner::new().built();
     assert!(!without.output("metadata").contains("provenance"), "{:?}", without.outputs);
+}
+
+#[test]
+fn a_list_of_packages_stands_beside_the_image() {
+    let registry = FakeRegistry::start(Options::default());
+    let mut runner = Runner::new();
+    runner.input("tags", &format!("{}/acme/boat:1", registry.host()));
+    runner.input("push", "true");
+    for (sbom, attests) in [("true", ""), ("", "type=sbom,generator=docker.io/a/b")] {
+        runner.input("sbom", sbom);
+        runner.input("attests", attests);
+        let ended = runner.built();
+        let index = registry.manifest("acme/boat", ended.output("digest")).unwrap();
+        let index: serde_json::Value = serde_json::from_slice(&index).unwrap();
+        let attached = index["manifests"][1]["digest"].as_str().unwrap();
+        let attached = registry.manifest("acme/boat", attached).unwrap();
+        let attached: serde_json::Value = serde_json::from_slice(&attached).unwrap();
+        let kind = &attached["layers"][0]["annotations"]["in-toto.io/predicate-type"];
+        assert_eq!(kind, "https://spdx.dev/Document");
+        let told = ended.notices().join("\n").contains("the generator docker.io/a/b does not run");
+        assert_eq!(told, !attests.is_empty(), "{}", ended.log);
+    }
 }
 
 #[test]
