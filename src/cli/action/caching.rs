@@ -55,7 +55,8 @@ impl Caches {
             }
         }
         // What was saved in place of another is to be found again.
-        if !left_out.is_empty() && to.iter().any(|spec| spec == GITHUB) && !from.contains(&to[0]) {
+        let has_github = |specs: &[String]| specs.iter().any(|spec| spec == GITHUB);
+        if !left_out.is_empty() && has_github(to) && !has_github(from) {
             from.push(GITHUB.to_owned());
         }
     }
@@ -81,6 +82,7 @@ mod tests {
             (&[registry], &["type=inline", local], (&[registry], &[local], 1)),
             (&["type=s3,region=a"], &["type=s3,region=a"], (&[GITHUB], &[GITHUB], 4)),
             (&["type=azblob,name=a", registry], &[local], (&[registry], &[local], 1)),
+            (&["type=s3,region=a"], &[local, GITHUB], (&[GITHUB], &[local, GITHUB], 2)),
             (&[GITHUB], &["type=azblob,name=a"], (&[GITHUB], &[GITHUB], 2)),
         ] {
             let strings =
