@@ -31,7 +31,7 @@ pub struct Inventory<'a> {
     pub packages: &'a [Package],
     /// The layers that packages refer to, from the lowest.
     pub layers: &'a [DiffId],
-    /// Of this program.
+    /// Of the Plimsoll that found them.
     pub program_version: &'a str,
 }
 

@@ -58,7 +58,7 @@ fn packages(image: &FinalStage<'_, '_>, weight: &Weight) -> Attestation {
         distribution: weight.distribution.as_ref(),
         packages: &weight.packages,
         layers: if are_layers { &layers } else { &[] },
-        program_version: env!("CARGO_PKG_VERSION"),
+        program_version: &weight.program_version,
     })
 }
 

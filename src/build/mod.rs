@@ -13,6 +13,7 @@ mod compress;
 mod content;
 mod copy;
 mod demand;
+mod engine;
 mod epoch;
 mod explain;
 mod export;
@@ -52,25 +53,24 @@ use crate::context::DirectoryContext;
 use crate::dockerfile::Dockerfile;
 use crate::error::Error;
 use crate::image::Descriptor;
-use crate::plan::{History, Plan, StageId};
+use crate::plan::{History, Plan};
 use crate::request::BuildRequest;
-use crate::sandbox::{Cancel, Sandbox};
+use crate::sandbox::Cancel;
 use crate::ui::Event;
 use crate::weight::{Logged, Weight};
 
 use baseline::Search;
 use check::{plan_and_warn, read_and_warn};
-use compress::{Compressor, compress_all};
 use demand::{Demand, demands};
+use engine::{Done, Engine};
 use export::{Export, ExportedImage};
 use images::Images;
 use inputs::Inputs;
 use keys::{StageKeys, definition_keys};
 use outputs::Exported;
-use push::{OutputPush, Pushes};
+use push::OutputPush;
 use session::Session;
-use slot::Slot;
-use stage::{StageFiles, StepTrace, Work};
+use stage::{StageFiles, StepTrace};
 use weigh::FinalStage;
 
 pub use baseline::{Baseline, BaselineOrigin};
@@ -270,7 +270,9 @@ fn attempt<'a, 's>(all: &[Known<'a, 's>]) -> Result<Made<'a, 's>, Error> {
     let run = |index: usize| {
         let engine: &Engine<'a, 's> = &engines[index];
         let before = if index == 0 { &before[..] } else { &[] };
-        engine.run_all(&demands[index], before, sandbox.as_ref(), pushes.clone())
+        let done = engine.run(&demands[index], before, sandbox.as_ref(), pushes.clone())?;
+        engine.session.saver.save_index(engine.session, &engine.planned.history);
+        Ok(done)
     };
     let done: Vec<Result<Done, Error>> = match all {
         [_] => vec![run(0)],
@@ -379,128 +381,6 @@ impl<'a, 's> Known<'a, 's> {
         let builds = found.history(self.session, weight);
         Ok((found.baseline, builds))
     }
-}
-
-/// What runs the steps of one platform. Unlike what is [`Known`], other threads may have it.
-#[derive(Clone, Copy)]
-struct Engine<'a, 's> {
-    session: &'a Session<'s>,
-    planned: &'a Planned,
-}
-
-impl<'a, 's> Engine<'a, 's> {
-    /// Before the first step of an attempt.
-    fn prepare(&self) {
-        let Self { session, planned: Planned { plan, keys, .. } } = *self;
-        if session.cache.losses() == 0 {
-            session.saver.copy(session, plan, keys);
-        }
-    }
-
-    /// Runs what must run, and saves what it knows then. An error names the platform, if there are
-    /// several.
-    fn run_all(
-        &self,
-        demands: &Demands,
-        before: &[Vec<StepTrace>],
-        sandbox: Option<&Sandbox>,
-        pushes: Vec<OutputPush<'a>>,
-    ) -> Result<Done<'a, 's>, Error> {
-        let session = self.session;
-        let done = self.run(demands, before, sandbox, pushes);
-        if done.is_ok() {
-            session.saver.save_index(session, &self.planned.history);
-        }
-        done
-    }
-
-    /// `before` is what has happened of each stage already; it may be empty.
-    fn run(
-        &self,
-        demands: &Demands,
-        before: &[Vec<StepTrace>],
-        sandbox: Option<&Sandbox>,
-        pushes: Vec<OutputPush<'a>>,
-    ) -> Result<Done<'a, 's>, Error> {
-        let Self { session, planned } = *self;
-        let Planned { plan, images, .. } = planned;
-        session.mounts.expect(plan, demands);
-        session.saver.tell(session);
-        let pushes = Pushes::begin(session, plan, images, demands, pushes);
-        let done = run_stages(session, planned, demands, before, sandbox, pushes)
-            .and_then(|done| session.check_canceled().map(|()| done));
-        done.map_err(|error| match session.request.has_several_platforms() {
-            true => error.about(session.platform),
-            false => error,
-        })
-    }
-}
-
-/// What the stages' threads have made.
-struct Done<'a, 's> {
-    /// By stage; `None` where nobody needed its result.
-    stages: Vec<Option<StageFiles>>,
-    /// Maybe still under way.
-    pushes: Pushes<'a, 's>,
-}
-
-/// Runs every demanded stage in a thread of its own; each waits for those it reads from.
-fn run_stages<'a, 's>(
-    session: &'a Session<'s>,
-    planned: &'a Planned,
-    demands: &[Option<Demand>],
-    before: &[Vec<StepTrace>],
-    sandbox: Option<&Sandbox>,
-    pushes: Pushes<'a, 's>,
-) -> Result<Done<'a, 's>, Error> {
-    let Planned { plan, images, inputs, keys, .. } = planned;
-    let results: Vec<Slot<StageFiles>> = plan.stages.iter().map(|_| Slot::empty()).collect();
-    let (compressor, jobs) = Compressor::new();
-    let work = Work {
-        session,
-        plan,
-        images,
-        inputs,
-        keys,
-        results: &results,
-        sandbox,
-        compressor: &compressor,
-        before,
-    };
-    let losses = session.cache.losses();
-    thread::scope(|scope| {
-        let pushes = &pushes;
-        let compressing = scope.spawn(move || compress_all(session, &jobs, pushes));
-        let stages: Vec<_> = demands
-            .iter()
-            .enumerate()
-            .filter_map(|(index, demand)| Some((StageId(index), demand.as_ref()?)))
-            .map(|(id, demand)| {
-                let work = &work;
-                scope.spawn(move || {
-                    let result = work.stage(id, demand);
-                    if result.is_err() && session.cache.losses() == losses {
-                        // The first failure ends the others: nobody wants their results any more.
-                        session.cancel.cancel();
-                    }
-                    // Who waits for this one did not fail.
-                    work.results[id.0].set(result.clone().map_err(|_| Error::canceled()));
-                    result.map(drop)
-                })
-            })
-            .collect();
-        let failures: Vec<Error> =
-            stages.into_iter().filter_map(|stage| join(stage).err()).collect();
-        compressor.close();
-        join(compressing);
-        cause(failures).map_or(Ok(()), Err)
-    })?;
-    let stages = demands
-        .iter()
-        .zip(&results)
-        .map(|(demand, slot)| demand.as_ref().map(|_| slot.wait()).transpose())
-        .collect::<Result<_, Error>>()?;
-    Ok(Done { stages, pushes })
 }
 
 /// The failure that caused the others.
