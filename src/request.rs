@@ -79,6 +79,13 @@ impl BuildRequest {
         self.platforms.len() > 1
     }
 
+    /// Whether there is an index in any output.
+    #[must_use]
+    pub fn has_index(&self) -> bool {
+        let of_output = || self.outputs.iter().any(|output| self.is_indexed(output));
+        self.has_several_platforms() || of_output()
+    }
+
     /// Whether what the names stand for in `output` is an index, not an image.
     #[must_use]
     pub fn is_indexed(&self, output: &Output) -> bool {
@@ -134,6 +141,14 @@ pub enum AnnotationLevel {
     Index,
     /// What a layout says of the index.
     IndexDescriptor,
+}
+
+impl AnnotationLevel {
+    /// An image that is no index has no place for it.
+    #[must_use]
+    pub fn is_of_index(self) -> bool {
+        matches!(self, Self::Index | Self::IndexDescriptor)
+    }
 }
 
 /// What the weight of the image is compared with (`--size-baseline`).

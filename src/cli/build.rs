@@ -17,8 +17,8 @@ use crate::build::{Access, Fetching};
 use crate::error::Error;
 use crate::platform::Platform;
 use crate::request::{
-    Annotation, AnnotationLevel, BuildRequest, Credential, Destination, Entitlements, Lineage,
-    Network, NoCache, Output, OutputKind, RunOptions, Secret, SizeBaseline,
+    Annotation, BuildRequest, Credential, Destination, Entitlements, Lineage, Network, NoCache,
+    Output, OutputKind, RunOptions, Secret, SizeBaseline,
 };
 use crate::sandbox::Cancel;
 use crate::ui::Event;
@@ -199,17 +199,13 @@ pub fn check_platforms(request: &BuildRequest) -> Result<(), Error> {
         )
         .hinted("Write type=oci, or name one --platform."));
     }
-    let of_index = |annotation: &&Annotation| {
-        matches!(annotation.level, AnnotationLevel::Index | AnnotationLevel::IndexDescriptor)
-    };
+    let of_index = |annotation: &&Annotation| annotation.level.is_of_index();
     let is_old = |output: &&Output| !output.oci_media_types && request.is_attested(output);
     if request.outputs.iter().any(|output| is_old(&output)) {
         return Err(Error::usage("--output: oci-mediatypes=false has no place for attestations")
             .hinted("Leave it out, or write --provenance=false and --sbom=false."));
     }
-    let has_index = request.has_several_platforms()
-        || request.outputs.iter().any(|output| request.is_indexed(output));
-    match request.annotations.iter().find(of_index).filter(|_| !has_index) {
+    match request.annotations.iter().find(of_index).filter(|_| !request.has_index()) {
         Some(Annotation { name, .. }) => Err(Error::usage(format!(
             "--annotation: {name} is of an index, and an image of one platform has none"
         ))

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::facts::Fact;
-use super::file::{Fate, File};
+use super::file::{File, kept_at};
 use super::input::Image;
 
 /// Where `os-release(5)` says it; the first that is there counts.
@@ -54,19 +54,14 @@ fn unquoted(value: &str) -> String {
     out
 }
 
-/// The files are sorted by path, then by layer.
 pub(super) fn find(image: &Image, files: &[File]) -> Option<Distribution> {
-    let of = |path: &&[u8]| {
-        // Of several layers' files only the highest can be kept.
-        let last = files.partition_point(|file| *file.path <= **path).checked_sub(1)?;
-        let file =
-            files.get(last).filter(|file| &*file.path == *path && file.fate == Fate::Kept)?;
+    PATHS.iter().find_map(|path| {
+        let file = &files[kept_at(files, path)?];
         match image.layers[file.layer as usize].facts.get(&file.path) {
             Some(Fact::Distribution(distribution)) => Some(distribution.clone()),
             _ => None,
         }
-    };
-    PATHS.iter().find_map(of)
+    })
 }
 
 #[cfg(test)]

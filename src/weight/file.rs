@@ -47,3 +47,11 @@ pub enum Fate {
     /// A whiteout of it or of a directory above took it away.
     Removed(u32),
 }
+
+/// The file that a container sees at `path`. The files are sorted by path, then by layer, and of
+/// several layers' only the highest can be kept.
+pub(super) fn kept_at(files: &[File], path: &[u8]) -> Option<usize> {
+    let last = files.partition_point(|file| *file.path <= *path).checked_sub(1)?;
+    let file = &files[last];
+    (*file.path == *path && file.fate == Fate::Kept).then_some(last)
+}

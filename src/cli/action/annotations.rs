@@ -4,7 +4,7 @@ use crate::cli::annotation;
 use crate::cli::flag::FlagError;
 use crate::error::Error;
 use crate::github::naming::Naming;
-use crate::request::{Annotation, AnnotationLevel, BuildRequest};
+use crate::request::{Annotation, BuildRequest};
 
 use super::job::Job;
 
@@ -19,8 +19,7 @@ pub fn settle(
     others: &[String],
     request: &mut BuildRequest,
 ) -> Result<(), Error> {
-    let is_indexed = request.outputs.iter().any(|output| request.is_indexed(output));
-    let has_index = is_indexed || request.has_several_platforms();
+    let has_index = request.has_index();
     // A run that pushes nothing, such as that of a pull request, has no index yet.
     let will_have_index = request.outputs.is_empty() && !request.attest.is_empty();
     for text in naming.annotations_to_set(has_index).iter().chain(others) {
@@ -28,7 +27,7 @@ pub fn settle(
         for annotation in annotation::parse(text).map_err(wrong)? {
             match no_place(&annotation, request, has_index) {
                 None => request.annotations.push(annotation),
-                Some(_) if will_have_index && is_of_index(&annotation) => {}
+                Some(_) if will_have_index && annotation.level.is_of_index() => {}
                 Some(why) => {
                     job.warn(format!("the annotation {} is left out: {why}", annotation.name));
                 }
@@ -38,13 +37,9 @@ pub fn settle(
     Ok(())
 }
 
-fn is_of_index(annotation: &Annotation) -> bool {
-    matches!(annotation.level, AnnotationLevel::Index | AnnotationLevel::IndexDescriptor)
-}
-
 /// Why nothing of the image can have the annotation.
 fn no_place(annotation: &Annotation, request: &BuildRequest, has_index: bool) -> Option<String> {
-    if is_of_index(annotation) && !has_index {
+    if annotation.level.is_of_index() && !has_index {
         return Some("there is no index".to_owned());
     }
     let platform = annotation.platform.as_ref()?;

@@ -6,7 +6,7 @@ use super::*;
 use crate::cli::args::{Arguments, Command};
 use crate::error::ErrorKind;
 use crate::inspect::ImageReference;
-use crate::request::{MainContext, NamedContext};
+use crate::request::{AnnotationLevel, MainContext, NamedContext};
 
 fn context() -> TempDir {
     let directory = tempfile::tempdir().unwrap();

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 pub use super::package::PackageKind;
 
 use super::facts::Fact;
-use super::file::{Fate, File};
+use super::file::{Fate, File, kept_at};
 use super::input::Image;
 use super::package::{Component, Details, Package};
 use super::path;
@@ -201,16 +201,8 @@ impl<'t> Kept<'t> {
         std::mem::take(&mut self.free[index]).then_some(index)
     }
 
-    /// As a tree has it.
-    fn at(&self, path: &[u8]) -> Option<usize> {
-        // Of several layers' files only the highest can be kept.
-        let last = self.files.partition_point(|file| *file.path <= *path).checked_sub(1)?;
-        let file = &self.files[last];
-        (*file.path == *path && file.fate == Fate::Kept).then_some(last)
-    }
-
     fn find(&mut self, path: &[u8]) -> Option<usize> {
-        if let Some(index) = self.at(path) {
+        if let Some(index) = kept_at(self.files, path) {
             return Some(index);
         }
         let slash = path.iter().rposition(|byte| *byte == b'/')?;
@@ -221,7 +213,7 @@ impl<'t> Kept<'t> {
         }
         let real = &self.directories[directory];
         let real = if real.is_empty() { name.to_vec() } else { [real, &b"/"[..], name].concat() };
-        self.at(&real)
+        kept_at(self.files, &real)
     }
 
     fn fact<'i>(&mut self, image: &'i Image, path: &[u8]) -> Option<&'i Fact> {
